@@ -1,0 +1,43 @@
+# neon_auth_fdw: "make demo" shows it, "make check" proves it; both need only a
+# Debian machine.  "make", "make install" and "make installcheck" are for a
+# PostgreSQL of your own (PG_CONFIG=...).
+
+EXTENSION = neon_auth_fdw
+EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" neon_auth_fdw.control)
+MODULE_big = $(EXTENSION)
+SOURCES = $(wildcard fdw/*.c fdw/provider/*.c fdw/sync/*.c)
+HEADER_FILES = $(wildcard fdw/*.h fdw/provider/*.h fdw/sync/*.h)
+OBJS = $(SOURCES:.c=.o)
+DATA = $(wildcard sql/$(EXTENSION)--*.sql)
+
+# modules are opened RTLD_GLOBAL: export SQL functions and nothing else (before
+# 16 the server does not say how to export one)
+PG_CPPFLAGS = -I$(CURDIR)/fdw -DPGDLLEXPORT='__attribute__((visibility("default")))'
+PG_CFLAGS = -std=gnu11 -fvisibility=hidden -Wall -Wextra -Wno-unused-parameter \
+	-Wno-missing-field-initializers -Wno-sign-compare
+SHLIB_LINK = -lcurl -ljansson
+
+# "sql" is the extension's own folder here, so tests live in regress
+REGRESS = $(patsubst regress/sql/%.sql,%,$(wildcard regress/sql/*.sql))
+REGRESS_OPTS = --inputdir=regress --outputdir=regress --load-extension=$(EXTENSION)
+EXTRA_CLEAN = regress/results regress/regression.diffs regress/regression.out
+
+# these need no PostgreSQL, or bring their own
+OWN_TARGETS = demo check unit fuzz fuzz-smoke layers indent cppcheck
+.PHONY: $(OWN_TARGETS)
+
+ifeq (,$(filter $(OWN_TARGETS),$(MAKECMDGOALS)))
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+$(OBJS): $(HEADER_FILES)
+else
+demo check layers indent cppcheck:
+	@regress/run/$@.sh
+unit:
+	@$(MAKE) -s -C regress/unit check
+fuzz:
+	@$(MAKE) -s -C regress/fuzz fuzz
+fuzz-smoke:
+	@$(MAKE) -s -C regress/fuzz smoke
+endif

@@ -1,0 +1,68 @@
+/*-------------------------------------------------------------------------
+ *
+ * error.h
+ *	  What can go wrong between us and a provider, and how it is reported.
+ *
+ * The layers below the executor never raise a remote failure themselves: they
+ * fill a NauthError, and nauth_error_report turns it into the one ereport that
+ * the person at psql reads.  A NauthError holds no secret, no query string and
+ * no byte of a response body beyond an error code that passed the filter of
+ * nauth_error_set_code.
+ *
+ * No PostgreSQL header here, for the providers are tested without a server.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef NAUTH_ERROR_H
+#define NAUTH_ERROR_H
+
+#include <stdbool.h>
+
+#define NAUTH_ERROR_CODE	64
+
+typedef enum NauthErrorKind
+{
+	NAUTH_OK,
+	NAUTH_ERROR_CONNECT,		/* no connection: name, TCP, TLS */
+	NAUTH_ERROR_FORBIDDEN_URL,	/* not in neon_auth_fdw.allowed_urls */
+	NAUTH_ERROR_TIMEOUT,		/* a deadline passed */
+	NAUTH_ERROR_TRANSFER,		/* connection broke in mid reply */
+	NAUTH_ERROR_TOO_LARGE,		/* reply beyond the size caps */
+	NAUTH_ERROR_CREDENTIAL,		/* 401 */
+	NAUTH_ERROR_PERMISSION,		/* 403 */
+	NAUTH_ERROR_NOT_FOUND,		/* 404 where a list should be */
+	NAUTH_ERROR_RATE_LIMIT,		/* 429 after all retries */
+	NAUTH_ERROR_UNAVAILABLE,	/* 5xx after all retries */
+	NAUTH_ERROR_REDIRECT,		/* 3xx: never followed */
+	NAUTH_ERROR_REFUSED,		/* any other status */
+	NAUTH_ERROR_UNREADABLE,		/* a body that is not what the API promises */
+	NAUTH_ERROR_INCOMPLETE,		/* a listing that did not reach its end */
+	NAUTH_ERROR_REQUEST,		/* a request that cannot be written */
+	NAUTH_ERROR_MEMORY			/* malloc failed in a library */
+} NauthErrorKind;
+
+typedef struct NauthError
+{
+	NauthErrorKind kind;
+	int			status;			/* HTTP status, 0 when none was received */
+	const char *reason;			/* constant text saying what was wrong, a
+								 * clause without capital or period, or NULL */
+	char		code[NAUTH_ERROR_CODE]; /* the provider's own error code or "" */
+} NauthError;
+
+/*
+ * Set kind and reason.  reason must be a constant.  Returns false, so that a
+ * function which answers "did it work" can end with it.
+ */
+extern bool nauth_error_set(NauthError *error, NauthErrorKind kind,
+							const char *reason);
+
+/*
+ * Keep a provider's error code if it looks like one (letters, digits, '_',
+ * '-', '.'), so that nothing else of a body ever reaches a message.
+ */
+extern void nauth_error_set_code(NauthError *error, const char *code);
+
+#endif							/* NAUTH_ERROR_H */

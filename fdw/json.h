@@ -1,0 +1,35 @@
+/*-------------------------------------------------------------------------
+ *
+ * json.h
+ *	  Small JSON documents: error bodies, counts, tokens.
+ *
+ * json.c is the only file that includes jansson.h, and this header shows
+ * nothing of it: jansson.h and utils/builtins.h do not compile together, and
+ * the server exports a json_object() of its own that would be called instead
+ * of jansson's.  A page of users is never read here but by slice.h.
+ *
+ * No PostgreSQL header here, for the providers are tested without a server.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef NAUTH_JSON_H
+#define NAUTH_JSON_H
+
+#include "slice.h"
+
+/* A document larger than this is not one of ours, and is not parsed. */
+#define NAUTH_JSON_MAX		(64 * 1024)
+
+/*
+ * Find a value by its path: member names and array positions joined by dots,
+ * as in "errors.0.code".  False when body is not JSON, too large, has a member
+ * twice, or has no value of this type there; nauth_json_text also when the
+ * text does not fit into size or holds a zero byte.
+ */
+extern bool nauth_json_text(NauthSpan body, const char *path,
+							char *out, size_t size);
+extern bool nauth_json_int64(NauthSpan body, const char *path, int64_t *out);
+
+#endif							/* NAUTH_JSON_H */

@@ -1,0 +1,206 @@
+/*-------------------------------------------------------------------------
+ *
+ * moment.c
+ *	  Points in time as providers write them.
+ *
+ * The calendar is the proleptic Gregorian one, as PostgreSQL has it.  This
+ * file must not use a double, a time zone of the system or a locale.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "moment.h"
+
+#include <string.h>
+
+#define MILLISECOND		INT64_C(1000)
+#define SECOND			INT64_C(1000000)
+
+/* Characters of a time; one with more digits than this is no time. */
+#define TEXT_MAX		128
+
+/* What stands between the six numbers of a time, and their bounds. */
+typedef struct NauthTimePart
+{
+	int			digits;
+	int			least;
+	int			most;
+	const char *after;			/* any of these follows, none at the end */
+} NauthTimePart;
+
+enum
+{
+	YEAR, MONTH, DAY, HOUR, MINUTE, LEAP_SECOND, PARTS
+};
+
+static const NauthTimePart time_parts[PARTS] = {
+	[YEAR] = {4, 0, 9999, "-"},
+	[MONTH] = {2, 1, 12, "-"},
+	[DAY] = {2, 1, 31, "Tt "},
+	[HOUR] = {2, 0, 23, ":"},
+	[MINUTE] = {2, 0, 59, ":"},
+	[LEAP_SECOND] = {2, 0, 60, ""}
+};
+
+/* Read exactly so many digits and go behind them. */
+static bool
+read_number(const char **p, const char *end, const NauthTimePart *part,
+			int *number)
+{
+	if (end - *p < part->digits)
+		return false;
+	*number = 0;
+	for (int i = 0; i < part->digits; i++)
+	{
+		char		c = *(*p)++;
+
+		if (c < '0' || c > '9')
+			return false;
+		*number = *number * 10 + (c - '0');
+	}
+	return *number >= part->least && *number <= part->most;
+}
+
+/* Go behind one character if it is one of these. */
+static bool
+read_any(const char **p, const char *end, const char *wanted)
+{
+	if (*p == end)
+		return false;
+	for (; *wanted != '\0'; wanted++)
+	{
+		if (**p == *wanted)
+		{
+			(*p)++;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Read the digits behind the point, if there is one, as microseconds. */
+static bool
+read_fraction(const char **p, const char *end, int64_t *microseconds)
+{
+	int64_t		unit = SECOND;
+	const char *start;
+
+	*microseconds = 0;
+	if (!read_any(p, end, "."))
+		return true;
+	for (start = *p; *p < end && **p >= '0' && **p <= '9'; (*p)++)
+	{
+		unit /= 10;
+		*microseconds += (**p - '0') * unit;
+	}
+	return *p > start;
+}
+
+/* Read "Z" or "+hh:mm" as the microseconds the clock there is ahead. */
+static bool
+read_offset(const char **p, const char *end, int64_t *offset)
+{
+	bool		behind;
+	int			hours;
+	int			minutes;
+
+	*offset = 0;
+	if (read_any(p, end, "Zz"))
+		return true;
+	behind = read_any(p, end, "-");
+	if (!behind && !read_any(p, end, "+"))
+		return false;
+	if (!read_number(p, end, &time_parts[HOUR], &hours) ||
+		!read_any(p, end, ":") ||
+		!read_number(p, end, &time_parts[MINUTE], &minutes))
+		return false;
+	*offset = (hours * 60 + minutes) * 60 * SECOND;
+	if (behind)
+		*offset = -*offset;
+	return true;
+}
+
+static int
+days_of_month(int year, int month)
+{
+	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	bool		leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+
+	return days[month - 1] + (month == 2 && leap);
+}
+
+/*
+ * Days since 1970-01-01.  Years are counted from March on, so that the leap
+ * day is the last of its year and months before it have fixed beginnings.
+ */
+static int64_t
+days_since_epoch(int year, int month, int day)
+{
+	int64_t		years = year - (month <= 2) + 400;	/* never negative */
+	int64_t		months = (month + 9) % 12;
+
+	return years * 365 + years / 4 - years / 100 + years / 400
+		+ (months * 153 + 2) / 5 + day - 1
+		- (719468 + 146097);
+}
+
+static bool
+in_range(int64_t moment)
+{
+	return moment >= NAUTH_MOMENT_MIN && moment < NAUTH_MOMENT_MAX;
+}
+
+bool
+nauth_moment_parse(const char *text, size_t len, int64_t *moment)
+{
+	const char *p = text;
+	const char *end = text + len;
+	int			parts[PARTS];
+	int64_t		seconds;
+	int64_t		fraction;
+	int64_t		offset;
+	int64_t		result;
+
+	for (int i = 0; i < PARTS; i++)
+	{
+		if (!read_number(&p, end, &time_parts[i], &parts[i]))
+			return false;
+		if (i < PARTS - 1 && !read_any(&p, end, time_parts[i].after))
+			return false;
+	}
+	if (parts[DAY] > days_of_month(parts[YEAR], parts[MONTH]) ||
+		!read_fraction(&p, end, &fraction) ||
+		!read_offset(&p, end, &offset) ||
+		p != end)
+		return false;
+
+	/* a leap second needs no care: 60 is the next minute's 0 */
+	seconds = days_since_epoch(parts[YEAR], parts[MONTH], parts[DAY]) * 86400
+		+ parts[HOUR] * 3600 + parts[MINUTE] * 60 + parts[LEAP_SECOND];
+	result = seconds * SECOND + fraction - offset;
+	if (!in_range(result))
+		return false;
+	*moment = result;
+	return true;
+}
+
+bool
+nauth_moment_read(NauthSpan value, NauthMomentForm form, int64_t *moment)
+{
+	int64_t		milliseconds;
+
+	if (form == NAUTH_MOMENT_RFC3339)
+	{
+		char		text[TEXT_MAX];
+
+		return nauth_slice_text(value, text, sizeof(text)) &&
+			nauth_moment_parse(text, strlen(text), moment);
+	}
+	if (!nauth_slice_int64(value, &milliseconds) ||
+		milliseconds < NAUTH_MOMENT_MIN / MILLISECOND ||
+		milliseconds >= NAUTH_MOMENT_MAX / MILLISECOND)
+		return false;
+	*moment = milliseconds * MILLISECOND;
+	return true;
+}

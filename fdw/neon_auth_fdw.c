@@ -1,0 +1,90 @@
+/*-------------------------------------------------------------------------
+ *
+ * neon_auth_fdw.c
+ *	  Entry of the extension: module magic, settings, the wrapper's callbacks.
+ *
+ * Wiring only.  Nothing here may open a connection or initialise a library:
+ * the module may be preloaded into the postmaster, and what a library keeps
+ * does not survive the fork.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "foreign/fdwapi.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+
+#include "http.h"
+#include "neon_auth_fdw.h"
+#include "pgcompat.h"
+#include "provider/provider.h"
+
+PG_MODULE_MAGIC;
+
+char	   *nauth_allowed_urls = NULL;
+
+extern PGDLLEXPORT void _PG_init(void);
+
+NAUTH_FUNCTION(neon_auth_fdw_handler);
+NAUTH_FUNCTION(neon_auth_providers);
+
+void
+_PG_init(void)
+{
+	DefineCustomStringVariable("neon_auth_fdw.allowed_urls",
+							   "Base URLs that may be asked besides the providers' own, separated by commas.",
+							   "An https host may be written as *.example.com. Only here can http be allowed.",
+							   &nauth_allowed_urls,
+							   "",
+							   PGC_SUSET,
+							   0,
+							   NULL, NULL, NULL);
+	MarkGUCPrefixReserved("neon_auth_fdw");
+}
+
+/* Callbacks of the wrapper.  It is read-only and does not run in parallel. */
+Datum
+neon_auth_fdw_handler(PG_FUNCTION_ARGS)
+{
+	FdwRoutine *routine = makeNode(FdwRoutine);
+
+	routine->GetForeignRelSize = neonAuthGetForeignRelSize;
+	routine->GetForeignPaths = neonAuthGetForeignPaths;
+	routine->GetForeignPlan = neonAuthGetForeignPlan;
+	routine->BeginForeignScan = neonAuthBeginForeignScan;
+	routine->IterateForeignScan = neonAuthIterateForeignScan;
+	routine->ReScanForeignScan = neonAuthReScanForeignScan;
+	routine->EndForeignScan = neonAuthEndForeignScan;
+	routine->ExplainForeignScan = neonAuthExplainForeignScan;
+	routine->ImportForeignSchema = neonAuthImportForeignSchema;
+	PG_RETURN_POINTER(routine);
+}
+
+/* SQL function providers(): one row a provider. */
+Datum
+neon_auth_providers(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; nauth_providers[i]; i++)
+	{
+		const NauthProvider *provider = nauth_providers[i];
+		Datum		values[4];
+		bool		nulls[4] = {false};
+
+		values[0] = CStringGetTextDatum(provider->name);
+		nulls[1] = provider->url == NULL;
+		if (provider->url)
+			values[1] = CStringGetTextDatum(provider->url);
+		values[2] = Int32GetDatum(provider->page_size);
+		values[3] = Int32GetDatum(provider->max_page_size);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

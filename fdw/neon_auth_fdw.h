@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ *
+ * neon_auth_fdw.h
+ *	  What the entry points of the extension share.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef NEON_AUTH_FDW_H
+#define NEON_AUTH_FDW_H
+
+#include "commands/explain.h"
+#include "nodes/pathnodes.h"
+
+/* in plan.c */
+extern void neonAuthGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel,
+									  Oid foreigntableid);
+extern void neonAuthGetForeignPaths(PlannerInfo *root, RelOptInfo *baserel,
+									Oid foreigntableid);
+extern ForeignScan *neonAuthGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel,
+										   Oid foreigntableid, ForeignPath *best_path,
+										   List *tlist, List *scan_clauses,
+										   Plan *outer_plan);
+
+/* in scan.c */
+extern void neonAuthBeginForeignScan(ForeignScanState *node, int eflags);
+extern TupleTableSlot *neonAuthIterateForeignScan(ForeignScanState *node);
+extern void neonAuthReScanForeignScan(ForeignScanState *node);
+extern void neonAuthEndForeignScan(ForeignScanState *node);
+extern void neonAuthExplainForeignScan(ForeignScanState *node, ExplainState *es);
+
+/* in import.c */
+extern List *neonAuthImportForeignSchema(ImportForeignSchemaStmt *stmt, Oid serverOid);
+
+#endif							/* NEON_AUTH_FDW_H */

@@ -1,0 +1,286 @@
+/*-------------------------------------------------------------------------
+ *
+ * options.c
+ *	  The table of options, their validator and their resolver.
+ *
+ * The validator checks what can be checked without a connection.  Whether a
+ * URL may be asked is decided when connecting, by neon_auth_fdw.allowed_urls:
+ * the validator sees options of another role and of another time.  No message
+ * quotes a value, for it might be a credential in the wrong place.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/reloptions.h"
+#include "catalog/pg_foreign_server.h"
+#include "catalog/pg_user_mapping.h"
+#include "commands/defrem.h"
+#include "foreign/foreign.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+
+#include "http.h"
+#include "options.h"
+#include "pgcompat.h"
+
+#define NAUTH_SECRET_MAX	4096
+
+typedef enum OptionType
+{
+	OPTION_PROVIDER,
+	OPTION_URL,
+	OPTION_SECRET,
+	OPTION_MILLISECONDS,
+	OPTION_INTEGER
+} OptionType;
+
+typedef struct Option
+{
+	const char *name;
+	Oid			catalog;		/* where it may stand */
+	OptionType	type;
+	size_t		offset;			/* in NauthOptions */
+	int			min;			/* of numbers */
+	int			max;
+} Option;
+
+#define DAY_MS	(24 * 60 * 60 * 1000)
+
+static const Option option_table[] = {
+	{"provider", ForeignServerRelationId, OPTION_PROVIDER,
+	offsetof(NauthOptions, provider), 0, 0},
+	{"url", ForeignServerRelationId, OPTION_URL,
+	offsetof(NauthOptions, settings.url), 0, 0},
+	{"page_size", ForeignServerRelationId, OPTION_INTEGER,
+	offsetof(NauthOptions, settings.page_size), 1, 10000},
+	{"connect_timeout", ForeignServerRelationId, OPTION_MILLISECONDS,
+	offsetof(NauthOptions, connect_timeout), 1, DAY_MS},
+	{"request_timeout", ForeignServerRelationId, OPTION_MILLISECONDS,
+	offsetof(NauthOptions, request_timeout), 1, DAY_MS},
+	{"scan_timeout", ForeignServerRelationId, OPTION_MILLISECONDS,
+	offsetof(NauthOptions, scan_timeout), 1, DAY_MS},
+	{"refresh_timeout", ForeignServerRelationId, OPTION_MILLISECONDS,
+	offsetof(NauthOptions, refresh_timeout), 1, DAY_MS},
+	{"api_key", UserMappingRelationId, OPTION_SECRET,
+	offsetof(NauthOptions, settings.api_key), 0, 0},
+};
+
+NAUTH_FUNCTION(neon_auth_fdw_validator);
+
+static void
+report_unknown_option(const char *name, Oid catalog)
+{
+	StringInfoData valid;
+
+	initStringInfo(&valid);
+	for (int i = 0; i < lengthof(option_table); i++)
+		if (option_table[i].catalog == catalog)
+			appendStringInfo(&valid, "%s%s", valid.len > 0 ? ", " : "",
+							 option_table[i].name);
+	ereport(ERROR,
+			errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+			errmsg("invalid option \"%s\"", name),
+			valid.len > 0 ?
+			errhint("Valid options here are: %s.", valid.data) :
+			errhint("There are no valid options here."));
+}
+
+static const Option *
+find_option(const char *name, Oid catalog)
+{
+	for (int i = 0; i < lengthof(option_table); i++)
+		if (option_table[i].catalog == catalog &&
+			strcmp(option_table[i].name, name) == 0)
+			return &option_table[i];
+	report_unknown_option(name, catalog);
+	return NULL;				/* keep compiler quiet */
+}
+
+static void
+report_invalid_value(const char *name, const char *hint)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			errmsg("invalid value for option \"%s\"", name),
+			errhint("%s", hint));
+}
+
+static const NauthProvider *
+parse_provider(const Option *option, const char *value)
+{
+	const NauthProvider *provider = nauth_provider_find(value);
+	StringInfoData names;
+
+	if (provider)
+		return provider;
+	initStringInfo(&names);
+	for (int i = 0; nauth_providers[i]; i++)
+		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "",
+						 nauth_providers[i]->name);
+	report_invalid_value(option->name,
+						 psprintf("Providers are: %s.", names.data));
+	return NULL;				/* keep compiler quiet */
+}
+
+/* A base URL without the slashes at its end. */
+static char *
+parse_url(const Option *option, const char *value)
+{
+	char	   *url;
+
+	if (strlen(value) > NAUTH_URL_MAX / 2 || !nauth_http_url_valid(value))
+		report_invalid_value(option->name,
+							 "It is an absolute http or https URL without user, query and fragment, such as https://auth.example.com.");
+	url = pstrdup(value);
+	for (size_t len = strlen(url); len > 0 && url[len - 1] == '/'; len--)
+		url[len - 1] = '\0';
+	return url;
+}
+
+/* A secret travels in a header, where a control character would end it. */
+static char *
+parse_secret(const Option *option, const char *value)
+{
+	size_t		len = strlen(value);
+
+	if (len == 0 || len > NAUTH_SECRET_MAX)
+		report_invalid_value(option->name,
+							 psprintf("It has 1 to %d characters.", NAUTH_SECRET_MAX));
+	for (size_t i = 0; i < len; i++)
+		if (value[i] <= ' ' || value[i] > '~')
+			report_invalid_value(option->name,
+								 "It has printable ASCII characters only, and no blanks.");
+	return pstrdup(value);
+}
+
+static int
+parse_number(const Option *option, const char *value)
+{
+	bool		duration = option->type == OPTION_MILLISECONDS;
+	int			number;
+
+	if (!parse_int(value, &number, duration ? GUC_UNIT_MS : 0, NULL) ||
+		number < option->min || number > option->max)
+		report_invalid_value(option->name, duration ?
+							 "It is a duration from 1ms to 1d, such as 500ms, 10s or 5min." :
+							 psprintf("It is a number from %d to %d.", option->min, option->max));
+	return number;
+}
+
+/* Parse a value into its place. */
+static void
+set_option(NauthOptions *options, const Option *option, const char *value)
+{
+	char	   *place = (char *) options + option->offset;
+
+	switch (option->type)
+	{
+		case OPTION_PROVIDER:
+			*(const NauthProvider **) place = parse_provider(option, value);
+			break;
+		case OPTION_URL:
+			*(char **) place = parse_url(option, value);
+			break;
+		case OPTION_SECRET:
+			*(char **) place = parse_secret(option, value);
+			break;
+		case OPTION_MILLISECONDS:
+		case OPTION_INTEGER:
+			*(int *) place = parse_number(option, value);
+			break;
+	}
+}
+
+static void
+set_options(NauthOptions *options, List *list, Oid catalog)
+{
+	ListCell   *lc;
+
+	foreach(lc, list)
+	{
+		DefElem    *def = lfirst_node(DefElem, lc);
+
+		set_option(options, find_option(def->defname, catalog), defGetString(def));
+	}
+}
+
+static NauthOptions *
+default_options(void)
+{
+	NauthOptions *options = palloc0(sizeof(NauthOptions));
+
+	options->connect_timeout = 5 * 1000;
+	options->request_timeout = 10 * 1000;
+	options->scan_timeout = 60 * 1000;
+	options->refresh_timeout = 10 * 60 * 1000;
+	return options;
+}
+
+/* What a server needs as a whole; fills in what the provider decides. */
+static void
+complete_server(NauthOptions *options)
+{
+	const NauthProvider *provider = options->provider;
+
+	if (provider == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+				errmsg("option \"provider\" is required"),
+				errhint("SELECT provider FROM neon_auth.providers() lists the providers."));
+	if (options->settings.url == NULL)
+		options->settings.url = provider->url;
+	if (options->settings.url == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+				errmsg("option \"url\" is required for provider \"%s\"", provider->name),
+				errhint("It is the address of your own directory, such as https://auth.example.com."));
+	if (options->settings.page_size == 0)
+		options->settings.page_size = provider->page_size;
+	if (options->settings.page_size > provider->max_page_size)
+		report_invalid_value("page_size",
+							 psprintf("Provider \"%s\" takes at most %d.",
+									  provider->name, provider->max_page_size));
+}
+
+/*
+ * Validate the options of one catalog entry.  A server is also checked as a
+ * whole, since all its options are here.
+ */
+Datum
+neon_auth_fdw_validator(PG_FUNCTION_ARGS)
+{
+	Oid			catalog = PG_GETARG_OID(1);
+	NauthOptions *options = default_options();
+
+	set_options(options, untransformRelOptions(PG_GETARG_DATUM(0)), catalog);
+	if (catalog == ForeignServerRelationId)
+		complete_server(options);
+	PG_RETURN_VOID();
+}
+
+NauthOptions *
+nauth_options_get(Oid serverid, Oid userid)
+{
+	ForeignServer *server = GetForeignServer(serverid);
+	NauthOptions *options = default_options();
+
+	options->server = server->servername;
+	set_options(options, server->options, ForeignServerRelationId);
+	complete_server(options);
+	if (OidIsValid(userid))
+		set_options(options, GetUserMapping(userid, serverid)->options,
+					UserMappingRelationId);
+	if (options->settings.api_key == NULL)
+		options->settings.api_key = "";
+	if (OidIsValid(userid) && options->settings.api_key[0] == '\0')
+		ereport(ERROR,
+				errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+				errmsg("user mapping for server \"%s\" has no credential", server->servername),
+				errhint("Add it with: ALTER USER MAPPING FOR CURRENT_USER SERVER %s OPTIONS (ADD api_key '...').",
+						quote_identifier(server->servername)));
+	return options;
+}

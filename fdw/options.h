@@ -1,0 +1,35 @@
+/*-------------------------------------------------------------------------
+ *
+ * options.h
+ *	  Options of servers and user mappings: one table, one resolved struct.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef NAUTH_OPTIONS_H
+#define NAUTH_OPTIONS_H
+
+#include "provider/provider.h"
+
+/* All that is known of a server, for one role. */
+typedef struct NauthOptions
+{
+	const char *server;			/* name of the foreign server */
+	const NauthProvider *provider;
+	NauthSettings settings;
+	int			connect_timeout;	/* milliseconds, of one try */
+	int			request_timeout;	/* milliseconds, of one try */
+	int			scan_timeout;	/* milliseconds of waiting, of one scan */
+	int			refresh_timeout;	/* milliseconds, of one refresh */
+} NauthOptions;
+
+/*
+ * Resolve the options of a server, palloc'd.  With a valid userid the user
+ * mapping of that role, or the public one, is read too and its credential is
+ * required; with InvalidOid settings.api_key is "", enough to plan and to
+ * explain.  Raises an error for what is missing.
+ */
+extern NauthOptions *nauth_options_get(Oid serverid, Oid userid);
+
+#endif							/* NAUTH_OPTIONS_H */

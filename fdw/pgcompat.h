@@ -1,0 +1,68 @@
+/*-------------------------------------------------------------------------
+ *
+ * pgcompat.h
+ *	  Differences between PostgreSQL 15 to 18: the only file that tests
+ *	  PG_VERSION_NUM.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef NAUTH_PGCOMPAT_H
+#define NAUTH_PGCOMPAT_H
+
+#if PG_VERSION_NUM < 150000
+#error "neon_auth_fdw requires PostgreSQL 15 or later"
+#endif
+
+/* before 16, PG_FUNCTION_INFO_V1 does not declare the function as exported */
+#define NAUTH_FUNCTION(name) \
+	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
+	PG_FUNCTION_INFO_V1(name)
+
+/* the path of a scan of a base relation, without pushed-down joins */
+#if PG_VERSION_NUM >= 180000
+#define nauth_foreignscan_path(root, rel, rows, startup, total) \
+	create_foreignscan_path(root, rel, NULL, rows, 0, startup, total, \
+							NIL, NULL, NULL, NIL, NIL)
+#elif PG_VERSION_NUM >= 170000
+#define nauth_foreignscan_path(root, rel, rows, startup, total) \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, \
+							NIL, NULL, NULL, NIL, NIL)
+#else
+#define nauth_foreignscan_path(root, rel, rows, startup, total) \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, \
+							NIL, NULL, NULL, NIL)
+#endif
+
+/* the role that a scan acts for, InvalidOid for the current one */
+#if PG_VERSION_NUM >= 160000
+#define nauth_scan_check_as_user(node) \
+	(((ForeignScan *) (node)->ss.ps.plan)->checkAsUser)
+#else
+#define nauth_scan_check_as_user(node) \
+	(exec_rt_fetch(((Scan *) (node)->ss.ps.plan)->scanrelid, \
+				   (node)->ss.ps.state)->checkAsUser)
+#endif
+
+/* ownership and USAGE checks got one function for all catalogs in 16 */
+#if PG_VERSION_NUM >= 160000
+#define nauth_server_usable(server, role) \
+	(object_aclcheck(ForeignServerRelationId, server, role, ACL_USAGE) == ACLCHECK_OK)
+#define nauth_relation_owned(relation, role) \
+	object_ownercheck(RelationRelationId, relation, role)
+#else
+#define nauth_server_usable(server, role) \
+	(pg_foreign_server_aclcheck(server, role, ACL_USAGE) == ACLCHECK_OK)
+#define nauth_relation_owned(relation, role) \
+	pg_class_ownercheck(relation, role)
+#endif
+
+/* the backend status array, counted from 1 */
+#if PG_VERSION_NUM >= 160000
+#define nauth_backend_status(i)	(&pgstat_get_local_beentry_by_index(i)->backendStatus)
+#else
+#define nauth_backend_status(i)	(&pgstat_fetch_stat_local_beentry(i)->backendStatus)
+#endif
+
+#endif							/* NAUTH_PGCOMPAT_H */

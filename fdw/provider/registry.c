@@ -1,0 +1,31 @@
+/*-------------------------------------------------------------------------
+ *
+ * registry.c
+ *	  All providers.
+ *
+ * A new provider is a line here.  Nothing else may name one.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "provider.h"
+
+#include <string.h>
+
+const NauthProvider *const nauth_providers[] = {
+	&nauth_provider_better_auth,
+	&nauth_provider_clerk,
+	NULL
+};
+
+const NauthProvider *
+nauth_provider_find(const char *name)
+{
+	for (int i = 0; nauth_providers[i] != NULL; i++)
+	{
+		if (strcmp(nauth_providers[i]->name, name) == 0)
+			return nauth_providers[i];
+	}
+	return NULL;
+}

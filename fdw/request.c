@@ -1,0 +1,145 @@
+/*-------------------------------------------------------------------------
+ *
+ * request.c
+ *	  Write requests.
+ *
+ * Whatever a value holds, it stays the value that it is: here is where a
+ * user's text becomes part of a URL.  A request that does not fit, or cannot
+ * be written, is marked and never becomes another request by being cut off.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "request.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Append to a buffer of NAUTH_URL_MAX or NAUTH_HEADERS_MAX bytes, or mark. */
+static void
+append(NauthRequest *request, char *buffer, size_t size, const char *text)
+{
+	size_t		used = strlen(buffer);
+	size_t		len = strlen(text);
+
+	if (request->overflow || len >= size - used)
+		request->overflow = true;
+	else
+		memcpy(buffer + used, text, len + 1);
+}
+
+static void
+append_url(NauthRequest *request, const char *text)
+{
+	append(request, request->url, sizeof(request->url), text);
+}
+
+static void
+append_header(NauthRequest *request, const char *text)
+{
+	append(request, request->headers, sizeof(request->headers), text);
+}
+
+static bool
+is_unreserved(char c)
+{
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+		(c >= '0' && c <= '9') ||
+		c == '-' || c == '_' || c == '.' || c == '~';
+}
+
+/* Append a value percent-encoded, byte by byte. */
+static void
+append_encoded(NauthRequest *request, const char *value)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	char	   *url = request->url;
+	size_t		used = strlen(url);
+
+	for (; *value != '\0' && !request->overflow; value++)
+	{
+		unsigned char byte = (unsigned char) *value;
+
+		if (sizeof(request->url) - used <= 3)
+			request->overflow = true;
+		else if (is_unreserved(*value))
+			url[used++] = *value;
+		else
+		{
+			url[used++] = '%';
+			url[used++] = digits[byte >> 4];
+			url[used++] = digits[byte & 15];
+		}
+	}
+	url[used] = '\0';
+}
+
+void
+nauth_request_begin(NauthRequest *request, const char *base, const char *path)
+{
+	request->url[0] = '\0';
+	request->headers[0] = '\0';
+	request->overflow = false;
+	append_url(request, base);
+	append_url(request, path);
+}
+
+void
+nauth_request_segment(NauthRequest *request, const char *value)
+{
+	append_url(request, "/");
+	if (value == NULL)
+		append_url(request, "{id}");
+	else if (value[0] == '\0' || strcmp(value, ".") == 0 || strcmp(value, "..") == 0)
+		request->overflow = true;
+	else
+		append_encoded(request, value);
+}
+
+/* Begin a parameter: all of it but the value. */
+static void
+append_name(NauthRequest *request, const char *name)
+{
+	append_url(request, strchr(request->url, '?') == NULL ? "?" : "&");
+	append_url(request, name);
+	append_url(request, "=");
+}
+
+void
+nauth_request_parameter(NauthRequest *request, const char *name,
+						const char *value)
+{
+	append_name(request, name);
+	if (value == NULL)
+		append_url(request, "{id}");
+	else
+		append_encoded(request, value);
+}
+
+void
+nauth_request_number(NauthRequest *request, const char *name, int64_t value)
+{
+	char		digits[24];
+
+	snprintf(digits, sizeof(digits), "%" PRId64, value);
+	nauth_request_parameter(request, name, digits);
+}
+
+void
+nauth_request_header(NauthRequest *request, const char *name,
+					 const char *prefix, const char *value)
+{
+	for (const char *c = value; *c != '\0'; c++)
+	{
+		if ((unsigned char) *c < 0x20 || *c == 0x7F)
+			request->overflow = true;
+	}
+	if (request->headers[0] != '\0')
+		append_header(request, "\n");
+	append_header(request, name);
+	append_header(request, ": ");
+	append_header(request, prefix);
+	append_header(request, value);
+}

@@ -1,0 +1,66 @@
+/*-------------------------------------------------------------------------
+ *
+ * request.h
+ *	  A request being written and the reply to it, as plain bytes.
+ *
+ * Providers write requests and read replies, the HTTP engine carries them, and
+ * neither knows the other.  Requests are GET.  A request holds a credential:
+ * no part of one belongs in a message but the url up to its '?'.
+ *
+ * No PostgreSQL header here, for the providers are tested without a server.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef NAUTH_REQUEST_H
+#define NAUTH_REQUEST_H
+
+#include "slice.h"
+
+#define NAUTH_URL_MAX		8192
+#define NAUTH_HEADERS_MAX	8192
+
+/*
+ * The functions below write into a request and set overflow instead of
+ * failing; whoever sends it looks there once.  headers holds one header a
+ * line, lines parted by '\n'.
+ */
+typedef struct NauthRequest
+{
+	char		url[NAUTH_URL_MAX];
+	char		headers[NAUTH_HEADERS_MAX];
+	bool		overflow;
+} NauthRequest;
+
+/* A reply; the bytes belong to the engine until its next request. */
+typedef struct NauthReply
+{
+	int			status;
+	NauthSpan	body;
+} NauthReply;
+
+/* Start over: url is base and path joined, there are no headers. */
+extern void nauth_request_begin(NauthRequest *request, const char *base,
+								const char *path);
+
+/*
+ * Append "/value" to the path, or "?name=value" or "&name=value" to the query.
+ * All but unreserved characters of a value are percent-encoded.  A NULL value,
+ * of an EXPLAIN that does not know it, is written as "{id}".  A segment that is
+ * empty, "." or ".." is an overflow: it would ask for another resource.
+ */
+extern void nauth_request_segment(NauthRequest *request, const char *value);
+extern void nauth_request_parameter(NauthRequest *request, const char *name,
+									const char *value);
+extern void nauth_request_number(NauthRequest *request, const char *name,
+								 int64_t value);
+
+/*
+ * Append the header "name: prefix value".  A control character in value is an
+ * overflow: it would end the header and begin another.
+ */
+extern void nauth_request_header(NauthRequest *request, const char *name,
+								 const char *prefix, const char *value);
+
+#endif							/* NAUTH_REQUEST_H */

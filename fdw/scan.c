@@ -1,0 +1,284 @@
+/*-------------------------------------------------------------------------
+ *
+ * scan.c
+ *	  Execution of scans of a foreign table.
+ *
+ * Nothing is asked before the first row is wanted, so that EXPLAIN and a scan
+ * that is never reached cost nothing.  A scan that may be repeated within its
+ * statement keeps its rows: the directory may change at any time, a statement
+ * must not see two states of it.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "executor/executor.h"
+#include "foreign/fdwapi.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/tuplestore.h"
+
+#include "directory.h"
+#include "neon_auth_fdw.h"
+#include "pgcompat.h"
+#include "query.h"
+#include "users.h"
+
+typedef struct DirectoryScan
+{
+	/* set when the scan begins */
+	Oid			userid;			/* whose user mapping is used */
+	Oid			serverid;
+	ExprState  *id;				/* computes the one id to ask for, or NULL */
+	int			column_of[NAUTH_NUM_COLUMNS];	/* attribute index of each
+												 * column, -1 if not read */
+	bool		any_column;
+	MemoryContext scan_cxt;		/* the directory, until the end of the scan */
+	MemoryContext user_cxt;		/* values of one row */
+
+	/* set when the first row is wanted */
+	NauthOptions *options;
+	NauthDirectory *directory;
+	bool		started;
+	bool		finished;
+	const NauthPage *page;		/* of a listing */
+	int			next;			/* the next user in page */
+	NauthUser	user;			/* the one being looked at */
+	bool		warned;			/* of a user left out */
+
+	/* rows already read, if the scan may be repeated */
+	Tuplestorestate *rows;
+	TupleTableSlot *row_slot;
+} DirectoryScan;
+
+/* Where each column of the directory goes. */
+static void
+set_columns(DirectoryScan *state, TupleDesc desc, List *attnums)
+{
+	ListCell   *lc;
+
+	for (int i = 0; i < NAUTH_NUM_COLUMNS; i++)
+		state->column_of[i] = -1;
+	foreach(lc, attnums)
+	{
+		int			attno = lfirst_int(lc) - 1;
+
+		state->column_of[nauth_column_find(NameStr(TupleDescAttr(desc, attno)->attname))] = attno;
+		state->any_column = true;
+	}
+}
+
+void
+neonAuthBeginForeignScan(ForeignScanState *node, int eflags)
+{
+	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	Relation	rel = node->ss.ss_currentRelation;
+	DirectoryScan  *state = palloc0(sizeof(DirectoryScan));
+	MemoryContext cxt = node->ss.ps.state->es_query_cxt;
+
+	node->fdw_state = state;
+	state->userid = nauth_scan_check_as_user(node);
+	if (!OidIsValid(state->userid))
+		state->userid = GetUserId();
+	state->serverid = GetForeignTable(RelationGetRelid(rel))->serverid;
+	set_columns(state, RelationGetDescr(rel), list_nth(plan->fdw_private, NauthPlanColumns));
+	if (plan->fdw_exprs != NIL)
+		state->id = ExecInitExpr(linitial(plan->fdw_exprs), &node->ss.ps);
+	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
+		return;
+
+	state->scan_cxt = AllocSetContextCreate(cxt, "neon_auth_fdw scan", ALLOCSET_DEFAULT_SIZES);
+	state->user_cxt = AllocSetContextCreate(cxt, "neon_auth_fdw user", ALLOCSET_DEFAULT_SIZES);
+	if (eflags & EXEC_FLAG_REWIND)
+	{
+		state->rows = tuplestore_begin_heap(false, false, work_mem);
+		tuplestore_set_eflags(state->rows, EXEC_FLAG_REWIND);
+		state->row_slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsMinimalTuple);
+	}
+}
+
+/* The id to ask for, or NULL if no user can have it. */
+static char *
+compute_id(ForeignScanState *node)
+{
+	DirectoryScan  *state = node->fdw_state;
+	bool		isnull;
+	Datum		value = ExecEvalExpr(state->id, node->ss.ps.ps_ExprContext, &isnull);
+	char	   *id = isnull ? NULL : TextDatumGetCString(value);
+
+	return id && id[0] != '\0' && strlen(id) <= NAUTH_ID_MAX ? id : NULL;
+}
+
+static void
+open_directory(DirectoryScan *state)
+{
+	MemoryContext old = MemoryContextSwitchTo(state->scan_cxt);
+
+	state->options = nauth_options_get(state->serverid, state->userid);
+	state->directory = nauth_directory_open(state->options, state->options->scan_timeout);
+	nauth_directory_list(state->directory);
+	MemoryContextSwitchTo(old);
+}
+
+/* The next user of a scan by id: at most one. */
+static bool
+next_by_id(ForeignScanState *node)
+{
+	DirectoryScan  *state = node->fdw_state;
+	char	   *id = state->started ? NULL : compute_id(node);
+
+	state->started = true;
+	return id && nauth_directory_user(state->directory, id, &state->user);
+}
+
+/* The next user of a listing. */
+static bool
+next_of_list(DirectoryScan *state)
+{
+	state->started = true;
+	while (state->page == NULL || state->next >= state->page->count)
+	{
+		state->page = nauth_directory_next(state->directory);
+		state->next = 0;
+		if (state->page == NULL)
+			return false;
+	}
+	state->user = state->page->users[state->next++];
+	return true;
+}
+
+/* Put the wanted columns of the user into the slot; false leaves it out. */
+static bool
+fill_slot(DirectoryScan *state, TupleTableSlot *slot)
+{
+	MemoryContext old;
+	NauthRow	row;
+	const char *reason;
+
+	ExecClearTuple(slot);
+	MemoryContextReset(state->user_cxt);
+	if (!state->any_column)
+	{
+		ExecStoreAllNullTuple(slot);
+		return true;
+	}
+	old = MemoryContextSwitchTo(state->user_cxt);
+	reason = nauth_user_to_row(state->options->provider, &state->user, &row);
+	MemoryContextSwitchTo(old);
+	if (reason)
+	{
+		if (!state->warned)
+			ereport(WARNING,
+					errcode(ERRCODE_DATA_EXCEPTION),
+					errmsg("left out a user of server \"%s\" that PostgreSQL cannot hold",
+						   state->options->server),
+					errdetail("Reason: %s.", reason),
+					errhint("More users may be left out; neon_auth.quarantined_user lists them after a refresh."));
+		state->warned = true;
+		return false;
+	}
+	memset(slot->tts_isnull, true, slot->tts_tupleDescriptor->natts * sizeof(bool));
+	for (int i = 0; i < NAUTH_NUM_COLUMNS; i++)
+	{
+		int			attno = state->column_of[i];
+
+		if (attno >= 0)
+		{
+			slot->tts_values[attno] = row.values[i];
+			slot->tts_isnull[attno] = row.nulls[i];
+		}
+	}
+	ExecStoreVirtualTuple(slot);
+	return true;
+}
+
+/* Read the next row from the provider into the slot; empty at the end. */
+static void
+read_row(ForeignScanState *node, TupleTableSlot *slot)
+{
+	DirectoryScan  *state = node->fdw_state;
+
+	ExecClearTuple(slot);
+	if (state->finished)
+		return;
+	if (state->directory == NULL)
+		open_directory(state);
+	do
+	{
+		state->finished = !(state->id ? next_by_id(node) : next_of_list(state));
+	} while (!state->finished && !fill_slot(state, slot));
+}
+
+TupleTableSlot *
+neonAuthIterateForeignScan(ForeignScanState *node)
+{
+	DirectoryScan  *state = node->fdw_state;
+	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
+
+	if (state->rows == NULL)
+	{
+		read_row(node, slot);
+		return slot;
+	}
+	if (tuplestore_gettupleslot(state->rows, true, false, state->row_slot))
+		return ExecCopySlot(slot, state->row_slot);
+	read_row(node, slot);
+	if (!TupIsNull(slot))
+		tuplestore_puttupleslot(state->rows, slot);
+	return slot;
+}
+
+/* Begin again: with other parameters from the start, else with the kept rows. */
+void
+neonAuthReScanForeignScan(ForeignScanState *node)
+{
+	DirectoryScan  *state = node->fdw_state;
+	bool		same = state->id == NULL || node->ss.ps.chgParam == NULL;
+
+	if (same && state->rows)
+	{
+		tuplestore_rescan(state->rows);
+		return;
+	}
+	if (state->rows)
+		tuplestore_clear(state->rows);
+	state->started = false;
+	state->finished = false;
+	state->page = NULL;
+	if (state->directory)
+		nauth_directory_list(state->directory);
+}
+
+void
+neonAuthEndForeignScan(ForeignScanState *node)
+{
+	DirectoryScan  *state = node->fdw_state;
+
+	if (state == NULL || state->scan_cxt == NULL)
+		return;
+	MemoryContextDelete(state->scan_cxt);
+	if (state->rows)
+		tuplestore_end(state->rows);
+}
+
+/* With VERBOSE: the request that the scan begins with. */
+void
+neonAuthExplainForeignScan(ForeignScanState *node, ExplainState *es)
+{
+	DirectoryScan  *state = node->fdw_state;
+	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	NauthQuery	query = {.kind = state->id ? NAUTH_QUERY_USER : NAUTH_QUERY_LIST};
+
+	if (!es->verbose)
+		return;
+	if (state->id && IsA(linitial(plan->fdw_exprs), Const))
+		query.id = compute_id(node);
+	ExplainPropertyText("Request",
+						psprintf("GET %s", nauth_query_url(nauth_options_get(state->serverid, InvalidOid),
+														   &query)), es);
+}

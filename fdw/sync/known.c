@@ -1,0 +1,176 @@
+/*-------------------------------------------------------------------------
+ *
+ * known.c
+ *	  What the target holds, in 16 bytes a user.
+ *
+ * An open-addressing table of two words a slot.  simplehash.h would do, but
+ * needs a status field, which makes 24 bytes of 16, and this table is most of
+ * the memory that a refresh of a large directory takes.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "port/pg_bitutils.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "known.h"
+
+#define MIN_SLOTS	1024
+
+/* The two low bits of a value are flags, the rest is the time. */
+#define FLAG_DELETED	1
+#define FLAG_SEEN		2
+#define FLAG_BITS		2
+
+/* No time, and what times that do not fit become: content then decides */
+#define NO_TIME			(-(INT64CONST(1) << (63 - FLAG_BITS)))
+
+typedef struct Slot
+{
+	uint64		hash;			/* 0 marks a free slot */
+	int64		value;
+} Slot;
+
+struct NauthKnown
+{
+	uint64		seed;
+	uint64		mask;			/* number of slots less one */
+	uint64		used;
+	Slot	   *slots;
+};
+
+static Slot *
+allocate_slots(MemoryContext cxt, uint64 count)
+{
+	return MemoryContextAllocExtended(cxt, count * sizeof(Slot),
+									  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+}
+
+NauthKnown *
+nauth_known_create(int64 users)
+{
+	NauthKnown *known = palloc0(sizeof(NauthKnown));
+	uint64		slots = pg_nextpower2_64(Max(users + users / 7, MIN_SLOTS));
+
+	if (!pg_strong_random(&known->seed, sizeof(known->seed)))
+		ereport(ERROR,
+				errcode(ERRCODE_INTERNAL_ERROR),
+				errmsg("could not generate a random number"));
+	known->mask = slots - 1;
+	known->slots = allocate_slots(CurrentMemoryContext, slots);
+	return known;
+}
+
+/* The slot of a hash, or the free one where it belongs. */
+static Slot *
+find_slot(const NauthKnown *known, uint64 hash)
+{
+	uint64		i = hash & known->mask;
+
+	while (known->slots[i].hash != 0 && known->slots[i].hash != hash)
+		i = (i + 1) & known->mask;
+	return &known->slots[i];
+}
+
+static uint64
+hash_id(const NauthKnown *known, const char *id)
+{
+	uint64		hash = hash_bytes_extended((const unsigned char *) id, strlen(id), known->seed);
+
+	return hash != 0 ? hash : 1;
+}
+
+static void
+grow(NauthKnown *known)
+{
+	NauthKnown	old = *known;
+
+	known->mask = old.mask * 2 + 1;
+	known->slots = allocate_slots(GetMemoryChunkContext(old.slots), known->mask + 1);
+	for (uint64 i = 0; i <= old.mask; i++)
+		if (old.slots[i].hash != 0)
+			*find_slot(known, old.slots[i].hash) = old.slots[i];
+	pfree(old.slots);
+}
+
+static NauthKnownUser
+unpack(int64 value)
+{
+	int64		time = value >> FLAG_BITS;
+
+	return (NauthKnownUser)
+	{
+		.updated_at = time == NO_TIME ? DT_NOBEGIN : time,
+			.deleted = value & FLAG_DELETED,
+			.seen = value & FLAG_SEEN
+	};
+}
+
+static int64
+pack(const NauthKnownUser *user)
+{
+	int64		time = user->updated_at;
+
+	if (time <= NO_TIME || time >= -NO_TIME)
+		time = NO_TIME;
+	return (int64) ((uint64) time << FLAG_BITS) |
+		(user->deleted ? FLAG_DELETED : 0) | (user->seen ? FLAG_SEEN : 0);
+}
+
+bool
+nauth_known_get(const NauthKnown *known, const char *id, NauthKnownUser *user)
+{
+	Slot	   *slot = find_slot(known, hash_id(known, id));
+
+	if (slot->hash == 0)
+		return false;
+	*user = unpack(slot->value);
+	return true;
+}
+
+void
+nauth_known_set(NauthKnown *known, const char *id, const NauthKnownUser *user)
+{
+	uint64		hash = hash_id(known, id);
+	Slot	   *slot = find_slot(known, hash);
+
+	if (slot->hash == 0)
+	{
+		/* keep one slot of eight free, so that chains stay short */
+		if (++known->used > known->mask - known->mask / 8)
+		{
+			grow(known);
+			slot = find_slot(known, hash);
+		}
+		slot->hash = hash;
+	}
+	slot->value = pack(user);
+}
+
+static int64
+count_values(const NauthKnown *known, int64 unwanted)
+{
+	int64		count = 0;
+
+	for (uint64 i = 0; i <= known->mask; i++)
+		if (known->slots[i].hash != 0 && (known->slots[i].value & unwanted) == 0)
+			count++;
+	return count;
+}
+
+int64
+nauth_known_live(const NauthKnown *known)
+{
+	return count_values(known, FLAG_DELETED);
+}
+
+int64
+nauth_known_missing(const NauthKnown *known)
+{
+	return count_values(known, FLAG_DELETED | FLAG_SEEN);
+}

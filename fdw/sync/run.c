@@ -1,0 +1,82 @@
+/*-------------------------------------------------------------------------
+ *
+ * run.c
+ *	  What all steps of a refresh need: subtransactions, lists of users.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#include "sync/run.h"
+
+void
+nauth_id_list_add(NauthIdList *list, MemoryContext cxt, const char *id, const char *reason)
+{
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+
+	if (list->count == list->size)
+	{
+		int			size = Max(64, list->size * 2);
+
+		list->ids = list->ids ? repalloc_huge(list->ids, size * sizeof(char *)) :
+			palloc(size * sizeof(char *));
+		list->reasons = list->reasons ? repalloc_huge(list->reasons, size * sizeof(char *)) :
+			palloc(size * sizeof(char *));
+		list->size = size;
+	}
+	list->ids[list->count] = pstrdup(id);
+	list->reasons[list->count++] = reason;
+	MemoryContextSwitchTo(old);
+}
+
+void
+nauth_run_quarantine(NauthRun *run, const char *id, const char *reason)
+{
+	run->counts.quarantined++;
+	if (id[0] == '\0')
+		run->unreadable_ids++;
+	else if (run->quarantined_users.count < NAUTH_MAX_QUARANTINED)
+		nauth_id_list_add(&run->quarantined_users, run->cxt, id,
+						  MemoryContextStrdup(run->cxt, reason));
+}
+
+ErrorData *
+nauth_run_attempt(NauthRun *run, void (*step) (NauthRun *run, void *arg), void *arg)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	NauthCounts counts = run->counts;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction("neon_auth_refresh");
+	MemoryContextSwitchTo(cxt);
+	PG_TRY();
+	{
+		step(run, arg);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(run->cxt);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(cxt);
+	CurrentResourceOwner = owner;
+
+	/* the end of a subtransaction by error also ended our progress */
+	if (error)
+	{
+		run->counts = counts;
+		nauth_progress_publish(run);
+	}
+	return error;
+}

@@ -1,0 +1,227 @@
+/*-------------------------------------------------------------------------
+ *
+ * target.c
+ *	  The table that is kept equal to a directory, and acting as its owner.
+ *
+ * users_sync is an ordinary table of the role that made it, not a member of
+ * the extension: pg_dump would lose what users add to a member.  So anything
+ * may have been done to it, and its triggers are its owner's code: they must
+ * never run with the rights of whoever calls the refresh.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/varlena.h"
+
+#include "pgcompat.h"
+#include "sync/target.h"
+#include "users.h"
+
+NAUTH_FUNCTION(neon_auth_create_users_sync);
+
+static const char *const column_comments[NAUTH_NUM_COLUMNS] = {
+	[NAUTH_RAW_JSON] = "the user as the provider sent it",
+	[NAUTH_ID] = "id of the user at the provider",
+	[NAUTH_NAME] = "name to show",
+	[NAUTH_EMAIL] = "primary e-mail address; not unique",
+	[NAUTH_CREATED_AT] = "when the user was created at the provider",
+	[NAUTH_UPDATED_AT] = "when the user was changed at the provider",
+	[NAUTH_DELETED_AT] = "when the user was found to be deleted at the provider; null for live users",
+};
+
+static RangeVar *
+parse_name(const char *name)
+{
+	return makeRangeVarFromNameList(textToQualifiedNameList(cstring_to_text(name)));
+}
+
+Oid
+nauth_target_find(const char *name)
+{
+	return RangeVarGetRelid(parse_name(name), NoLock, true);
+}
+
+static char *
+qualified_name(Oid relid)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									  get_rel_name(relid));
+}
+
+static void
+execute_ddl(const char *sql)
+{
+	if (SPI_execute(sql, false, 0) != SPI_OK_UTILITY)
+		elog(ERROR, "unexpected result of a utility statement");
+}
+
+Oid
+nauth_target_create(const char *name)
+{
+	RangeVar   *rv = parse_name(name);
+	char	   *table = quote_qualified_identifier(rv->schemaname, rv->relname);
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "CREATE TABLE %s (", table);
+	for (int i = 0; i < NAUTH_NUM_COLUMNS; i++)
+		appendStringInfo(&sql, "%s%s %s%s", i > 0 ? ", " : "", nauth_columns[i].name,
+						 format_type_be_qualified(nauth_columns[i].type),
+						 i == NAUTH_RAW_JSON ? " NOT NULL" : i == NAUTH_ID ? " PRIMARY KEY" : "");
+	appendStringInfoChar(&sql, ')');
+	execute_ddl(sql.data);
+	execute_ddl(psprintf("CREATE INDEX ON %s (deleted_at)", table));
+	execute_ddl(psprintf("REVOKE ALL ON %s FROM PUBLIC", table));
+	execute_ddl(psprintf("COMMENT ON TABLE %s IS %s", table,
+						 quote_literal_cstr("users of an auth provider, kept equal by neon_auth.refresh_users_sync")));
+	for (int i = 0; i < NAUTH_NUM_COLUMNS; i++)
+		execute_ddl(psprintf("COMMENT ON COLUMN %s.%s IS %s", table, nauth_columns[i].name,
+							 quote_literal_cstr(column_comments[i])));
+	return RangeVarGetRelid(rv, NoLock, false);
+}
+
+/* SQL function create_users_sync(target text) */
+Datum
+neon_auth_create_users_sync(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Oid			relid = nauth_target_find(name);
+	NauthTarget target;
+
+	if (OidIsValid(relid))
+	{
+		nauth_target_describe(relid, &target);
+		PG_RETURN_OID(relid);
+	}
+	SPI_connect();
+	relid = nauth_target_create(name);
+	SPI_finish();
+	PG_RETURN_OID(relid);
+}
+
+static void
+refuse_target(Relation rel, const char *detail)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			errmsg("cannot use \"%s\" as a users_sync table", RelationGetRelationName(rel)),
+			errdetail("%s", detail),
+			errhint("SELECT neon_auth.create_users_sync('schema.name') makes a new one; name it as \"target\"."));
+}
+
+/* Whether some unique index can be the arbiter of ON CONFLICT (id). */
+static bool
+has_unique_id(Relation rel)
+{
+	AttrNumber	id = get_attnum(RelationGetRelid(rel), nauth_columns[NAUTH_ID].name);
+	ListCell   *lc;
+	bool		found = false;
+
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_index index;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		index = (Form_pg_index) GETSTRUCT(tuple);
+		if (index->indisunique && index->indimmediate && index->indisvalid &&
+			index->indnkeyatts == 1 && index->indkey.values[0] == id &&
+			heap_attisnull(tuple, Anum_pg_index_indpred, NULL))
+			found = true;
+		ReleaseSysCache(tuple);
+	}
+	return found;
+}
+
+/* Check one of the seven columns.  Returns whether it is generated. */
+static bool
+check_column(Relation rel, NauthColumn column)
+{
+	const NauthColumnDef *def = &nauth_columns[column];
+	AttrNumber	attnum = get_attnum(RelationGetRelid(rel), def->name);
+	Form_pg_attribute att;
+
+	if (attnum == InvalidAttrNumber)
+		refuse_target(rel, psprintf("It has no column \"%s\".", def->name));
+	att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+	if (att->atttypid != def->type)
+		refuse_target(rel, psprintf("Column \"%s\" must have type %s.", def->name,
+									format_type_be(def->type)));
+	return att->attgenerated != '\0';
+}
+
+static void
+check_shape(Relation rel, NauthTarget *target)
+{
+	int			generated = 0;
+
+	if (rel->rd_rel->relkind != RELKIND_RELATION &&
+		rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		refuse_target(rel, "It is not a table.");
+	for (int i = 0; i < NAUTH_NUM_COLUMNS; i++)
+		if (check_column(rel, i))
+		{
+			if (i == NAUTH_RAW_JSON || i == NAUTH_UPDATED_AT || i == NAUTH_DELETED_AT)
+				refuse_target(rel, psprintf("Column \"%s\" must not be generated.", nauth_columns[i].name));
+			generated++;
+		}
+	if (generated != 0 && generated != 4)
+		refuse_target(rel, "Either all or none of the columns id, name, email and created_at are generated.");
+	target->generated = generated > 0;
+	if (!has_unique_id(rel))
+		refuse_target(rel, "Column \"id\" has no primary key or unique index of its own.");
+}
+
+void
+nauth_target_describe(Oid relid, NauthTarget *target)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+
+	target->relid = relid;
+	target->owner = rel->rd_rel->relowner;
+	target->name = qualified_name(relid);
+	check_shape(rel, target);
+	if (!nauth_relation_owned(relid, GetUserId()))
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("must be owner of table %s to refresh it", RelationGetRelationName(rel)),
+				errhint("Call it as role %s, or name a table of your own as \"target\".",
+						quote_identifier(GetUserNameFromId(target->owner, false))));
+	relation_close(rel, AccessShareLock);
+}
+
+void
+nauth_role_enter(Oid role, NauthRole *saved)
+{
+	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
+	SetUserIdAndSecContext(role, saved->sec_context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	saved->guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+void
+nauth_role_leave(const NauthRole *saved)
+{
+	AtEOXact_GUC(false, saved->guc_level);
+	SetUserIdAndSecContext(saved->userid, saved->sec_context);
+}

@@ -1,0 +1,50 @@
+/*-------------------------------------------------------------------------
+ *
+ * target.h
+ *	  The table that is kept equal to a directory, and acting as its owner.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef NAUTH_TARGET_H
+#define NAUTH_TARGET_H
+
+typedef struct NauthTarget
+{
+	Oid			relid;			/* InvalidOid: there is none, of a dry run */
+	Oid			owner;
+	const char *name;			/* qualified and quoted */
+	bool		generated;		/* Neon's shape: only raw_json, updated_at and
+								 * deleted_at can be written */
+} NauthTarget;
+
+/* Oid of the table with this name, or InvalidOid. */
+extern Oid	nauth_target_find(const char *name);
+
+/* Create users_sync under this name.  Needs SPI.  Returns its Oid. */
+extern Oid	nauth_target_create(const char *name);
+
+/*
+ * Describe a target, palloc'd.  Raises an error unless it is a table of the
+ * right shape and the current role is its owner or belongs to it.
+ */
+extern void nauth_target_describe(Oid relid, NauthTarget *target);
+
+/* What nauth_role_leave puts back. */
+typedef struct NauthRole
+{
+	Oid			userid;
+	int			sec_context;
+	int			guc_level;
+} NauthRole;
+
+/*
+ * Act as another role in a security-restricted context with a search_path of
+ * pg_catalog, until nauth_role_leave.  It must not be entered across a commit.
+ * After an error the end of the subtransaction puts everything back.
+ */
+extern void nauth_role_enter(Oid role, NauthRole *saved);
+extern void nauth_role_leave(const NauthRole *saved);
+
+#endif							/* NAUTH_TARGET_H */

@@ -1,0 +1,274 @@
+/*-------------------------------------------------------------------------
+ *
+ * users.c
+ *	  One user of a page -> the seven columns of users_sync.
+ *
+ * The user is parsed by jsonb's own input function, so that what is refused
+ * here is exactly what a jsonb column refuses, and the other columns are then
+ * read from the result by the provider's rules.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "users.h"
+
+/* Larger values than these are no profile of a person, but an attack. */
+#define NAUTH_RAW_MAX		(1024 * 1024)
+#define NAUTH_NAME_MAX		4096
+#define NAUTH_EMAIL_MAX		320
+
+/* Time as text, as some providers write it, has no need for more. */
+#define NAUTH_TIME_MAX		64
+
+const NauthColumnDef nauth_columns[NAUTH_NUM_COLUMNS] = {
+	[NAUTH_RAW_JSON] = {"raw_json", JSONBOID},
+	[NAUTH_ID] = {"id", TEXTOID},
+	[NAUTH_NAME] = {"name", TEXTOID},
+	[NAUTH_EMAIL] = {"email", TEXTOID},
+	[NAUTH_CREATED_AT] = {"created_at", TIMESTAMPTZOID},
+	[NAUTH_UPDATED_AT] = {"updated_at", TIMESTAMPTZOID},
+	[NAUTH_DELETED_AT] = {"deleted_at", TIMESTAMPTZOID},
+};
+
+static const char *const flaw_reasons[] = {
+	[NAUTH_FLAW_NONE] = NULL,
+	[NAUTH_FLAW_ID] = "its id cannot be read",
+	[NAUTH_FLAW_TIME] = "its modification time cannot be read",
+	[NAUTH_FLAW_DUPLICATE] = "its id or modification time stands twice",
+	[NAUTH_FLAW_DEEP] = "it nests too deep",
+	[NAUTH_FLAW_NUMBER] = "it has a number out of bounds",
+};
+
+int
+nauth_column_find(const char *name)
+{
+	for (int i = 0; i < NAUTH_NUM_COLUMNS; i++)
+		if (strcmp(nauth_columns[i].name, name) == 0)
+			return i;
+	return -1;
+}
+
+char *
+nauth_column_names(void)
+{
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (int i = 0; i < NAUTH_NUM_COLUMNS; i++)
+		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "", nauth_columns[i].name);
+	return names.data;
+}
+
+TimestampTz
+nauth_moment_to_timestamptz(int64_t moment)
+{
+	return moment - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+}
+
+/*
+ * Parse bytes as jsonb; NULL with reason set where jsonb refuses them.
+ *
+ * The input function only pallocs, so its error can be caught without a
+ * subtransaction, which would be refused under a Gather.  Only what says "this
+ * value is bad" is caught: data exceptions, and limits of the program.
+ */
+static Jsonb *
+parse_jsonb(NauthSpan json, const char **reason)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	char	   *text;
+	Jsonb	   *volatile jsonb = NULL;
+
+	if (json.len > NAUTH_RAW_MAX)
+		*reason = "it is larger than 1 MB";
+	else if (pg_encoding_verifymbstr(PG_UTF8, json.data, json.len) != json.len)
+		*reason = "it is not valid UTF-8";
+	if (*reason)
+		return NULL;
+
+	text = pnstrdup(json.data, json.len);
+	PG_TRY();
+	{
+		jsonb = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+	}
+	PG_CATCH();
+	{
+		int			class = ERRCODE_TO_CATEGORY(geterrcode());
+
+		if (class != ERRCODE_TO_CATEGORY(ERRCODE_DATA_EXCEPTION) &&
+			class != ERRCODE_TO_CATEGORY(ERRCODE_PROGRAM_LIMIT_EXCEEDED))
+			PG_RE_THROW();
+		MemoryContextSwitchTo(cxt);
+		FlushErrorState();
+		*reason = "PostgreSQL cannot hold it as jsonb";
+	}
+	PG_END_TRY();
+	return jsonb;
+}
+
+/* Member of an object; false when it is absent, or this is no object. */
+static bool
+get_member(JsonbContainer *object, const char *name, JsonbValue *value)
+{
+	return JsonContainerIsObject(object) &&
+		getKeyJsonValueFromContainer(object, name, strlen(name), value) != NULL;
+}
+
+/* Member as text: NULL when it is absent, not a string, or empty. */
+static char *
+get_text(JsonbContainer *object, const char *name)
+{
+	JsonbValue	value;
+
+	if (!get_member(object, name, &value) || value.type != jbvString ||
+		value.val.string.len == 0)
+		return NULL;
+	return pnstrdup(value.val.string.val, value.val.string.len);
+}
+
+static char *
+join_texts(char *first, char *second)
+{
+	if (first && second)
+		return psprintf("%s %s", first, second);
+	return first ? first : second;
+}
+
+/* The member d of that object in array a whose member b is the user's c. */
+static char *
+pick_text(JsonbContainer *user, const NauthRule *rule)
+{
+	char	   *wanted = get_text(user, rule->c);
+	JsonbValue	array;
+	uint32		count;
+
+	if (wanted == NULL || !get_member(user, rule->a, &array) ||
+		array.type != jbvBinary || !JsonContainerIsArray(array.val.binary.data))
+		return NULL;
+	count = JsonContainerSize(array.val.binary.data);
+	for (uint32 i = 0; i < count; i++)
+	{
+		JsonbValue *element = getIthJsonbValueFromContainer(array.val.binary.data, i);
+		char	   *key;
+
+		CHECK_FOR_INTERRUPTS();
+		if (element->type != jbvBinary)
+			continue;
+		key = get_text(element->val.binary.data, rule->b);
+		if (key && strcmp(key, wanted) == 0)
+			return get_text(element->val.binary.data, rule->d);
+	}
+	return NULL;
+}
+
+static char *
+apply_rule(JsonbContainer *user, const NauthRule *rule)
+{
+	switch (rule->kind)
+	{
+		case NAUTH_RULE_NONE:
+			break;
+		case NAUTH_RULE_MEMBER:
+			return get_text(user, rule->a);
+		case NAUTH_RULE_JOIN:
+			return join_texts(get_text(user, rule->a), get_text(user, rule->b));
+		case NAUTH_RULE_PICK:
+			return pick_text(user, rule);
+	}
+	return NULL;
+}
+
+/* The first text that a rule gives. */
+static const char *
+set_text(JsonbContainer *user, const NauthRule *rules, size_t max,
+		 NauthRow *row, NauthColumn column)
+{
+	char	   *text = NULL;
+
+	for (; rules->kind != NAUTH_RULE_NONE && text == NULL; rules++)
+		text = apply_rule(user, rules);
+	row->nulls[column] = text == NULL;
+	if (text == NULL)
+		return NULL;
+	if (strlen(text) > max)
+		return column == NAUTH_NAME ? "its name is too long" : "its email is too long";
+	row->values[column] = CStringGetTextDatum(text);
+	return NULL;
+}
+
+/* Write a scalar of jsonb as the JSON text that the moment reader takes. */
+static bool
+read_moment(const JsonbValue *value, NauthMomentForm form, int64_t *moment)
+{
+	NauthSpan	span;
+
+	if (value->type == jbvString && value->val.string.len <= NAUTH_TIME_MAX &&
+		form == NAUTH_MOMENT_RFC3339)
+		return nauth_moment_parse(value->val.string.val, value->val.string.len, moment);
+	if (value->type != jbvNumeric)
+		return false;
+	span.data = DatumGetCString(DirectFunctionCall1(numeric_out,
+													NumericGetDatum(value->val.numeric)));
+	span.len = strlen(span.data);
+	return nauth_moment_read(span, form, moment);
+}
+
+static const char *
+set_created_at(JsonbContainer *user, const NauthMomentRule *rule, NauthRow *row)
+{
+	JsonbValue	value;
+	int64_t		moment;
+
+	row->nulls[NAUTH_CREATED_AT] = true;
+	if (!get_member(user, rule->member, &value) || value.type == jbvNull)
+		return NULL;
+	if (!read_moment(&value, rule->form, &moment))
+		return "its creation time cannot be read";
+	row->nulls[NAUTH_CREATED_AT] = false;
+	row->values[NAUTH_CREATED_AT] =
+		TimestampTzGetDatum(nauth_moment_to_timestamptz(moment));
+	return NULL;
+}
+
+const char *
+nauth_user_to_row(const NauthProvider *provider, const NauthUser *user,
+				  NauthRow *row)
+{
+	const NauthColumns *columns = &provider->columns;
+	const char *reason = flaw_reasons[user->flaw];
+	Jsonb	   *jsonb;
+
+	if (reason)
+		return reason;
+	jsonb = parse_jsonb(user->json, &reason);
+	if (jsonb == NULL)
+		return reason;
+
+	row->values[NAUTH_RAW_JSON] = JsonbPGetDatum(jsonb);
+	row->nulls[NAUTH_RAW_JSON] = false;
+	row->values[NAUTH_ID] = CStringGetTextDatum(user->id);
+	row->nulls[NAUTH_ID] = false;
+	row->values[NAUTH_UPDATED_AT] =
+		TimestampTzGetDatum(nauth_moment_to_timestamptz(user->updated_at));
+	row->nulls[NAUTH_UPDATED_AT] = !user->has_updated_at;
+	row->nulls[NAUTH_DELETED_AT] = true;
+
+	reason = set_text(&jsonb->root, columns->name, NAUTH_NAME_MAX, row, NAUTH_NAME);
+	if (reason == NULL)
+		reason = set_text(&jsonb->root, columns->email, NAUTH_EMAIL_MAX, row, NAUTH_EMAIL);
+	if (reason == NULL)
+		reason = set_created_at(&jsonb->root, &columns->created_at, row);
+	return reason;
+}

@@ -1,0 +1,249 @@
+/* The whole SQL surface of neon_auth_fdw 0.1.0.  Released scripts are never edited. */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION neon_auth_fdw" to load this file. \quit
+
+-- Whoever owns the schema could put objects of his own in the way of ours, and
+-- a database that is not UTF8 cannot hold what providers send.
+DO $$
+BEGIN
+	IF (SELECT pg_catalog.pg_encoding_to_char(encoding) FROM pg_catalog.pg_database
+		WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()) OPERATOR(pg_catalog.<>) 'UTF8' THEN
+		RAISE EXCEPTION 'extension "neon_auth_fdw" requires a database with encoding UTF8'
+			USING ERRCODE = 'feature_not_supported',
+				  HINT = 'Create the database with: CREATE DATABASE name ENCODING ''UTF8'' TEMPLATE template0.';
+	END IF;
+	IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace n
+				   JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) n.nspowner
+				   WHERE n.nspname OPERATOR(pg_catalog.=) 'neon_auth'
+				   AND (r.rolsuper OR r.rolname OPERATOR(pg_catalog.=) CURRENT_USER)) THEN
+		RAISE EXCEPTION 'schema "neon_auth" belongs to a role that is neither superuser nor the one installing the extension'
+			USING ERRCODE = 'insufficient_privilege',
+				  HINT = 'Change its owner with: ALTER SCHEMA neon_auth OWNER TO CURRENT_USER.';
+	END IF;
+END
+$$;
+
+COMMENT ON SCHEMA neon_auth IS 'users of auth providers: refresh functions and their state (extension neon_auth_fdw), and users_sync';
+
+GRANT USAGE ON SCHEMA neon_auth TO PUBLIC;
+
+/*
+ * The foreign data wrapper
+ */
+
+CREATE FUNCTION neon_auth.neon_auth_fdw_handler()
+RETURNS pg_catalog.fdw_handler
+AS 'MODULE_PATHNAME', 'neon_auth_fdw_handler'
+LANGUAGE C STRICT;
+
+COMMENT ON FUNCTION neon_auth.neon_auth_fdw_handler() IS 'handler of foreign data wrapper neon_auth_fdw';
+
+CREATE FUNCTION neon_auth.neon_auth_fdw_validator(pg_catalog.text[], pg_catalog.oid)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'neon_auth_fdw_validator'
+LANGUAGE C STRICT;
+
+COMMENT ON FUNCTION neon_auth.neon_auth_fdw_validator(pg_catalog.text[], pg_catalog.oid) IS 'checks options of servers, user mappings and foreign tables';
+
+CREATE FOREIGN DATA WRAPPER neon_auth_fdw
+	HANDLER neon_auth.neon_auth_fdw_handler
+	VALIDATOR neon_auth.neon_auth_fdw_validator;
+
+COMMENT ON FOREIGN DATA WRAPPER neon_auth_fdw IS 'the user directory of an auth provider';
+
+CREATE FUNCTION neon_auth.providers(
+	OUT provider pg_catalog.text,
+	OUT url pg_catalog.text,
+	OUT page_size pg_catalog.int4,
+	OUT max_page_size pg_catalog.int4)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'neon_auth_providers'
+LANGUAGE C STRICT STABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION neon_auth.providers() IS 'the values of server option "provider"; url is NULL where option "url" is required';
+
+/*
+ * State.  Only the refresh writes these tables, as their owner.  A role sees
+ * the rows of targets whose owner it is or belongs to.
+ */
+
+CREATE TABLE neon_auth.sync_state (
+	target pg_catalog.regclass PRIMARY KEY,
+	server pg_catalog.text NOT NULL,
+	provider pg_catalog.text NOT NULL,
+	tenant pg_catalog.text NOT NULL,
+	credential pg_catalog.text NOT NULL,
+	live_users pg_catalog.int8 NOT NULL DEFAULT 0,
+	watermark pg_catalog.timestamptz,
+	last_success_started_at pg_catalog.timestamptz,
+	last_success_at pg_catalog.timestamptz
+);
+
+COMMENT ON TABLE neon_auth.sync_state IS 'one row a target: the directory it belongs to and how far it was read';
+COMMENT ON COLUMN neon_auth.sync_state.target IS 'the table kept equal to the directory';
+COMMENT ON COLUMN neon_auth.sync_state.server IS 'the only foreign server that may refresh it';
+COMMENT ON COLUMN neon_auth.sync_state.tenant IS 'fingerprint of provider and URL';
+COMMENT ON COLUMN neon_auth.sync_state.credential IS 'fingerprint of the credential last used: another one has to show that it knows our users';
+COMMENT ON COLUMN neon_auth.sync_state.live_users IS 'users without deleted_at after the last successful run';
+COMMENT ON COLUMN neon_auth.sync_state.watermark IS 'latest modification time seen at the provider, by its own clock';
+COMMENT ON COLUMN neon_auth.sync_state.last_success_started_at IS 'when the last successful run began';
+COMMENT ON COLUMN neon_auth.sync_state.last_success_at IS 'when the last successful run ended';
+
+CREATE TABLE neon_auth.sync_run (
+	run_id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	target pg_catalog.regclass NOT NULL,
+	server pg_catalog.text NOT NULL,
+	mode pg_catalog.text NOT NULL,
+	status pg_catalog.text NOT NULL,
+	started_at pg_catalog.timestamptz NOT NULL,
+	finished_at pg_catalog.timestamptz,
+	requests pg_catalog.int8 NOT NULL DEFAULT 0,
+	retries pg_catalog.int8 NOT NULL DEFAULT 0,
+	pages pg_catalog.int8 NOT NULL DEFAULT 0,
+	users pg_catalog.int8 NOT NULL DEFAULT 0,
+	inserted pg_catalog.int8 NOT NULL DEFAULT 0,
+	updated pg_catalog.int8 NOT NULL DEFAULT 0,
+	unchanged pg_catalog.int8 NOT NULL DEFAULT 0,
+	tombstoned pg_catalog.int8 NOT NULL DEFAULT 0,
+	held pg_catalog.int8 NOT NULL DEFAULT 0,
+	quarantined pg_catalog.int8 NOT NULL DEFAULT 0,
+	approved pg_catalog.int8,
+	note pg_catalog.text,
+	sqlstate pg_catalog.text,
+	error pg_catalog.text
+);
+
+CREATE INDEX sync_run_target_idx ON neon_auth.sync_run (target, run_id);
+
+COMMENT ON TABLE neon_auth.sync_run IS 'log of refresh runs';
+COMMENT ON COLUMN neon_auth.sync_run.status IS 'running, ok, held (deletions wait for approval), failed, or crashed (its backend ended)';
+COMMENT ON COLUMN neon_auth.sync_run.unchanged IS 'users of the directory that needed no write';
+COMMENT ON COLUMN neon_auth.sync_run.approved IS 'approve_deletions, where the run was given it';
+COMMENT ON COLUMN neon_auth.sync_run.note IS 'why deletions were held';
+
+CREATE TABLE neon_auth.held_deletion (
+	target pg_catalog.regclass NOT NULL,
+	id pg_catalog.text NOT NULL,
+	reason pg_catalog.text NOT NULL,
+	held_since pg_catalog.timestamptz NOT NULL,
+	PRIMARY KEY (target, id)
+);
+
+COMMENT ON TABLE neon_auth.held_deletion IS 'users missing at the provider that were not marked as deleted: approve_deletions => their number does it';
+
+CREATE TABLE neon_auth.quarantined_user (
+	target pg_catalog.regclass NOT NULL,
+	id pg_catalog.text NOT NULL,
+	reason pg_catalog.text NOT NULL,
+	quarantined_since pg_catalog.timestamptz NOT NULL,
+	PRIMARY KEY (target, id)
+);
+
+COMMENT ON TABLE neon_auth.quarantined_user IS 'users of the directory that PostgreSQL cannot hold, and why; a row they already had stays as it was';
+
+ALTER TABLE neon_auth.sync_state ENABLE ROW LEVEL SECURITY;
+ALTER TABLE neon_auth.sync_run ENABLE ROW LEVEL SECURITY;
+ALTER TABLE neon_auth.held_deletion ENABLE ROW LEVEL SECURITY;
+ALTER TABLE neon_auth.quarantined_user ENABLE ROW LEVEL SECURITY;
+
+CREATE FUNCTION neon_auth.owns_target(target pg_catalog.regclass)
+RETURNS pg_catalog.bool
+LANGUAGE SQL STABLE PARALLEL SAFE
+RETURN EXISTS (SELECT FROM pg_catalog.pg_class c
+			   WHERE c.oid OPERATOR(pg_catalog.=) target
+			   AND pg_catalog.pg_has_role(c.relowner, 'USAGE'));
+
+COMMENT ON FUNCTION neon_auth.owns_target(pg_catalog.regclass) IS 'whether the current role may see the state of this target: it is or belongs to its owner';
+
+CREATE POLICY owner_reads ON neon_auth.sync_state FOR SELECT USING (neon_auth.owns_target(target));
+CREATE POLICY owner_reads ON neon_auth.sync_run FOR SELECT USING (neon_auth.owns_target(target));
+CREATE POLICY owner_reads ON neon_auth.held_deletion FOR SELECT USING (neon_auth.owns_target(target));
+CREATE POLICY owner_reads ON neon_auth.quarantined_user FOR SELECT USING (neon_auth.owns_target(target));
+
+COMMENT ON POLICY owner_reads ON neon_auth.sync_state IS 'owners of the target, for reading';
+COMMENT ON POLICY owner_reads ON neon_auth.sync_run IS 'owners of the target, for reading';
+COMMENT ON POLICY owner_reads ON neon_auth.held_deletion IS 'owners of the target, for reading';
+COMMENT ON POLICY owner_reads ON neon_auth.quarantined_user IS 'owners of the target, for reading';
+
+GRANT SELECT ON neon_auth.sync_state, neon_auth.sync_run, neon_auth.held_deletion, neon_auth.quarantined_user TO PUBLIC;
+
+SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_state', '');
+SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_run', '');
+SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_run_run_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('neon_auth.held_deletion', '');
+SELECT pg_catalog.pg_extension_config_dump('neon_auth.quarantined_user', '');
+
+CREATE VIEW neon_auth.sync_status WITH (security_invoker = true) AS
+SELECT s.target, s.server, s.provider,
+	   r.status AS last_status, r.started_at AS last_started_at,
+	   s.last_success_at, pg_catalog.now() - s.last_success_at AS lag,
+	   s.live_users, s.watermark,
+	   (SELECT pg_catalog.count(*) FROM neon_auth.held_deletion h WHERE h.target OPERATOR(pg_catalog.=) s.target) AS held,
+	   (SELECT pg_catalog.count(*) FROM neon_auth.quarantined_user q WHERE q.target OPERATOR(pg_catalog.=) s.target) AS quarantined,
+	   r.note AS last_note, e.sqlstate AS last_error_sqlstate, e.error AS last_error, e.finished_at AS last_error_at
+FROM neon_auth.sync_state s
+LEFT JOIN LATERAL (SELECT * FROM neon_auth.sync_run r
+				   WHERE r.target OPERATOR(pg_catalog.=) s.target ORDER BY r.run_id DESC LIMIT 1) r ON true
+LEFT JOIN LATERAL (SELECT * FROM neon_auth.sync_run e
+				   WHERE e.target OPERATOR(pg_catalog.=) s.target AND e.error IS NOT NULL ORDER BY e.run_id DESC LIMIT 1) e ON true;
+
+COMMENT ON VIEW neon_auth.sync_status IS 'one row a target: lag, last success, last error, what waits for a decision';
+
+GRANT SELECT ON neon_auth.sync_status TO PUBLIC;
+
+CREATE FUNCTION neon_auth.progress_of_refreshes(
+	OUT pid pg_catalog.int4,
+	OUT target pg_catalog.oid,
+	OUT phase pg_catalog.text,
+	OUT users pg_catalog.int8,
+	OUT total pg_catalog.int8,
+	OUT pages pg_catalog.int8,
+	OUT requests pg_catalog.int8,
+	OUT started_at pg_catalog.timestamptz)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'neon_auth_progress_of_refreshes'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION neon_auth.progress_of_refreshes() IS 'source of view sync_progress';
+
+CREATE VIEW neon_auth.sync_progress AS
+SELECT pid, target::pg_catalog.regclass AS target, phase, users, total, pages, requests,
+	   pg_catalog.clock_timestamp() - started_at AS elapsed
+FROM neon_auth.progress_of_refreshes();
+
+COMMENT ON VIEW neon_auth.sync_progress IS 'refreshes of this database that are running now';
+
+GRANT SELECT ON neon_auth.sync_progress TO PUBLIC;
+
+/*
+ * Refresh
+ */
+
+CREATE FUNCTION neon_auth.create_users_sync(target pg_catalog.text DEFAULT 'neon_auth.users_sync')
+RETURNS pg_catalog.regclass
+AS 'MODULE_PATHNAME', 'neon_auth_create_users_sync'
+LANGUAGE C STRICT VOLATILE;
+
+COMMENT ON FUNCTION neon_auth.create_users_sync(pg_catalog.text) IS 'creates a users_sync table, owned by the caller, unless it is there';
+
+CREATE PROCEDURE neon_auth.refresh_users_sync(
+	server pg_catalog.text,
+	mode pg_catalog.text DEFAULT 'auto',
+	target pg_catalog.text DEFAULT 'neon_auth.users_sync',
+	approve_deletions pg_catalog.int4 DEFAULT NULL,
+	dry_run pg_catalog.bool DEFAULT false,
+	INOUT status pg_catalog.text DEFAULT NULL,
+	INOUT inserted pg_catalog.int8 DEFAULT NULL,
+	INOUT updated pg_catalog.int8 DEFAULT NULL,
+	INOUT unchanged pg_catalog.int8 DEFAULT NULL,
+	INOUT tombstoned pg_catalog.int8 DEFAULT NULL,
+	INOUT held pg_catalog.int8 DEFAULT NULL,
+	INOUT quarantined pg_catalog.int8 DEFAULT NULL,
+	INOUT requests pg_catalog.int8 DEFAULT NULL,
+	INOUT elapsed pg_catalog.interval DEFAULT NULL)
+AS 'MODULE_PATHNAME', 'neon_auth_refresh_users_sync'
+LANGUAGE C;
+
+COMMENT ON PROCEDURE neon_auth.refresh_users_sync(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.bool, pg_catalog.text, pg_catalog.int8, pg_catalog.int8, pg_catalog.int8, pg_catalog.int8, pg_catalog.int8, pg_catalog.int8, pg_catalog.int8, pg_catalog.interval)
+	IS 'makes target equal to the user directory of a server and says what it did';
