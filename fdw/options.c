@@ -20,8 +20,10 @@
 #include "commands/defrem.h"
 #include "foreign/foreign.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/syscache.h"
 
 #include "http.h"
 #include "options.h"
@@ -262,6 +264,24 @@ neon_auth_fdw_validator(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* The options of the user mapping of this role, or of the public one. */
+static List *
+mapping_options(ForeignServer *server, Oid userid)
+{
+	if (!SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(userid),
+							   ObjectIdGetDatum(server->serverid)) &&
+		!SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(InvalidOid),
+							   ObjectIdGetDatum(server->serverid)))
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_OBJECT),
+				errmsg("role \"%s\" has no user mapping for server \"%s\"",
+					   GetUserNameFromId(userid, false), server->servername),
+				errhint("Create it with: CREATE USER MAPPING FOR %s SERVER %s OPTIONS (api_key '...').",
+						quote_identifier(GetUserNameFromId(userid, false)),
+						quote_identifier(server->servername)));
+	return GetUserMapping(userid, server->serverid)->options;
+}
+
 NauthOptions *
 nauth_options_get(Oid serverid, Oid userid)
 {
@@ -272,15 +292,14 @@ nauth_options_get(Oid serverid, Oid userid)
 	set_options(options, server->options, ForeignServerRelationId);
 	complete_server(options);
 	if (OidIsValid(userid))
-		set_options(options, GetUserMapping(userid, serverid)->options,
-					UserMappingRelationId);
+		set_options(options, mapping_options(server, userid), UserMappingRelationId);
 	if (options->settings.api_key == NULL)
 		options->settings.api_key = "";
 	if (OidIsValid(userid) && options->settings.api_key[0] == '\0')
 		ereport(ERROR,
 				errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
 				errmsg("user mapping for server \"%s\" has no credential", server->servername),
-				errhint("Add it with: ALTER USER MAPPING FOR CURRENT_USER SERVER %s OPTIONS (ADD api_key '...').",
+				errhint("Add it with: ALTER USER MAPPING FOR ... SERVER %s OPTIONS (ADD api_key '...').",
 						quote_identifier(server->servername)));
 	return options;
 }

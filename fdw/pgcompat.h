@@ -49,11 +49,15 @@
 #if PG_VERSION_NUM >= 160000
 #define nauth_server_usable(server, role) \
 	(object_aclcheck(ForeignServerRelationId, server, role, ACL_USAGE) == ACLCHECK_OK)
+#define nauth_schema_creatable(schema, role) \
+	(object_aclcheck(NamespaceRelationId, schema, role, ACL_CREATE) == ACLCHECK_OK)
 #define nauth_relation_owned(relation, role) \
 	object_ownercheck(RelationRelationId, relation, role)
 #else
 #define nauth_server_usable(server, role) \
 	(pg_foreign_server_aclcheck(server, role, ACL_USAGE) == ACLCHECK_OK)
+#define nauth_schema_creatable(schema, role) \
+	(pg_namespace_aclcheck(schema, role, ACL_CREATE) == ACLCHECK_OK)
 #define nauth_relation_owned(relation, role) \
 	pg_class_ownercheck(relation, role)
 #endif

@@ -131,6 +131,7 @@ apply_brake(NauthRun *run)
 	reason = brake(run, missing->count - approved);
 	if (reason == NULL)
 		return;
+	run->held_for_approval = true;
 	approved = 0;
 	for (int i = 0; i < missing->count; i++)
 		if (is_approved(run, missing->ids[i]))

@@ -242,10 +242,12 @@ warn_held(const NauthRun *run)
 			errcode(ERRCODE_WARNING),
 			errmsg("held back %d deletions in %s", run->held_users.count, run->target.name),
 			errdetail("Reason: %s.", run->held_reason),
+			run->held_for_approval ?
 			errhint("If these users are really gone: CALL neon_auth.refresh_users_sync('%s', approve_deletions => %d%s).",
 					run->options->server, run->held_users.count,
 					strcmp(run->target.name, DEFAULT_TARGET) == 0 ? "" :
-					psprintf(", target => '%s'", run->target.name)));
+					psprintf(", target => '%s'", run->target.name)) :
+			errhint("The next refresh tries again; neon_auth.held_deletion lists the users."));
 }
 
 static void
@@ -285,6 +287,7 @@ prepare_target(NauthRun *run, const char *name)
 	if (!OidIsValid(relid) && !run->dry_run)
 	{
 		relid = nauth_target_create(name);
+		nauth_state_forget_dropped();
 		commit(run);
 	}
 	run->target.name = name;
@@ -303,12 +306,12 @@ static void
 prepare_run(NauthRun *run, FunctionCallInfo fcinfo)
 {
 	const char *server_name = text_arg(fcinfo, ARG_SERVER, NULL);
+	const char *mode = text_arg(fcinfo, ARG_MODE, "auto");
 	ForeignServer *server;
 
-	run->mode = text_arg(fcinfo, ARG_MODE, "auto");
 	run->approved = PG_ARGISNULL(ARG_APPROVE) ? -1 : PG_GETARG_INT32(ARG_APPROVE);
 	run->dry_run = !PG_ARGISNULL(ARG_DRY_RUN) && PG_GETARG_BOOL(ARG_DRY_RUN);
-	if (strcmp(run->mode, "auto") != 0 && strcmp(run->mode, "full") != 0)
+	if (strcmp(mode, "auto") != 0 && strcmp(mode, "full") != 0)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("invalid mode of a refresh"),

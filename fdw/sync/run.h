@@ -58,7 +58,6 @@ typedef struct NauthRun
 	/* what was asked */
 	const NauthOptions *options;
 	NauthTarget target;
-	const char *mode;
 	int			approved;		/* approve_deletions, or -1 */
 	bool		dry_run;
 	bool		toplevel;		/* may commit */
@@ -91,6 +90,7 @@ typedef struct NauthRun
 	NauthIdList deleted_users;	/* confirmed, to be marked */
 	NauthIdList held_users;
 	const char *held_reason;
+	bool		held_for_approval;	/* by the brake: a person may release it */
 
 	/* what it did */
 	NauthCounts counts;
@@ -120,6 +120,7 @@ extern void nauth_deletion_confirm(NauthRun *run);
 extern void nauth_deletion_apply(NauthRun *run);
 
 /* state.c: the state tables; see there */
+extern void nauth_state_forget_dropped(void);
 extern void nauth_state_load(NauthRun *run);
 extern void nauth_state_begin(NauthRun *run);
 extern void nauth_state_finish(NauthRun *run);

@@ -207,6 +207,20 @@ nauth_state_load(NauthRun *run)
 	load_approved(run);
 }
 
+/* Forget targets that were dropped: a new table may get the Oid of one. */
+void
+nauth_state_forget_dropped(void)
+{
+	static const char *const tables[] = {
+		"sync_state", "sync_run", "held_deletion", "quarantined_user"
+	};
+	Args		args = {0};
+
+	for (int i = 0; i < lengthof(tables); i++)
+		execute(psprintf("DELETE FROM neon_auth.%s t WHERE NOT EXISTS"
+						 " (SELECT FROM pg_class c WHERE c.oid = t.target)", tables[i]), &args);
+}
+
 /* Write the row of a run that begins; one that still runs has crashed. */
 void
 nauth_state_begin(NauthRun *run)
@@ -219,11 +233,10 @@ nauth_state_begin(NauthRun *run)
 			" WHERE target = $1 AND status = 'running'", &args);
 
 	add_text(&args, run->options->server);
-	add_text(&args, run->mode);
 	add_time(&args, run->started_at);
 	add_arg(&args, INT8OID, Int64GetDatum(run->approved), run->approved < 0);
 	execute("INSERT INTO neon_auth.sync_run (target, server, mode, status, started_at, approved)"
-			" VALUES ($1, $2, $3, 'running', $4, $5) RETURNING run_id", &args);
+			" VALUES ($1, $2, 'full', 'running', $3, $4) RETURNING run_id", &args);
 	run->run_id = DatumGetInt64(result_value(0, 1, &isnull));
 }
 

@@ -19,6 +19,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_namespace.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -72,11 +73,28 @@ execute_ddl(const char *sql)
 		elog(ERROR, "unexpected result of a utility statement");
 }
 
+/* The name under which the current role can make a table, quoted. */
+static char *
+creation_name(const char *name)
+{
+	RangeVar   *rv = parse_name(name);
+	Oid			schema = RangeVarGetCreationNamespace(rv);
+	char	   *schema_name = get_namespace_name(schema);
+
+	if (!nauth_schema_creatable(schema, GetUserId()))
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("cannot create table \"%s\" in schema \"%s\"", rv->relname, schema_name),
+				errhint("Name a table of another schema as \"target\", or let a superuser: GRANT CREATE ON SCHEMA %s TO %s.",
+						quote_identifier(schema_name),
+						quote_identifier(GetUserNameFromId(GetUserId(), false))));
+	return quote_qualified_identifier(schema_name, rv->relname);
+}
+
 Oid
 nauth_target_create(const char *name)
 {
-	RangeVar   *rv = parse_name(name);
-	char	   *table = quote_qualified_identifier(rv->schemaname, rv->relname);
+	char	   *table = creation_name(name);
 	StringInfoData sql;
 
 	initStringInfo(&sql);
@@ -94,7 +112,7 @@ nauth_target_create(const char *name)
 	for (int i = 0; i < NAUTH_NUM_COLUMNS; i++)
 		execute_ddl(psprintf("COMMENT ON COLUMN %s.%s IS %s", table, nauth_columns[i].name,
 							 quote_literal_cstr(column_comments[i])));
-	return RangeVarGetRelid(rv, NoLock, false);
+	return nauth_target_find(table);
 }
 
 /* SQL function create_users_sync(target text) */

@@ -1,0 +1,52 @@
+-- Options: each is checked where it is set, and no message quotes its value.
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw;
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'nobody');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'better_auth');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', api_key 'sk_test_secret');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', color 'red');
+
+-- URLs
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', url '');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', url 'example.com');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', url 'ftp://example.com');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', url 'file:///etc/passwd');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', url 'https://user:secret@example.com');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', url 'https://example.com/?key=secret');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', url 'https://example.com/#x');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', url E'https://example.com/\r\nX: y');
+
+-- numbers and durations
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', page_size '0');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', page_size '501');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', page_size 'many');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', request_timeout '0');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', request_timeout '10 parsecs');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', request_timeout '-1s');
+
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw
+	OPTIONS (provider 'better_auth', url 'https://auth.example.com/base/', page_size '100',
+		connect_timeout '500ms', request_timeout '5s', scan_timeout '1min', refresh_timeout '1h');
+ALTER SERVER s OPTIONS (DROP url);
+ALTER SERVER s OPTIONS (SET page_size '7');
+
+-- credentials: in user mappings only, and never with a character that ends a header
+CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (api_key '');
+CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (api_key E'sk\r\nX-Evil: 1');
+CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (api_key 'sk test');
+CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (api_key 'schlüssel');
+CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (password 'x');
+DO $$
+BEGIN
+	EXECUTE format('CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (api_key %L)', repeat('x', 4097));
+EXCEPTION WHEN invalid_parameter_value THEN
+	RAISE NOTICE '%', SQLERRM;
+END
+$$;
+CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (api_key 'sk_test_x');
+
+-- foreign tables and the wrapper take none
+CREATE FOREIGN TABLE t (id text) SERVER s OPTIONS (id 'x');
+ALTER FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (ADD url 'https://example.com');
+
+SET client_min_messages = warning;
+DROP SERVER s CASCADE;
