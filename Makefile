@@ -20,7 +20,9 @@ SHLIB_LINK = -lcurl -ljansson
 # "sql" is the extension's own folder here, so tests live in regress
 REGRESS = $(patsubst regress/sql/%.sql,%,$(wildcard regress/sql/*.sql))
 REGRESS_OPTS = --inputdir=regress --outputdir=regress --load-extension=$(EXTENSION)
-EXTRA_CLEAN = regress/results regress/regression.diffs regress/regression.out
+ISOLATION = $(patsubst regress/specs/%.spec,%,$(wildcard regress/specs/*.spec))
+ISOLATION_OPTS = $(REGRESS_OPTS)
+EXTRA_CLEAN = regress/results regress/output_iso regress/regression.diffs regress/regression.out
 
 # these need no PostgreSQL, or bring their own
 OWN_TARGETS = demo check unit fuzz fuzz-smoke layers indent cppcheck

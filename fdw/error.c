@@ -3,8 +3,8 @@
  * error.c
  *	  Fill a NauthError.
  *
- * The half of error.h that the providers need.  nauth_error_report, which
- * needs the server, is elsewhere.
+ * The half of error.h that the providers need.  The other half, which raises
+ * errors and so needs the server, is report.c.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *

@@ -4,7 +4,7 @@
  *	  What can go wrong between us and a provider, and how it is reported.
  *
  * The layers below the executor never raise a remote failure themselves: they
- * fill a NauthError, and nauth_error_report turns it into the one ereport that
+ * fill a NauthError, and nauth_report turns it into the one ereport that
  * the person at psql reads.  A NauthError holds no secret, no query string and
  * no byte of a response body beyond an error code that passed the filter of
  * nauth_error_set_code.

@@ -176,7 +176,7 @@ nauth_http_url_valid(const char *text)
 	return valid;
 }
 
-NauthHttp  *
+NauthHttp *
 nauth_http_open(const NauthHttpOptions *options)
 {
 	NauthHttp  *http = palloc0(sizeof(NauthHttp));

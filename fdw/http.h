@@ -11,9 +11,9 @@
  * Policy that no caller can change: https unless neon_auth_fdw.allowed_urls
  * has an http entry, certificates verified, TLS 1.2 or later, no redirect, no
  * proxy, no .netrc, no cookie; reply bounded while it arrives; no link-local
- * address.  Retries are for 429, 502, 503, 504 and failed connections, with
- * full jitter, at most NAUTH_HTTP_TRIES times in all, and never beyond a
- * deadline.
+ * address.  Retries are for 429, 502, 503, 504 and connections that failed or
+ * broke (not for time-outs or a rejected certificate), with full jitter, at
+ * most NAUTH_HTTP_TRIES tries in all, and never beyond a deadline.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -35,7 +35,9 @@ typedef struct NauthHttp NauthHttp;
 typedef struct NauthHttpOptions
 {
 	const char *allowed_url;	/* base URL allowed besides the GUC, or NULL */
-	const char *retry_header;	/* seconds to wait, besides Retry-After */
+	const char *retry_header;	/* says after a 429 without Retry-After how
+								 * many seconds to wait, or until which epoch
+								 * second; or NULL */
 	int			connect_timeout;	/* milliseconds, of one try */
 	int			request_timeout;	/* milliseconds, of one try */
 } NauthHttpOptions;
@@ -68,10 +70,11 @@ extern bool nauth_http_get(NauthHttp *http, const NauthRequest *request,
 extern const NauthHttpStats *nauth_http_stats(const NauthHttp *http);
 
 /*
- * Whether url may be asked: it begins with allowed (or that is NULL) or with
- * an entry of the comma-separated list, compared by scheme, host, port and
- * whole path segments.  An https host may be "*.example.com".  Without a list
- * entry only https is allowed.
+ * Whether url may be asked: it begins with allowed, if that is not NULL, or
+ * with an entry of the comma-separated list, compared by scheme, host, port
+ * and whole path segments.  An https host may be "*.example.com", for all hosts
+ * below example.com.  http is allowed by a list entry only.  A URL with a user,
+ * a fragment, a host name beyond ASCII or an encoded ".." is never allowed.
  */
 extern bool nauth_http_url_allowed(const char *url, const char *allowed,
 								   const char *list);

@@ -242,10 +242,11 @@ complete_server(NauthOptions *options)
 				errhint("It is the address of your own directory, such as https://auth.example.com."));
 	if (options->settings.page_size == 0)
 		options->settings.page_size = provider->page_size;
-	if (options->settings.page_size > provider->max_page_size)
+	if (options->settings.page_size < provider->min_page_size ||
+		options->settings.page_size > provider->max_page_size)
 		report_invalid_value("page_size",
-							 psprintf("Provider \"%s\" takes at most %d.",
-									  provider->name, provider->max_page_size));
+							 psprintf("Provider \"%s\" takes %d to %d.", provider->name,
+									  provider->min_page_size, provider->max_page_size));
 }
 
 /*

@@ -104,7 +104,7 @@ neonAuthGetForeignPaths(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntable
 	double		requests = ceil(plan->users / plan->options->settings.page_size);
 	Cost		startup = REQUEST_COST + baserel->baserestrictcost.startup;
 	Cost		total = startup + REQUEST_COST * (requests - 1) +
-		plan->users * (USER_COST + baserel->baserestrictcost.per_tuple);
+	plan->users * (USER_COST + baserel->baserestrictcost.per_tuple);
 
 	add_path(baserel, (Path *)
 			 nauth_foreignscan_path(root, baserel, baserel->rows, startup, total));

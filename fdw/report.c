@@ -81,7 +81,7 @@ error_detail(const NauthError *error)
 	char	   *status = error->status > 0 ? psprintf("HTTP status %d", error->status) : NULL;
 	char	   *code = error->code[0] ? psprintf("code \"%s\"", error->code) : NULL;
 	char	   *facts = status && code ? psprintf("%s, %s", status, code) :
-		(status ? status : code);
+	(status ? status : code);
 
 	if (error->reason && facts)
 		return psprintf("Reason: %s (%s).", error->reason, facts);

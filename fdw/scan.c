@@ -78,7 +78,7 @@ neonAuthBeginForeignScan(ForeignScanState *node, int eflags)
 {
 	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
 	Relation	rel = node->ss.ss_currentRelation;
-	DirectoryScan  *state = palloc0(sizeof(DirectoryScan));
+	DirectoryScan *state = palloc0(sizeof(DirectoryScan));
 	MemoryContext cxt = node->ss.ps.state->es_query_cxt;
 
 	node->fdw_state = state;
@@ -104,14 +104,14 @@ neonAuthBeginForeignScan(ForeignScanState *node, int eflags)
 
 /* The id to ask for, or NULL if no user can have it. */
 static char *
-compute_id(ForeignScanState *node)
+compute_id(ForeignScanState *node, const NauthProvider *provider)
 {
-	DirectoryScan  *state = node->fdw_state;
+	DirectoryScan *state = node->fdw_state;
 	bool		isnull;
 	Datum		value = ExecEvalExpr(state->id, node->ss.ps.ps_ExprContext, &isnull);
 	char	   *id = isnull ? NULL : TextDatumGetCString(value);
 
-	return id && id[0] != '\0' && strlen(id) <= NAUTH_ID_MAX ? id : NULL;
+	return id && nauth_read_id_possible(provider, id) ? id : NULL;
 }
 
 static void
@@ -129,8 +129,9 @@ open_directory(DirectoryScan *state)
 static bool
 next_by_id(ForeignScanState *node)
 {
-	DirectoryScan  *state = node->fdw_state;
-	char	   *id = state->started ? NULL : compute_id(node);
+	DirectoryScan *state = node->fdw_state;
+	char	   *id = state->started ? NULL :
+	compute_id(node, state->options->provider);
 
 	state->started = true;
 	return id && nauth_directory_user(state->directory, id, &state->user);
@@ -201,7 +202,7 @@ fill_slot(DirectoryScan *state, TupleTableSlot *slot)
 static void
 read_row(ForeignScanState *node, TupleTableSlot *slot)
 {
-	DirectoryScan  *state = node->fdw_state;
+	DirectoryScan *state = node->fdw_state;
 
 	ExecClearTuple(slot);
 	if (state->finished)
@@ -217,7 +218,7 @@ read_row(ForeignScanState *node, TupleTableSlot *slot)
 TupleTableSlot *
 neonAuthIterateForeignScan(ForeignScanState *node)
 {
-	DirectoryScan  *state = node->fdw_state;
+	DirectoryScan *state = node->fdw_state;
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
 
 	if (state->rows == NULL)
@@ -237,7 +238,7 @@ neonAuthIterateForeignScan(ForeignScanState *node)
 void
 neonAuthReScanForeignScan(ForeignScanState *node)
 {
-	DirectoryScan  *state = node->fdw_state;
+	DirectoryScan *state = node->fdw_state;
 	bool		same = state->id == NULL || node->ss.ps.chgParam == NULL;
 
 	if (same && state->rows)
@@ -257,7 +258,7 @@ neonAuthReScanForeignScan(ForeignScanState *node)
 void
 neonAuthEndForeignScan(ForeignScanState *node)
 {
-	DirectoryScan  *state = node->fdw_state;
+	DirectoryScan *state = node->fdw_state;
 
 	if (state == NULL || state->scan_cxt == NULL)
 		return;
@@ -270,15 +271,15 @@ neonAuthEndForeignScan(ForeignScanState *node)
 void
 neonAuthExplainForeignScan(ForeignScanState *node, ExplainState *es)
 {
-	DirectoryScan  *state = node->fdw_state;
+	DirectoryScan *state = node->fdw_state;
 	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
 	NauthQuery	query = {.kind = state->id ? NAUTH_QUERY_USER : NAUTH_QUERY_LIST};
+	NauthOptions *options;
 
 	if (!es->verbose)
 		return;
+	options = nauth_options_get(state->serverid, InvalidOid);
 	if (state->id && IsA(linitial(plan->fdw_exprs), Const))
-		query.id = compute_id(node);
-	ExplainPropertyText("Request",
-						psprintf("GET %s", nauth_query_url(nauth_options_get(state->serverid, InvalidOid),
-														   &query)), es);
+		query.id = compute_id(node, options->provider);
+	ExplainPropertyText("Request", psprintf("GET %s", nauth_query_url(options, &query)), es);
 }

@@ -85,7 +85,6 @@ static const struct
 	{CURLOPT_HTTP09_ALLOWED, 0},
 	{CURLOPT_HTTPGET, 1},
 	{CURLOPT_MAXFILESIZE, NAUTH_TRANSFER_BODY},
-	{CURLOPT_BUFFERSIZE, 64 * 1024},
 	{CURLOPT_TCP_KEEPALIVE, 1},
 	{CURLOPT_MAXAGE_CONN, 60},
 #if LIBCURL_VERSION_NUM >= 0x075000
@@ -372,8 +371,8 @@ on_header(char *line, size_t size, size_t count, void *arg)
 }
 
 /*
- * Destroy the handle of a request, finished or not: one that an interrupt left in
- * the middle must not be used again.
+ * Destroy the handle of a request, finished or not: one that an interrupt left
+ * in the middle must not be used again.
  */
 static void
 end_request(NauthTransfer *transfer)
@@ -390,6 +389,7 @@ end_request(NauthTransfer *transfer)
 	transfer->headers = NULL;
 }
 
+/* Close the connections as well. */
 static void
 close_multi(NauthTransfer *transfer)
 {
@@ -617,6 +617,7 @@ nauth_transfer_get(NauthTransfer *transfer, const NauthRequest *request,
 	end_request(transfer);		/* of a call that an interrupt ended */
 	memset(reply, 0, sizeof(*reply));
 	memset(&transfer->failure, 0, sizeof(transfer->failure));
+	transfer->no_memory = false;
 	transfer->header_bytes = 0;
 	transfer->body_len = 0;
 	transfer->retry_after = 0;
@@ -628,8 +629,13 @@ nauth_transfer_get(NauthTransfer *transfer, const NauthRequest *request,
 	if (code == CURLE_OK)
 		code = run_request(transfer, deadline);
 
-	/* Before 8.6, curl says so of a header line beyond its limit as well. */
-	if (code == CURLE_OUT_OF_MEMORY && transfer->header_bytes > 0 && !transfer->no_memory)
+	/*
+	 * A lack of memory may come under another name, and before 8.6 a header
+	 * line beyond curl's own limit comes as one.
+	 */
+	if (code != CURLE_OK && transfer->no_memory)
+		code = CURLE_OUT_OF_MEMORY;
+	else if (code == CURLE_OUT_OF_MEMORY && transfer->header_bytes > 0)
 		code = CURLE_FILESIZE_EXCEEDED;
 
 	*error = transfer->failure;
@@ -643,6 +649,8 @@ nauth_transfer_get(NauthTransfer *transfer, const NauthRequest *request,
 		end_request(transfer);
 
 	reply->status = (int) status;
+	if (error->kind != NAUTH_OK)
+		error->status = reply->status;
 	reply->body.data = transfer->body;
 	reply->body.len = transfer->body_len;
 	reply->retry_after = transfer->retry_after;

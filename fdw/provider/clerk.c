@@ -84,6 +84,7 @@ const NauthProvider nauth_provider_clerk = {
 	.min_page_size = 1,
 	.max_page_size = 500,
 	.retry_header = NULL,
+	.reserved_id = "count",
 	.error_path = "errors.0.code",
 	.not_found_status = 404,
 	.not_found_code = "resource_not_found",

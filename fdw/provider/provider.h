@@ -132,6 +132,8 @@ typedef struct NauthProvider
 	const char *retry_header;	/* seconds to wait after a 429, when it is not
 								 * Retry-After; or NULL */
 	const char *error_path;		/* of the error code in an error body */
+	const char *reserved_id;	/* in the place of an id this asks for
+								 * something else; or NULL */
 	int			not_found_status;	/* with the code below: this user does not */
 	const char *not_found_code; /* exist.  Nothing else ever means that. */
 	NauthColumns columns;
@@ -187,7 +189,7 @@ extern bool nauth_read_users(const NauthProvider *provider, NauthSpan array,
 extern bool nauth_read_user(const NauthProvider *provider, const char *id,
 							const NauthReply *reply, NauthUser *user,
 							NauthError *error);
-extern bool nauth_read_id_possible(const char *id);
+extern bool nauth_read_id_possible(const NauthProvider *provider, const char *id);
 extern bool nauth_read_is_not_found(const NauthProvider *provider,
 									const NauthReply *reply,
 									NauthError *error);

@@ -138,10 +138,11 @@ nauth_read_user(const NauthProvider *provider, const char *id,
 }
 
 bool
-nauth_read_id_possible(const char *id)
+nauth_read_id_possible(const NauthProvider *provider, const char *id)
 {
 	return id[0] != '\0' && strlen(id) <= NAUTH_ID_MAX &&
-		strcmp(id, ".") != 0 && strcmp(id, "..") != 0;
+		strcmp(id, ".") != 0 && strcmp(id, "..") != 0 &&
+		(provider->reserved_id == NULL || strcmp(id, provider->reserved_id) != 0);
 }
 
 bool

@@ -116,7 +116,7 @@ static bool
 see_user(NauthRun *run, const NauthUser *user, WantedUser *wanted)
 {
 	TimestampTz updated_at = user->has_updated_at ?
-		nauth_moment_to_timestamptz(user->updated_at) : DT_NOBEGIN;
+	nauth_moment_to_timestamptz(user->updated_at) : DT_NOBEGIN;
 	NauthKnownUser known = {.updated_at = DT_NOBEGIN,.deleted = true};
 
 	wanted->known = nauth_known_get(run->known, user->id, &known);
@@ -193,17 +193,17 @@ build_sql(const NauthRun *run)
 	const NauthTarget *target = &run->target;
 	bool		generated = target->generated;
 	const char *raw_json = generated ?
-		"raw_json || jsonb_build_object('id', id, 'display_name', name, 'primary_email', email,"
-		" 'signed_up_at_millis', (extract(epoch FROM created_at) * 1000)::bigint)" : "raw_json";
+	"raw_json || jsonb_build_object('id', id, 'display_name', name, 'primary_email', email,"
+	" 'signed_up_at_millis', (extract(epoch FROM created_at) * 1000)::bigint)" : "raw_json";
 	const char *columns = generated ? "raw_json, updated_at" :
-		"raw_json, id, name, email, created_at, updated_at";
+	"raw_json, id, name, email, created_at, updated_at";
 	const char *source =
-		psprintf("(SELECT %s AS raw_json, id, name, email, created_at, updated_at"
-				 " FROM unnest($1, $2, $3, $4, $5, $6)"
-				 " AS p (raw_json, id, name, email, created_at, updated_at)) AS excluded", raw_json);
+	psprintf("(SELECT %s AS raw_json, id, name, email, created_at, updated_at"
+			 " FROM unnest($1, $2, $3, $4, $5, $6)"
+			 " AS p (raw_json, id, name, email, created_at, updated_at)) AS excluded", raw_json);
 	const char *changed =
-		"t.deleted_at IS NOT NULL OR excluded.updated_at > t.updated_at OR"
-		" ((excluded.updated_at < t.updated_at) IS NOT TRUE AND t.raw_json IS DISTINCT FROM excluded.raw_json)";
+	"t.deleted_at IS NOT NULL OR excluded.updated_at > t.updated_at OR"
+	" ((excluded.updated_at < t.updated_at) IS NOT TRUE AND t.raw_json IS DISTINCT FROM excluded.raw_json)";
 
 	if (run->dry_run)
 		return psprintf("SELECT excluded.id FROM %s LEFT JOIN %s t ON t.id = excluded.id"

@@ -59,7 +59,10 @@ find_missing(NauthRun *run)
 															   SPI_tuptable->tupdesc, 1, &isnull));
 			NauthKnownUser user;
 
-			/* a row that somebody wrote during the run is not known, and stays */
+			/*
+			 * a row that somebody wrote during the run is not known, and
+			 * stays
+			 */
 			if (nauth_known_get(run->known, id, &user) && !user.seen && !user.deleted)
 				nauth_id_list_add(&run->missing_users, run->cxt, id, NULL);
 			pfree(id);
@@ -195,8 +198,14 @@ nauth_deletion_confirm(NauthRun *run)
 		return;
 	}
 	for (int i = 0; i < run->missing_users.count; i++)
-		if (!nauth_directory_user(run->directory, run->missing_users.ids[i], user))
-			nauth_id_list_add(&run->deleted_users, run->cxt, run->missing_users.ids[i], NULL);
+	{
+		const char *id = run->missing_users.ids[i];
+
+		if (!nauth_read_id_possible(run->options->provider, id))
+			hold(run, id, "the provider cannot be asked about such an id");
+		else if (!nauth_directory_user(run->directory, id, user))
+			nauth_id_list_add(&run->deleted_users, run->cxt, id, NULL);
+	}
 }
 
 /* Step three, in the transaction that ends the run: mark them. */

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Check the C files with cppcheck, which must have nothing to say.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+exec cppcheck --quiet --enable=warning,portability,performance --inline-suppr \
+	--error-exitcode=1 --suppress=missingIncludeSystem --suppress=unknownMacro \
+	--suppress=preprocessorErrorDirective \
+	--std=c11 -j "$(nproc)" -Ifdw fdw regress/sim regress/unit regress/fuzz

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Check that pg_bsd_indent, with the server's own options, leaves the C files
+# as they are.  With --fix it changes them.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+options="-bad -bap -bbb -bc -bl -cli1 -cp33 -cdb -nce -d0 -di12 -nfc1 -i4 -l79
+	-lp -lpl -nip -npro -sac -tpg -ts4"
+# What the server's own pgindent mends afterwards: "void *" before a function.
+mend() {
+	sed -E 's/^([A-Za-z_][^ \t]*)[ \t]+\*$/\1 */'
+}
+
+list=$(mktemp)
+out=$(mktemp)
+trap 'rm -f "$list" "$out"' EXIT
+core=$(find /usr/share/postgresql /usr/lib/postgresql -name typedefs.list 2>/dev/null | head -n 1 || true)
+cat docs/typedefs.list ${core:+"$core"} >"$list"
+
+status=0
+for file in $(find fdw cache regress -name '*.[ch]' 2>/dev/null | sort); do
+	# shellcheck disable=SC2086
+	pg_bsd_indent $options -U"$list" <"$file" | mend >"$out"
+	cmp -s "$file" "$out" && continue
+	if [ "${1:-}" = --fix ]; then
+		cat "$out" >"$file"
+	else
+		echo "$file is not indented as pg_bsd_indent does:"
+		diff "$file" "$out" | head -n 12 || true
+		status=1
+	fi
+done
+exit $status

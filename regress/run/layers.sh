@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Check the layers of docs/architecture.md: a file includes its own row and the
+# rows below, foreign libraries have one includer each, and versions are told
+# apart in one file.  Prints one line for each breach.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+breaches=0
+
+breach() {
+	echo "$1"
+	breaches=$((breaches + 1))
+}
+
+# forbid WHAT FILES PATTERN: no line of these files may match
+forbid() {
+	local what=$1 files=$2 pattern=$3 line
+	while IFS= read -r line; do
+		breach "$what: $line"
+	done < <(grep -nE "$pattern" $files 2>/dev/null || true)
+}
+
+# only_in WHAT FILE PATTERN: no other file of the extension may match
+only_in() {
+	local what=$1 file=$2 pattern=$3 line
+	while IFS= read -r line; do
+		breach "$what: $line"
+	done < <(grep -rnE --include='*.[ch]' "$pattern" fdw | grep -v "^$file:" || true)
+}
+
+only_in "curl belongs into fdw/transfer.c" fdw/transfer.c '#include <curl/'
+only_in "jansson belongs into fdw/json.c" fdw/json.c '#include <jansson'
+only_in "versions belong into fdw/pgcompat.h" fdw/pgcompat.h 'PG_VERSION_NUM'
+only_in "waiting belongs into fdw/wait.c" fdw/wait.c '#include <(poll|sys/epoll|sys/timerfd|sys/select)\.h>|WaitLatch|WaitEventSet|pg_usleep|[^_]sleep\('
+
+# jansson's function of this name is the server's in a backend, and crashes it
+forbid "json_object() is not jansson's here" "$(echo fdw/*.c fdw/*/*.c)" '^[^*]*[^_]json_object\('
+
+own='#include "'
+pure="fdw/slice.[ch] fdw/moment.[ch] fdw/json.[ch] fdw/error.[ch] fdw/request.[ch]"
+forbid "no PostgreSQL below the providers" "$pure fdw/provider/*.[ch]" \
+	"$own(postgres|c\.h|utils/|lib/|nodes/|executor/|access/|catalog/|miscadmin)"
+forbid "libraries know nothing above them" "$pure fdw/http.[ch] fdw/transfer.[ch] fdw/wait.[ch] fdw/report.[ch]" \
+	"$own(provider/|options|query|users|directory|sync/|neon_auth_fdw)"
+forbid "providers do no I/O" "fdw/provider/*.[ch]" \
+	"$own(\.\./)?(http|transfer|wait|directory|options|users|query|sync/|report)|<(sys/socket|unistd)\.h>"
+forbid "meaning does no I/O" "fdw/options.[ch] fdw/query.[ch] fdw/users.[ch]" \
+	"$own(wait|directory|sync/)|nauth_http_(open|get)"
+forbid "the directory knows no planner, executor or SPI" "fdw/directory.[ch]" \
+	"$own(executor|optimizer|nodes|commands|foreign|sync)/|SPI_"
+forbid "entry points name no provider" \
+	"fdw/neon_auth_fdw.[ch] fdw/plan.c fdw/scan.c fdw/import.c fdw/sync/*.[ch] fdw/directory.[ch]" \
+	'clerk|better_auth'
+
+[ "$breaches" -eq 0 ]
