@@ -1,0 +1,191 @@
+/*-------------------------------------------------------------------------
+ *
+ * clerk_test.c
+ *	  Unit tests of the provider "clerk", and of what providers share.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "provider_unit.h"
+
+#define CLERK	(&nauth_provider_clerk)
+
+static const UserCase hostile_times[] = {
+	{"time_absent", NAUTH_FLAW_NONE, false},
+	{"time_null", NAUTH_FLAW_NONE, false},
+	{"time_twice", NAUTH_FLAW_DUPLICATE, false},
+	{"time_text", NAUTH_FLAW_TIME, false},
+	{"time_real", NAUTH_FLAW_TIME, false},
+	{"time_exponent", NAUTH_FLAW_TIME, false},
+	{"time_object", NAUTH_FLAW_TIME, false},
+	{"time_negative", NAUTH_FLAW_NONE, true},
+	{"time_zero", NAUTH_FLAW_NONE, true},
+	{"time_microseconds", NAUTH_FLAW_TIME, false},
+	{"time_max", NAUTH_FLAW_TIME, false},
+	{"time_min", NAUTH_FLAW_TIME, false},
+	{"time_beyond", NAUTH_FLAW_TIME, false}
+};
+
+static void
+test_requests(void)
+{
+	unit_settings.page_size = 500;
+	unit_write(CLERK, NAUTH_QUERY_LIST, NULL, NULL);
+	is_text(unit_request.url,
+			"https://auth.example.com/v1/users?limit=500&order_by=created_at",
+			"the first page");
+	is_text(unit_request.headers, "Authorization: Bearer key", "its headers");
+	unit_write(CLERK, NAUTH_QUERY_LIST, NULL, "user_1&limit=1");
+	is_text(unit_request.url,
+			"https://auth.example.com/v1/users?limit=500&order_by=created_at"
+			"&starting_after=user_1%26limit%3D1", "a further page");
+	unit_write(CLERK, NAUTH_QUERY_COUNT, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/v1/users/count", "the count");
+	unit_write(CLERK, NAUTH_QUERY_USER, "user_1", NULL);
+	is_text(unit_request.url, "https://auth.example.com/v1/users/user_1", "one user");
+	unit_write(CLERK, NAUTH_QUERY_USER, "../users?a#b", NULL);
+	is_text(unit_request.url,
+			"https://auth.example.com/v1/users/..%2Fusers%3Fa%23b", "a hostile id");
+	unit_write(CLERK, NAUTH_QUERY_USER, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/v1/users/{id}", "an unknown id");
+	ok(!unit_request.overflow, "fits");
+	unit_write(CLERK, NAUTH_QUERY_USER, "", NULL);
+	ok(unit_request.overflow, "an empty id asks for no listing");
+}
+
+static void
+test_pages(void)
+{
+	unit_settings.page_size = 3;
+	ok(unit_read_fixture(CLERK, NULL, "clerk/page.json"), "a full page");
+	is_int(unit_page.count, 3, "its users");
+	ok(!unit_page.last && !unit_page.reread, "is not the last");
+	is_int(unit_page.total, -1, "tells no total");
+	is_text(unit_page.next, "user_2unitC", "the next begins after its last user");
+	is_text(unit_users[0].id, "user_2unitA", "an id");
+	is_int(unit_users[0].updated_at, INT64_C(1700000501456000), "a time");
+	is_text(unit_users[1].id, "user_2unitB", "not the id of something within");
+	is_int(unit_users[1].updated_at, INT64_C(1700000001123000), "nor its time");
+	ok(unit_users[2].flaw == NAUTH_FLAW_NONE, "a large number is no flaw");
+
+	ok(unit_read_fixture(CLERK, "user_2unitC", "clerk/last_page.json"), "a page that is not full");
+	ok(unit_page.last && unit_page.count == 2, "is the last");
+	ok(unit_read_fixture(CLERK, "user_2unitE", "clerk/empty.json"), "an empty page");
+	ok(unit_page.last && unit_page.count == 0, "is the last");
+
+	unit_settings.page_size = 2;
+	ok(!unit_read_fixture(CLERK, NULL, "clerk/page.json"), "more users than asked for");
+	ok(unit_error.kind == NAUTH_ERROR_UNREADABLE, "are unreadable");
+	ok(!unit_page.last, "and no end");
+}
+
+static void
+test_no_cursor(void)
+{
+	static const char *const bodies[] = {
+		"[{\"id\":\"a\"},{\"x\":1}]", "[{\"id\":\"a\"},{\"id\":\"b\",\"id\":\"c\"}]"
+	};
+
+	unit_settings.page_size = 2;
+	for (int i = 0; i < 2; i++)
+	{
+		NauthSpan	body = unit_copy_text(bodies[i]);
+
+		ok(!unit_read(CLERK, NULL, body) && !unit_page.last &&
+		   unit_error.kind == NAUTH_ERROR_UNREADABLE,
+		   "a full page whose last user has no id");
+		unit_free(body);
+	}
+}
+
+/* The caller's array is never written beyond its capacity. */
+static void
+test_capacity(void)
+{
+	NauthSpan	body = unit_fixture("clerk/page.json");
+	NauthPage	page = {.capacity = 2};
+
+	page.users = unit_allocate(2 * sizeof(NauthUser));
+	ok(!nauth_read_users(CLERK, body, &page, &unit_error) && page.count == 2,
+	   "more users than there is room for");
+	free(page.users);
+	unit_free(body);
+}
+
+static void
+test_single(void)
+{
+	NauthUser	user;
+
+	ok(unit_read_user(CLERK, "user_2unitA", "clerk/user.json", &user), "a user");
+	is_text(user.id, "user_2unitA", "its id");
+	ok(user.has_updated_at && user.flaw == NAUTH_FLAW_NONE, "its time");
+	ok(!unit_read_user(CLERK, "user_2unitB", "clerk/user.json", &user), "another user");
+	ok(unit_error.kind == NAUTH_ERROR_UNREADABLE, "is an error");
+	ok(!unit_read_user(CLERK, "", "clerk/not_found.json", &user), "no id at all");
+
+	ok(unit_is_not_found(CLERK, 404, "clerk/not_found.json"), "not found");
+	is_text(unit_error.code, "resource_not_found", "its code");
+	ok(!unit_is_not_found(CLERK, 400, "clerk/not_found.json"), "wrong status");
+	ok(!unit_is_not_found(CLERK, 404, "clerk/error_401.json"), "wrong code");
+	is_text(unit_error.code, "clerk_key_invalid", "that code");
+	ok(!unit_is_not_found(CLERK, 404, "clerk/empty.json"), "no code");
+	is_text(unit_error.code, "", "no code is kept");
+
+	ok(nauth_read_id_possible(&nauth_provider_clerk, "user_1") && nauth_read_id_possible(&nauth_provider_clerk, IDS_255),
+	   "ids a user can have");
+	ok(!nauth_read_id_possible(&nauth_provider_clerk, "") &&
+	   !nauth_read_id_possible(&nauth_provider_clerk, "count") && !nauth_read_id_possible(&nauth_provider_clerk, ".") &&
+	   !nauth_read_id_possible(&nauth_provider_clerk, "..") && !nauth_read_id_possible(&nauth_provider_clerk, IDS_255 "i"),
+	   "and ids nobody has");
+}
+
+static void
+test_count(void)
+{
+	NauthReply	reply = {200, unit_fixture("clerk/count.json")};
+	int64_t		count;
+
+	ok(CLERK->read_count(&reply, &count, &unit_error) && count == 42, "a count");
+	unit_free(reply.body);
+	is_int(unit_read_count(CLERK, "{\"total_count\":0}"), 0, "of nobody");
+	is_int(unit_read_count(CLERK, "{\"total_count\":-1}"), -1, "a negative count");
+	is_int(unit_read_count(CLERK, "{\"total_count\":\"42\"}"), -1, "a count as text");
+	is_int(unit_read_count(CLERK, "{\"total_count\":4.2}"), -1, "a count as real");
+}
+
+static void
+test_registry(void)
+{
+	ok(nauth_provider_find("clerk") == CLERK, "found by its name");
+	ok(nauth_provider_find("better_auth") == &nauth_provider_better_auth, "another");
+	ok(nauth_provider_find("Clerk") == NULL && nauth_provider_find("") == NULL,
+	   "no other name");
+	for (int i = 0; nauth_providers[i] != NULL; i++)
+	{
+		const NauthProvider *provider = nauth_providers[i];
+
+		ok(provider->min_page_size >= 1 &&
+		   provider->min_page_size <= provider->page_size &&
+		   provider->page_size <= provider->max_page_size, "its page sizes");
+	}
+}
+
+int
+main(void)
+{
+	test_requests();
+	test_pages();
+	test_no_cursor();
+	test_capacity();
+	test_single();
+	test_count();
+	test_registry();
+	unit_settings.page_size = 4;
+	unit_check_cut(CLERK, "clerk/page.json");
+	unit_check_bodies(CLERK);
+	unit_check_hostile(CLERK, "clerk/hostile.json", hostile_times,
+					   sizeof(hostile_times) / sizeof(hostile_times[0]));
+	return done_testing();
+}

@@ -1,0 +1,220 @@
+/*-------------------------------------------------------------------------
+ *
+ * provider_unit.h
+ *	  What the tests of all providers ask of them.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef NAUTH_PROVIDER_UNIT_H
+#define NAUTH_PROVIDER_UNIT_H
+
+#include "unit.h"
+
+#include "provider/provider.h"
+
+#define UNIT_USERS	600
+
+/* the longest id there is */
+#define IDS_255 \
+	"iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii" \
+	"iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii" \
+	"iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii"
+
+static NauthUser unit_users[UNIT_USERS];
+static NauthPage unit_page;
+static NauthError unit_error;
+static NauthRequest unit_request;
+static NauthSettings unit_settings = {"https://auth.example.com", "key", 0};
+
+/* What is expected of a user of the fixture hostile.json. */
+typedef struct UserCase
+{
+	const char *id;
+	NauthFlaw	flaw;
+	bool		has_updated_at;
+} UserCase;
+
+/* The first users of that fixture; the rest is about times, by provider. */
+static const UserCase unit_hostile[] = {
+	{"nul", NAUTH_FLAW_NONE, true},
+	{"surrogate", NAUTH_FLAW_NONE, true},
+	{"exponent_400", NAUTH_FLAW_NONE, true},
+	{"exponent_401", NAUTH_FLAW_NUMBER, false},
+	{"exponent_huge", NAUTH_FLAW_NUMBER, false},
+	{"digits_128", NAUTH_FLAW_NONE, true},
+	{"digits_129", NAUTH_FLAW_NUMBER, false},
+	{"depth_64", NAUTH_FLAW_NONE, true},
+	{"depth_65", NAUTH_FLAW_DEEP, false},
+	{"depth_2049", NAUTH_FLAW_DEEP, false},
+	{"", NAUTH_FLAW_ID, false},
+	{"", NAUTH_FLAW_ID, false},
+	{"", NAUTH_FLAW_ID, false},
+	{"", NAUTH_FLAW_ID, false},
+	{"", NAUTH_FLAW_ID, false},
+	{"", NAUTH_FLAW_ID, false},
+	{"", NAUTH_FLAW_ID, false},
+	{"", NAUTH_FLAW_ID, false},
+	{"", NAUTH_FLAW_ID, false},
+	{"", NAUTH_FLAW_ID, false},
+	{IDS_255, NAUTH_FLAW_NONE, true},
+	{"spaced \"quoted\" \n line", NAUTH_FLAW_NONE, true},
+	{"same", NAUTH_FLAW_NONE, true},
+	{"same", NAUTH_FLAW_NONE, true}
+};
+
+static inline void
+unit_write(const NauthProvider *provider, NauthQueryKind kind, const char *id,
+		   const char *cursor)
+{
+	NauthQuery	query = {kind, id};
+
+	provider->write_request(&unit_settings, &query, cursor, &unit_request);
+}
+
+/* Read a page into unit_page. */
+static inline bool
+unit_read(const NauthProvider *provider, const char *cursor, NauthSpan body)
+{
+	NauthReply	reply = {200, body};
+
+	memset(&unit_error, 0, sizeof(unit_error));
+	memset(&unit_page, 0x5A, sizeof(unit_page));
+	unit_page.users = unit_users;
+	unit_page.capacity = UNIT_USERS;
+	return provider->read_page(&unit_settings, cursor, &reply, &unit_page,
+							   &unit_error);
+}
+
+static inline bool
+unit_read_fixture(const NauthProvider *provider, const char *cursor,
+				  const char *name)
+{
+	NauthSpan	body = unit_fixture(name);
+	bool		read = unit_read(provider, cursor, body);
+
+	unit_free(body);
+	return read;
+}
+
+/* No page that is cut off may pass for a page. */
+static inline void
+unit_check_cut(const NauthProvider *provider, const char *fixture)
+{
+	NauthSpan	page = unit_fixture(fixture);
+	size_t		end = page.len;
+	int			read = 0;
+
+	while (page.data[end - 1] != ']' && page.data[end - 1] != '}')
+		end--;
+	for (size_t len = 0; len < end; len++)
+	{
+		NauthSpan	cut = unit_copy(page.data, len);
+
+		read += unit_read(provider, NULL, cut);
+		read += unit_page.last || unit_error.kind != NAUTH_ERROR_UNREADABLE;
+		unit_free(cut);
+	}
+	is_int(read, 0, "a page that is cut off anywhere is unreadable");
+	unit_free(page);
+}
+
+/* Nor may anything that came with status 200 and is no page at all. */
+static inline void
+unit_check_bodies(const NauthProvider *provider)
+{
+	static const char *const bodies[] = {
+		"", " ", "{}", "null", "true", "0", "\"[]\"", "[1]", "[null]", "[[]]",
+		"<!doctype html><html><body>Sign in</body></html>",
+		"{\"errors\":[{\"code\":\"internal_error\",\"message\":\"x\"}]}",
+		"{\"message\":\"x\",\"code\":\"INTERNAL\"}",
+		"{\"users\":null,\"total\":0,\"limit\":4}",
+		"{\"users\":{},\"total\":0,\"limit\":4}",
+		"{\"users\":[1],\"total\":1,\"limit\":4}",
+		"\xEF\xBB\xBF[]", "[]x", "[]\n[]"
+	};
+
+	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++)
+	{
+		NauthSpan	body = unit_copy_text(bodies[i]);
+		NauthReply	reply = {200, body};
+		NauthUser	user;
+		int64_t		count;
+		char		name[64];
+
+		snprintf(name, sizeof(name), "body %zu is no page", i);
+		ok(!unit_read(provider, NULL, body) && !unit_page.last &&
+		   unit_error.kind == NAUTH_ERROR_UNREADABLE &&
+		   unit_error.reason != NULL, name);
+		snprintf(name, sizeof(name), "body %zu is no count", i);
+		ok(!provider->read_count(&reply, &count, &unit_error), name);
+		snprintf(name, sizeof(name), "body %zu is no user", i);
+		ok(!nauth_read_user(provider, "user", &reply, &user, &unit_error), name);
+		unit_free(body);
+	}
+}
+
+static inline void
+unit_check_hostile(const NauthProvider *provider, const char *fixture,
+				   const UserCase *times, int count)
+{
+	const int	common = sizeof(unit_hostile) / sizeof(unit_hostile[0]);
+	NauthSpan	body = unit_fixture(fixture);
+
+	unit_settings.page_size = common + count;
+	ok(unit_read(provider, NULL, body), "a page of hostile users is read");
+	is_int(unit_page.count, common + count, "with all of its users");
+	for (int i = 0; i < unit_page.count; i++)
+	{
+		const NauthUser *user = &unit_users[i];
+		const UserCase *expected =
+		i < common ? &unit_hostile[i] : &times[i - common];
+		char		name[64];
+
+		snprintf(name, sizeof(name), "hostile user %d", i);
+		ok(strcmp(user->id, expected->id) == 0 &&
+		   user->flaw == expected->flaw &&
+		   user->has_updated_at == expected->has_updated_at &&
+		   user->json.data > body.data && user->json.data[0] == '{' &&
+		   user->json.data + user->json.len < body.data + body.len &&
+		   user->json.data[user->json.len - 1] == '}', name);
+	}
+	unit_free(body);
+}
+
+static inline bool
+unit_is_not_found(const NauthProvider *provider, int status,
+				  const char *fixture)
+{
+	NauthReply	reply = {status, unit_fixture(fixture)};
+	bool		not_found = nauth_read_is_not_found(provider, &reply, &unit_error);
+
+	unit_free(reply.body);
+	return not_found;
+}
+
+/* Read a user from a fixture; the user's bytes are not to be looked at. */
+static inline bool
+unit_read_user(const NauthProvider *provider, const char *id,
+			   const char *fixture, NauthUser *user)
+{
+	NauthReply	reply = {200, unit_fixture(fixture)};
+	bool		read = nauth_read_user(provider, id, &reply, user, &unit_error);
+
+	unit_free(reply.body);
+	return read;
+}
+
+static inline int64_t
+unit_read_count(const NauthProvider *provider, const char *json)
+{
+	NauthReply	reply = {200, unit_copy_text(json)};
+	int64_t		count;
+	bool		read = provider->read_count(&reply, &count, &unit_error);
+
+	unit_free(reply.body);
+	return read ? count : -1;
+}
+
+#endif							/* NAUTH_PROVIDER_UNIT_H */
