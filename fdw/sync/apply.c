@@ -203,6 +203,7 @@ build_sql(const NauthRun *run)
 			 " AS p (raw_json, id, name, email, created_at, updated_at)) AS excluded", raw_json);
 	const char *changed =
 	"t.deleted_at IS NOT NULL OR excluded.updated_at > t.updated_at OR"
+	" (t.updated_at IS NULL AND excluded.updated_at IS NOT NULL) OR"
 	" ((excluded.updated_at < t.updated_at) IS NOT TRUE AND t.raw_json IS DISTINCT FROM excluded.raw_json)";
 
 	if (run->dry_run)
