@@ -1,0 +1,190 @@
+#!/usr/bin/env bash
+# `make check`: every layer of tests, each with its own result lines, against a private server and providers. A layer
+# that fails does not keep the next from running. The last line is "N passed, N failed"; the exit code says the same.
+# Skipped tests are shown and count as neither. No result may depend on how long something took.
+#
+# Copyright (c) 2026, neon_auth_fdw contributors
+
+set -euo pipefail
+# shellcheck source=SCRIPTDIR/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+LAYER_SECONDS=1200
+SHOWN_LINES=100
+
+passed=0
+failed=0
+
+# Counts the result lines in a log: prints passed, failed and skipped. They are TAP (also pg_regress from 16 on), or
+# pg_regress's "test name ... ok" of 15; the lines of a parallel group begin with blanks.
+count_lines()
+{
+	awk '
+		/^ok [0-9]+( |$)/ { if (/# *(SKIP|skip)/) skipped++; else passed++ }
+		/^not ok [0-9]+( |$)/ { if (/# *TODO/) skipped++; else failed++ }
+		/^(test|    ) +.* \.\.\. +ok( |$)/ { passed++ }
+		/^(test|    ) +.* \.\.\. +FAILED/ { failed++ }
+		/^(test|    ) +.* \.\.\. +failed \(ignored\)/ { skipped++ }
+		END { print passed + 0, failed + 0, skipped + 0 }' "$1"
+}
+
+# Runs COMMAND as the layer NAME. HOW says what its results are: "one" is its exit code, "lines" is what count_lines
+# finds; then a bad exit code without a failed line, or no line at all, is a failure too.
+layer()
+{
+	local name=$1 how=$2 log=$logs/layer-$1.log status=0 begin=$SECONDS good=0 bad=0 skipped=0 tee
+
+	shift 2
+	say "$name"
+	# Not a pipeline: a layer may start servers and set variables for the next. And no process substitution: its
+	# descriptor would be inherited by those servers, and tee wait for their end.
+	tee "$log" <"$work/output" &
+	tee=$!
+	"$@" >"$work/output" 2>&1 </dev/null || status=$?
+	wait "$tee"
+	if [[ $how == lines ]]; then
+		read -r good bad skipped < <(count_lines "$log")
+		if ((bad == 0 && (status != 0 || good == 0))); then
+			echo "not ok - $name ended with exit code $status after $good tests"
+			bad=1
+		fi
+	elif ((status == 0)); then
+		good=1
+	else
+		bad=1
+	fi
+	passed=$((passed + good))
+	failed=$((failed + bad))
+	((bad == 0)) || explain "$name"
+	echo "-- $name: $good passed, $bad failed, $skipped skipped ($((SECONDS - begin)) s)"
+}
+
+# A layer, if there is any such file.
+where_any()
+{
+	local pattern=$1
+
+	shift
+	! compgen -G "$TOP/regress/$pattern" >/dev/null || layer "$@"
+}
+
+# What the logs that a layer leaves say about its failure.
+explain()
+{
+	local file
+
+	while IFS= read -r -d '' file; do
+		printf '\n---- %s\n' "${file#"$work"/}"
+		tail -n "$SHOWN_LINES" "$file"
+	done < <(failure_files "$1")
+}
+
+# Prove names the scripts that failed; each has a log of its own, and one for each of its servers.
+tap_failure_files()
+{
+	local script
+
+	while read -r script; do
+		find "$work/tap/tmp_check/log" '(' -name "regress_log_$script" -o -name "${script}_*.log" ')' -print0
+	done < <(sed -n 's#^.*/\([^/]*\)\.pl *(Wstat: .*#\1#p' "$logs/layer-tap.log")
+}
+
+failure_files()
+{
+	case $1 in
+		regress | isolation)
+			find "$TOP" -name regression.diffs -print0
+			find "$logs" -name check.log -print0
+			;;
+		tap) tap_failure_files ;;
+		demo) find "$logs" -name 'demo*.log' -print0 ;;
+	esac
+}
+
+bounded()
+{
+	timeout --foreground -k 10 "$LAYER_SECONDS" "$@"
+}
+
+target()
+{
+	bounded make -s -C "$TOP" PG_CONFIG="$pg_bin/pg_config" "$@"
+}
+
+build_with_werror()
+{
+	build_and_install COPT=-Werror && build_simulator
+}
+
+node_and_packages()
+{
+	make_node && npm_ci regress/better_auth && npm_ci regress/sdk
+}
+
+# What the SQL tests need: a server, and a simulated Clerk that it may talk to.
+start_servers()
+{
+	start_simulator check-sim --provider clerk --users 1000 --seed 1 || return
+	export NAUTH_SIM_URL=$sim_url
+	start_postgres check <<<"neon_auth_fdw.allowed_urls = '$sim_url'"
+}
+
+tap_tests()
+{
+	local perl=$prefix/usr/lib/postgresql/$PG_VERSION/lib/pgxs/src/test
+
+	mkdir "$work/tap" || return
+	TESTDIR=$work/tap TESTDATADIR=$work/tap/tmp_check TESTLOGDIR=$work/tap/tmp_check/log \
+		PG_REGRESS=$perl/regress/pg_regress \
+		bounded prove -v --timer -I "$perl/perl" -I "$TOP/regress/t/lib" "$TOP"/regress/t/*.pl
+}
+
+sdk_tests()
+{
+	start_simulator sdk-sim --provider clerk --users 100 --seed 1 || return
+	(cd "$TOP/regress/sdk" && SIM_URL=$sim_url SIM_KEY=sk_test_x bounded node --test --test-reporter=tap)
+}
+
+no_process_left()
+{
+	local pid found=0
+
+	for pid; do
+		if [[ -r /proc/$pid/cmdline ]]; then
+			echo "still running: $pid $(tr '\0' ' ' <"/proc/$pid/cmdline")"
+			found=1
+		fi
+	done
+	return "$found"
+}
+
+main()
+{
+	enter_work_folder
+	mkfifo "$work/output"
+	layer node one node_and_packages
+	layer build one build_with_werror
+	layer layers one target layers
+	layer indent one target indent
+	layer cppcheck one target cppcheck
+	layer unit lines target unit
+	layer fuzz one target fuzz-smoke
+	layer servers one start_servers
+	layer regress lines target installcheck ISOLATION= TAP_TESTS=
+	where_any 'specs/*.spec' isolation lines target installcheck REGRESS= TAP_TESTS=
+	where_any 't/*.pl' tap lines tap_tests
+	layer sdk lines sdk_tests
+	layer demo one bounded "$TOP/regress/run/demo.sh"
+	stop_all
+	# Asked before the layer, whose own processes are not meant.
+	# shellcheck disable=SC2046
+	layer processes one no_process_left $(left_over)
+	printf '\n%d passed, %d failed\n' "$passed" "$failed"
+	((passed > 0 && failed == 0))
+}
+
+if [[ -n ${NAUTH_WORK:-} ]]; then
+	main
+else
+	run_in_work_folder check.sh "${BUILD_PACKAGES[@]}" "${CHECK_PACKAGES[@]}"
+fi

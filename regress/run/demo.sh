@@ -1,0 +1,216 @@
+#!/usr/bin/env bash
+# `make demo`: the promise of README, played against a simulated Clerk and a real Better Auth, with the SQL a user
+# would type and what it answers. Says so loudly and fails when an answer is not the one expected.
+#
+# Copyright (c) 2026, neon_auth_fdw contributors
+
+set -euo pipefail
+# shellcheck source=SCRIPTDIR/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+# Plays SQL from standard input in DATABASE as one would type it there.
+play()
+{
+	echo
+	psql -X -q -a -P pager=off -v ON_ERROR_STOP=1 -v session_token="${BETTER_AUTH_TOKEN:-}" -d "$1" -f -
+}
+
+ask()
+{
+	psql -X -q -At -v ON_ERROR_STOP=1 -d "$1" -c "$2"
+}
+
+expect()
+{
+	local what=$1 want=$2 got=$3
+
+	[[ $got == "$want" ]] || die "EXPECTED $what to be $want, BUT IT IS $got"
+	echo "-- as expected: $what is $want"
+}
+
+# Refreshes users_sync in DATABASE from SERVER, and holds what the refresh says it did against the numbers given.
+refresh()
+{
+	local database=$1 server=$2 out=$work/demo/refresh name
+
+	play "$database" <<<"CALL neon_auth.refresh_users_sync('$server') \\gx" | tee "$out"
+	for name in inserted updated tombstoned; do
+		expect "$name" "$3" "$(awk -v name="$name" '$1 == name { print $3 }' "$out")"
+		shift
+	done
+}
+
+# Which version of each row there is: any write changes it.
+row_versions()
+{
+	ask "$1" "SELECT md5(string_agg(concat(id, ctid, xmin), ' ' ORDER BY id)) FROM neon_auth.users_sync"
+}
+
+at_provider()
+{
+	printf '\n%s $ %s\n' "$1" "$2"
+}
+
+in_better_auth()
+{
+	at_provider "Better Auth" "$*"
+	better_auth "$@"
+}
+
+# COMMAND... of curl, to the simulator's own door for changing its users.
+in_clerk()
+{
+	local text=$1
+
+	shift
+	at_provider Clerk "$text"
+	curl -sS -f "$@"
+	echo
+}
+
+start_everything()
+{
+	local step
+
+	mkdir "$work/demo"
+	for step in make_node "npm_ci regress/better_auth" build_and_install build_simulator; do
+		$step >"$logs/demo-setup.log" 2>&1 || {
+			tail -n 50 "$logs/demo-setup.log" >&2
+			die "$step failed"
+		}
+	done
+	start_simulator clerk --provider clerk --users 1000 --seed 1
+	start_postgres demo-postgres </dev/null
+	start_better_auth
+	createdb clerk
+	createdb app
+}
+
+allow_loopback()
+{
+	say "Only here: the providers are on this machine, over http, which a superuser has to allow"
+	play postgres <<-END
+		LOAD 'neon_auth_fdw';
+		ALTER SYSTEM SET neon_auth_fdw.allowed_urls = '$sim_url, $BETTER_AUTH_URL';
+		SELECT pg_reload_conf();
+	END
+}
+
+clerk_part()
+{
+	local email new
+
+	say "Part 1: Clerk (simulated), 1000 users"
+	play clerk <<-END
+		CREATE EXTENSION neon_auth_fdw;
+		CREATE SERVER clerk FOREIGN DATA WRAPPER neon_auth_fdw
+		  OPTIONS (provider 'clerk', url '$sim_url');
+		CREATE USER MAPPING FOR CURRENT_USER SERVER clerk OPTIONS (api_key 'sk_test_x');
+		CREATE SCHEMA app;
+		IMPORT FOREIGN SCHEMA directory FROM SERVER clerk INTO app;
+
+		-- The directory is a table. This asks Clerk now.
+		SELECT count(*) FROM app.users;
+		SELECT id, name, email, created_at FROM app.users ORDER BY created_at LIMIT 3;
+	END
+	email=$(ask clerk "SELECT email FROM app.users WHERE email IS NOT NULL ORDER BY created_at LIMIT 1")
+	play clerk <<-END
+		SELECT id, name FROM app.users WHERE email = '$email';
+
+		-- The copy to join with: neon_auth.users_sync.
+	END
+	refresh clerk clerk 1000 0 0
+	new='{"first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com"}'
+	in_clerk "a user signs up" -X POST -H 'Content-Type: application/json' -d "$new" "$sim_url/_sim/users"
+	refresh clerk clerk 1 0 0
+	play clerk <<<"SELECT id, name, email FROM neon_auth.users_sync WHERE email = 'ada@example.com';"
+}
+
+better_auth_sign_ups()
+{
+	local name
+
+	say "Part 2: Better Auth (the real one, on a database of its own); people sign up"
+	for name in Ada Grace Alan Barbara Edsger; do
+		in_better_auth sign-up "$name" "${name,,}@example.com"
+	done
+}
+
+better_auth_first_refresh()
+{
+	play app <<-END
+		CREATE EXTENSION neon_auth_fdw;
+		CREATE SERVER better_auth FOREIGN DATA WRAPPER neon_auth_fdw
+		  OPTIONS (provider 'better_auth', url '$BETTER_AUTH_URL');
+		CREATE USER MAPPING FOR CURRENT_USER SERVER better_auth OPTIONS (api_key :'session_token');
+		CREATE SCHEMA app;
+		IMPORT FOREIGN SCHEMA directory FROM SERVER better_auth INTO app;
+
+		-- Ask the provider itself:
+		SELECT name, email, created_at, raw_json->>'role' AS role FROM app.users ORDER BY created_at;
+
+		-- And keep a copy to join with:
+	END
+	refresh app better_auth 6 0 0
+}
+
+show_posts()
+{
+	play app <<-END
+		SELECT p.title, u.name, u.email
+		  FROM posts p LEFT JOIN neon_auth.users_sync u ON u.id = p.author_id AND u.deleted_at IS NULL
+		  ORDER BY p.title;
+	END
+}
+
+better_auth_posts()
+{
+	play app <<-END
+		CREATE TABLE posts (title text, author_id text REFERENCES neon_auth.users_sync (id));
+		INSERT INTO posts
+		  SELECT 'Notes by ' || name, id FROM neon_auth.users_sync WHERE name IN ('Ada', 'Grace', 'Alan');
+	END
+	show_posts
+}
+
+better_auth_changes()
+{
+	say "At the provider one user changes, one signs up, one is deleted"
+	in_better_auth rename grace@example.com "Grace Hopper"
+	in_better_auth sign-up Donald donald@example.com
+	in_better_auth remove alan@example.com
+	refresh app better_auth 1 1 1
+	show_posts
+	expect "Grace's name" "Grace Hopper" "$(ask app "SELECT name FROM neon_auth.users_sync WHERE email = 'grace@example.com'")"
+	expect "the one marked as deleted" Alan "$(ask app "SELECT name FROM neon_auth.users_sync WHERE deleted_at IS NOT NULL")"
+	expect "the number of users" 6 "$(ask app "SELECT count(*) FROM neon_auth.users_sync WHERE deleted_at IS NULL")"
+}
+
+better_auth_at_rest()
+{
+	local before
+
+	say "Nothing has changed since: nothing is written"
+	before=$(row_versions app)
+	refresh app better_auth 0 0 0
+	expect "every row" "the very same version" "$([[ $(row_versions app) == "$before" ]] && echo "the very same version")"
+	play app <<<"SELECT * FROM neon_auth.sync_status;"
+}
+
+main()
+{
+	local part
+
+	enter_work_folder
+	for part in start_everything allow_loopback clerk_part better_auth_sign_ups better_auth_first_refresh \
+		better_auth_posts better_auth_changes better_auth_at_rest; do
+		"$part"
+	done
+	say "The demo did what README says ($SECONDS s)"
+}
+
+if [[ -n ${NAUTH_WORK:-} ]]; then
+	main
+else
+	run_in_work_folder demo.sh "${BUILD_PACKAGES[@]}"
+fi

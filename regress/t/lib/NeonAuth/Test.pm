@@ -1,0 +1,326 @@
+
+# What the TAP tests share: a PostgreSQL with the extension, a simulated provider
+# and the real Better Auth, each ended by its process id when the test script
+# ends, however it ends.  Only Perl's own modules and PostgreSQL's test modules.
+#
+#	my $sim = start_sim(provider => 'clerk', users => 300);
+#	my $node = new_node('main', urls => [ $sim->url ]);
+#	add_server($node, $sim);              # server clerk, schema app, app.users
+#	$sim->update('index/7', { name => 'Ada Lovelace' });
+#
+# Copyright (c) 2026, neon_auth_fdw contributors
+
+package NeonAuth::Test;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Exporter 'import';
+use File::Basename qw(dirname);
+use File::Spec;
+use POSIX qw(WNOHANG);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Time::HiRes qw(sleep);
+
+our @EXPORT = qw(new_node allow_urls add_server start_sim start_better_auth
+  better_auth_missing tree);
+
+my $tree = File::Spec->rel2abs(dirname(__FILE__) . '/../../../..');
+my $owner = $$;
+my $count = 0;
+my %running;
+
+# A signal must run the END blocks, this module's and that of the servers.
+$SIG{$_} = sub { exit 1 }
+  for qw(HUP INT TERM);
+
+# The top of the source tree.
+sub tree
+{
+	return $tree;
+}
+
+# Starts a command, named in the log files, and returns its process id and the
+# file that it was to write when ready: "FILE" in the command is that file.
+sub start_process
+{
+	my ($name, @command) = @_;
+	my $unique = $name . '_' . ++$count;
+	my $file = PostgreSQL::Test::Utils::tempdir() . "/$unique.ready";
+	my $log = "$PostgreSQL::Test::Utils::log_path/$unique.log";
+
+	s/\bFILE\b/$file/ for @command;
+	my $pid = fork() // die "fork: $!";
+	if ($pid == 0)
+	{
+		open(STDIN, '<', '/dev/null') and
+		  open(STDOUT, '>', $log) and
+		  open(STDERR, '>&', \*STDOUT) and
+		  exec {$command[0]} @command;
+		POSIX::_exit(127);
+	}
+	$running{$pid} = 1;
+	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return ($pid, $file) if -s $file;
+		last if waitpid($pid, WNOHANG) != 0;
+		sleep(0.1);
+	}
+	die "$name did not start:\n" . (-e $log ? slurp_file($log) : '');
+}
+
+# Ends it with SIGTERM, and with SIGKILL after five seconds.
+sub stop_process
+{
+	my ($pid) = @_;
+
+	return unless delete $running{$pid};
+	kill('TERM', $pid);
+	for (1 .. 50)
+	{
+		return if waitpid($pid, WNOHANG) != 0;
+		sleep(0.1);
+	}
+	kill('KILL', $pid);
+	waitpid($pid, 0);
+	return;
+}
+
+END
+{
+	my $status = $?;
+
+	if ($$ == $owner)
+	{
+		stop_process($_) for keys %running;
+	}
+	$? = $status;
+}
+
+# A running server with the extension in database "postgres".  Options: urls (to
+# be allowed), conf (lines for postgresql.conf), allows_streaming.
+sub new_node
+{
+	my ($name, %opts) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init(allows_streaming => $opts{allows_streaming});
+	$node->append_conf('postgresql.conf', $opts{conf}) if defined $opts{conf};
+	$node->append_conf('postgresql.conf', urls_line(@{ $opts{urls} // [] }));
+	$node->start;
+	$node->safe_psql('postgres', 'CREATE EXTENSION neon_auth_fdw');
+	return $node;
+}
+
+sub urls_line
+{
+	return "neon_auth_fdw.allowed_urls = '" . join(', ', @_) . "'\n";
+}
+
+# Allows these URLs instead of those allowed before; new sessions see it.
+sub allow_urls
+{
+	my ($node, @urls) = @_;
+
+	$node->append_conf('postgresql.conf', urls_line(@urls));
+	$node->reload;
+	$node->poll_query_until('postgres',
+			"SELECT current_setting('neon_auth_fdw.allowed_urls') = '"
+		  . join(', ', @urls)
+		  . "'")
+	  or die 'the server did not reload its configuration';
+	return;
+}
+
+# A foreign server for a provider, the caller's mapping, and the foreign table.
+# Options: name (the provider's), schema (app), database (postgres), options
+# (further SQL for CREATE SERVER, beginning with a comma).
+sub add_server
+{
+	my ($node, $provider, %opts) = @_;
+	my $name = $opts{name} // $provider->provider;
+	my $schema = $opts{schema} // 'app';
+	my $more = $opts{options} // '';
+	my ($kind, $url, $key) = ($provider->provider, $provider->url, $provider->key);
+
+	$node->safe_psql($opts{database} // 'postgres', <<"SQL");
+CREATE SERVER $name FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider '$kind', url '$url'$more);
+CREATE USER MAPPING FOR CURRENT_USER SERVER $name OPTIONS (api_key '$key');
+CREATE SCHEMA IF NOT EXISTS $schema;
+IMPORT FOREIGN SCHEMA directory FROM SERVER $name INTO $schema;
+SQL
+	return;
+}
+
+# Starts the simulator.  Options are its flags (regress/sim/main.c), such as
+# provider (clerk), users, seed, key, clock, latency, fixture; the value may be
+# an array for a flag that repeats.
+sub start_sim
+{
+	my %flags = (provider => 'clerk', key => 'sk_test_x', port => 0, @_);
+	my @command = ("$tree/regress/sim/nauth_sim", '--port-file', 'FILE');
+
+	for my $flag (sort keys %flags)
+	{
+		my $value = $flags{$flag};
+		push @command, "--$flag", $_ for (ref $value ? @$value : $value);
+	}
+	my ($pid, $file) = start_process("sim_$flags{provider}", @command);
+	return NeonAuth::Test::Sim->new($pid, slurp_line($file), \%flags);
+}
+
+# Why start_better_auth cannot work here, for skip_all; undef if it can.
+sub better_auth_missing
+{
+	return "regress/better_auth has no node_modules (npm ci)"
+	  unless -d "$tree/regress/better_auth/node_modules";
+	return;
+}
+
+# Starts Better Auth on a new database of $node.  Options: database (auth), port,
+# rate_limit ("requests:seconds"; none otherwise).
+sub start_better_auth
+{
+	my ($node, %opts) = @_;
+	my $database = $opts{database} // 'auth';
+	my @command = ('node', "$tree/regress/better_auth/server.mjs",
+		'--port-file', 'FILE', '--token-file', 'FILE.token');
+
+	push @command, '--port', $opts{port} if defined $opts{port};
+	push @command, '--rate-limit', $opts{rate_limit} if defined $opts{rate_limit};
+	$node->safe_psql('postgres', "CREATE DATABASE $database")
+	  unless $node->safe_psql('postgres',
+		"SELECT 1 FROM pg_database WHERE datname = '$database'");
+	local %ENV = (
+		%ENV,
+		PGHOST => $node->host,
+		PGPORT => $node->port,
+		PGUSER => scalar(getpwuid($<)),
+		PGDATABASE => $database);
+	my ($pid, $file) = start_process('better_auth', @command);
+	return NeonAuth::Test::BetterAuth->new($pid, slurp_line($file),
+		slurp_line("$file.token"));
+}
+
+sub slurp_line
+{
+	my ($file) = @_;
+	my $text = slurp_file($file);
+
+	chomp $text;
+	return $text;
+}
+
+# ---- What both kinds of provider can do
+
+package NeonAuth::Test::Provider;
+
+sub pid { return $_[0]->{pid}; }
+sub port { return $_[0]->{port}; }
+sub url { return "http://127.0.0.1:$_[0]->{port}"; }
+sub key { return $_[0]->{key}; }
+sub provider { return $_[0]->{provider}; }
+
+sub stop
+{
+	my ($self) = @_;
+
+	NeonAuth::Test::stop_process($self->{pid});
+	return;
+}
+
+# ---- A running simulator
+
+package NeonAuth::Test::Sim;
+
+use HTTP::Tiny;
+use JSON::PP;
+
+our @ISA = ('NeonAuth::Test::Provider');
+
+sub new
+{
+	my ($class, $pid, $port, $flags) = @_;
+
+	return bless {
+		pid => $pid,
+		port => $port,
+		provider => $flags->{provider},
+		key => $flags->{key},
+		http => HTTP::Tiny->new(timeout => 60),
+		json => JSON::PP->new->utf8->canonical->allow_nonref,
+	}, $class;
+}
+
+# One control call; returns the decoded answer.  A body that is no reference is
+# sent as it is.
+sub control
+{
+	my ($self, $method, $path, $body) = @_;
+	my %request;
+
+	$request{content} = ref $body ? $self->{json}->encode($body) : $body
+	  if defined $body;
+	my $reply = $self->{http}->request($method, $self->url . "/_sim/$path", \%request);
+	die "$method $path: $reply->{status} $reply->{content}" unless $reply->{success};
+	return $reply->{content} =~ /\S/ ? $self->{json}->decode($reply->{content}) : undef;
+}
+
+sub create { my ($self, $user) = @_; return $self->control('POST', 'users', $user); }
+sub user { my ($self, $id) = @_; return $self->control('GET', "users/$id"); }
+sub update { my ($self, $id, $change) = @_; return $self->control('POST', "users/$id/update", $change); }
+sub fault { my ($self, $fault) = @_; return $self->control('POST', 'fault', $fault); }
+sub clear_faults { my ($self) = @_; return $self->control('DELETE', 'fault'); }
+sub stats { my ($self) = @_; return $self->control('GET', 'stats'); }
+sub reset_stats { my ($self) = @_; return $self->control('POST', 'reset'); }
+
+# Removes the user, or the $count users from this one on.
+sub remove
+{
+	my ($self, $id, $count) = @_;
+
+	return $self->control('DELETE', "users/$id" . ($count ? "?count=$count" : ''));
+}
+
+# A user whose JSON is served as given, whatever it is.
+sub create_raw
+{
+	my ($self, $json, %parameters) = @_;
+	my $query = $self->{http}->www_form_urlencode({ raw => 1, %parameters });
+
+	return $self->control('POST', "users?$query", $json);
+}
+
+# ---- A running Better Auth
+
+package NeonAuth::Test::BetterAuth;
+
+use JSON::PP;
+
+our @ISA = ('NeonAuth::Test::Provider');
+
+sub new
+{
+	my ($class, $pid, $port, $token) = @_;
+
+	return bless { pid => $pid, port => $port, provider => 'better_auth', key => $token }, $class;
+}
+
+# A command of regress/better_auth/client.mjs, such as call('rename', $id, 'Ada');
+# returns the users it prints.
+sub call
+{
+	my ($self, @command) = @_;
+	local $ENV{BETTER_AUTH_URL} = $self->url;
+	local $ENV{BETTER_AUTH_TOKEN} = $self->key;
+	my ($out, $err) = ('', '');
+
+	IPC::Run::run([ 'node', NeonAuth::Test::tree() . '/regress/better_auth/client.mjs', @command ],
+		'>', \$out, '2>', \$err)
+	  or die "@command: $err";
+	my @users = map { JSON::PP->new->utf8->decode($_) } split /\n/, $out;
+	return wantarray ? @users : $users[0];
+}
+
+1;
