@@ -20,8 +20,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Never changes in a user's life, so that nobody moves within a listing. */
-#define SORT_MEMBER		"createdAt"
+/*
+ * Never changes in a user's life, so that nobody moves within a listing, and
+ * is nobody else's.  By createdAt, users made at the same moment have no order
+ * among them: PostgreSQL then gives some twice and others never.
+ */
+#define SORT_MEMBER		"id"
 
 /* Rows that a page and the one before share, unless half a page is less. */
 #define OVERLAP			10

@@ -260,6 +260,9 @@ read_sort(const SimRequest *request, SimQuery *query, SimReply *reply)
 		return refuse(reply, "Invalid sortDirection");
 	if (by == NULL || strcmp(by, "createdAt") == 0)
 		return GOOD;
+	query->by_id = strcmp(by, "id") == 0;
+	if (query->by_id)
+		return GOOD;
 	if (strcmp(by, "updatedAt") != 0)
 		return SIM_IS_ONE_OF(by, user_fields) ?
 			not_simulated(reply, "this sortBy") : SWALLOWED;

@@ -3,9 +3,9 @@
  * query.c
  *		The users of one page, and how many there are in all.
  *
- * Three ways: a query narrowed to a few users collects and sorts them; one
- * whose time bounds are in its own order is arithmetic with ranks; only
- * bounds on the other time need a walk.  Providers translate their
+ * Four ways: a query narrowed to a few users collects and sorts them; one
+ * whose time bounds are in its own order is arithmetic with ranks; bounds on
+ * the other time need a walk, and the order of ids needs to sort them all.  Providers translate their
  * parameters to a SimQuery and know nothing of this.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
@@ -13,6 +13,7 @@
  *-------------------------------------------------------------------------
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "sim.h"
 
@@ -25,6 +26,13 @@ typedef struct Range
 	int64_t		high;			/* exclusive */
 	SimIndexes	skipped;		/* ranks, sorted */
 } Range;
+
+/* A user and the id to sort it by. */
+typedef struct IdPlace
+{
+	char		id[SIM_ID_SIZE];
+	int64_t		index;
+} IdPlace;
 
 static const SimQuery *sorting; /* for compare_users, which takes no argument */
 
@@ -277,6 +285,47 @@ run_range(const SimQuery *query, SimIndexes *users)
 	free(range.skipped.item);
 }
 
+static int
+compare_ids(const void *left, const void *right)
+{
+	return strcmp(((const IdPlace *) left)->id, ((const IdPlace *) right)->id);
+}
+
+static void
+run_by_id(const SimQuery *query, SimIndexes *users)
+{
+	SimQuery	all = *query;
+	SimIndexes	found = {0};
+	IdPlace    *places;
+
+	all.offset = 0;
+	all.limit = -1;
+	all.descending = false;
+	if (query->narrowed)
+		run_narrowed(&all, &found);
+	else
+		run_range(&all, &found);
+	places = sim_alloc((found.n + 1) * sizeof(IdPlace));
+	for (size_t i = 0; i < found.n; i++)
+	{
+		SimUser		user;
+
+		places[i].index = found.item[i];
+		sim_users_get(found.item[i], &user);
+		if (user.id)
+			snprintf(places[i].id, SIM_ID_SIZE, "%s", user.id);
+		else
+			sim_generate_id(user.index, places[i].id);
+	}
+	qsort(places, found.n, sizeof(IdPlace), compare_ids);
+	for (int64_t i = query->offset; i < (int64_t) found.n; i++)
+		if (query->limit < 0 || (int64_t) users->n < query->limit)
+			sim_indexes_add(users, places[query->descending ?
+										  (int64_t) found.n - 1 - i : i].index);
+	free(places);
+	free(found.item);
+}
+
 /*
  * Fill a page.  The fault's ways to give a wrong page apply here; the total
  * stays the true one, as it does when a provider's index lags behind.
@@ -299,7 +348,9 @@ sim_query_run(SimQuery *query, const json_t *fault, SimPage *page)
 	for (size_t i = 0; i < json_array_size(hidden); i++)
 		sim_indexes_add(&query->exclude,
 						json_integer_value(json_array_get(hidden, i)));
-	if (query->narrowed)
+	if (query->by_id)
+		run_by_id(query, &page->users);
+	else if (query->narrowed)
 		run_narrowed(query, &page->users);
 	else
 		run_range(query, &page->users);

@@ -129,6 +129,7 @@ typedef struct SimQuery
 	bool		after;			/* start behind this key, in list direction */
 	int64_t		after_time;
 	int64_t		after_index;
+	bool		by_id;			/* in the order of ids instead */
 	bool		narrowed;		/* only users of "include" */
 	SimIndexes	include;
 	SimIndexes	exclude;

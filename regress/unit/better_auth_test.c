@@ -144,12 +144,12 @@ test_requests(void)
 	unit_write(BETTER_AUTH, NAUTH_QUERY_LIST, NULL, NULL);
 	is_text(unit_request.url,
 			"https://auth.example.com/api/auth/admin/list-users"
-			"?limit=200&offset=0&sortBy=createdAt&sortDirection=asc", "the first page");
+			"?limit=200&offset=0&sortBy=id&sortDirection=asc", "the first page");
 	is_text(unit_request.headers, "Authorization: Bearer key", "its headers");
 	unit_write(BETTER_AUTH, NAUTH_QUERY_LIST, NULL, "190 10 2:u1");
 	is_text(unit_request.url,
 			"https://auth.example.com/api/auth/admin/list-users"
-			"?limit=200&offset=190&sortBy=createdAt&sortDirection=asc", "a further page");
+			"?limit=200&offset=190&sortBy=id&sortDirection=asc", "a further page");
 	ok(!unit_request.overflow, "fits");
 	unit_write(BETTER_AUTH, NAUTH_QUERY_COUNT, NULL, NULL);
 	is_text(unit_request.url,
