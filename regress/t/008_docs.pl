@@ -1,0 +1,103 @@
+# The SQL in README.md and docs/ does what it says: every block marked "sql" is
+# run, the blocks of one file in order, each in a session of its own, in a new
+# database.  A block marked "sql error" must fail, every other must not.
+#
+# What a reader has and this test has not is put in place of the text:
+#	provider 'clerk'			gets the URL of a simulated Clerk
+#	https://auth.example.com	becomes the URL of a simulated Better Auth
+#	api_key '...'				becomes the key that both accept
+# Nothing else is changed.  Settings made with ALTER SYSTEM and roles last until
+# the end of the file.
+#
+# Copyright (c) 2026, neon_auth_fdw contributors
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use NeonAuth::Test;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $clerk = start_sim(provider => 'clerk');
+my $better_auth = start_sim(provider => 'better_auth');
+my @urls = ($clerk->url, $better_auth->url);
+my $node = new_node('docs', urls => \@urls);
+
+# The SQL blocks of a file: line, what is expected, text.  A fence that is not
+# closed, or has another language than these, is a mistake of the author.
+sub blocks
+{
+	my ($file) = @_;
+	my ($number, $block, @blocks) = (0);
+
+	for my $line (split /^/, slurp_file(tree() . "/$file"))
+	{
+		$number++;
+		if ($line !~ /^```(.*)$/)
+		{
+			$block->{text} .= $line if $block;
+			next;
+		}
+		if ($block)
+		{
+			push @blocks, $block if $block->{info} =~ /^sql/;
+			undef $block;
+			next;
+		}
+		die "$file:$number: \"$1\" is no known kind of block"
+		  unless $1 =~ /^(sql|sql error|sh|text|c|make)$/;
+		$block = { line => $number, info => $1, text => '' };
+	}
+	die "$file: a block is not closed" if $block;
+	return @blocks;
+}
+
+sub substitute
+{
+	my ($sql) = @_;
+	my ($clerk_url, $better_auth_url, $key) = ($clerk->url, $better_auth->url, $clerk->key);
+
+	$sql =~ s/(provider 'clerk')/$1, url '$clerk_url'/g;
+	$sql =~ s{https://auth\.example\.com}{$better_auth_url}g;
+	$sql =~ s/(api_key) '[^']*'/$1 '$key'/g;
+	return $sql;
+}
+
+# What the file left outside of its database.
+sub clean_up
+{
+	my ($database) = @_;
+
+	$node->safe_psql('postgres', 'ALTER SYSTEM RESET ALL');
+	allow_urls($node, @urls);
+	$node->safe_psql('postgres', "DROP DATABASE $database");
+	$node->safe_psql('postgres', $_)
+	  for split /\n/, $node->safe_psql('postgres',
+		q(SELECT format('DROP ROLE %I', rolname) FROM pg_roles WHERE oid >= 16384));
+	return;
+}
+
+my @files = ('README.md', map { s{^\Q${\ tree()}\E/}{}r } sort glob(tree() . '/docs/*.md'));
+
+for my $file (@files)
+{
+	my @blocks = blocks($file);
+
+	next unless @blocks;
+	$node->safe_psql('postgres', 'CREATE DATABASE docs');
+	for my $block (@blocks)
+	{
+		my ($status, $out, $err) =
+		  $node->psql('docs', substitute($block->{text}), on_error_stop => 1);
+		my $fails = $block->{info} eq 'sql error';
+
+		ok(($status != 0) == $fails, "$file:$block->{line}")
+		  or diag($fails ? 'no error' : $err);
+	}
+	clean_up('docs');
+}
+
+done_testing();
