@@ -51,7 +51,10 @@ typedef struct Batch
 	int			count;
 } Batch;
 
-/* Fill run->known with what the target holds. */
+/*
+ * Fill run->known with what the target holds.  The casts are for a table that
+ * somebody alters in mid run: the values must have the types read here.
+ */
 void
 nauth_apply_load(NauthRun *run)
 {
@@ -66,7 +69,8 @@ nauth_apply_load(NauthRun *run)
 
 	nauth_role_enter(run->target.owner, &saved);
 	cursor = SPI_cursor_open_with_args(NULL,
-									   psprintf("SELECT id, updated_at, deleted_at IS NOT NULL FROM %s",
+									   psprintf("SELECT id::text, updated_at::timestamptz, deleted_at IS NOT NULL"
+												" FROM %s WHERE id IS NOT NULL",
 												run->target.name),
 									   0, NULL, NULL, NULL, false, 0);
 	do
@@ -213,7 +217,7 @@ build_sql(const NauthRun *run)
 	return psprintf("INSERT INTO %s AS t (%s) SELECT %s FROM %s"
 					" ON CONFLICT (id) DO UPDATE SET raw_json = excluded.raw_json,%s"
 					" updated_at = excluded.updated_at, deleted_at = NULL"
-					" WHERE %s RETURNING t.id",
+					" WHERE %s RETURNING t.id::text",
 					target->name, columns, columns, source,
 					generated ? "" : " name = excluded.name, email = excluded.email,"
 					" created_at = excluded.created_at,",
@@ -290,20 +294,21 @@ write_batch(NauthRun *run, void *arg)
 	SPI_freetuptable(SPI_tuptable);
 }
 
-/* Whether an error says that a value cannot be stored, not that storing fails. */
+/* Whether an error is about a value or a user, not about storing as such. */
 static bool
 is_about_a_value(const ErrorData *error)
 {
 	int			class = ERRCODE_TO_CATEGORY(error->sqlerrcode);
 
 	return class == ERRCODE_TO_CATEGORY(ERRCODE_DATA_EXCEPTION) ||
+		class == ERRCODE_TO_CATEGORY(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION) ||
 		class == ERRCODE_TO_CATEGORY(ERRCODE_PROGRAM_LIMIT_EXCEEDED);
 }
 
 /*
- * Write a batch, each try in a subtransaction.  When the target cannot hold
+ * Write a batch, each try in a subtransaction.  When the target does not take
  * one of its users, halves of it are written until that user is alone, and is
- * left out.
+ * left out.  A target that takes none of them is broken, and the run fails.
  */
 static void
 write_users(NauthRun *run, const char *sql, WantedUser *users, int count)
@@ -323,12 +328,12 @@ write_users(NauthRun *run, const char *sql, WantedUser *users, int count)
 			nauth_known_set(run->known, users[i].id, &users[i].now);
 		return;
 	}
-	if (!is_about_a_value(error))
+	if (!is_about_a_value(error) || run->counts.quarantined >= NAUTH_MAX_QUARANTINED)
 		ReThrowError(error);
 	if (count == 1)
 	{
 		nauth_run_quarantine(run, users[0].id,
-							 psprintf("the target cannot hold it (SQLSTATE %s)",
+							 psprintf("the table does not take it (SQLSTATE %s)",
 									  unpack_sql_state(error->sqlerrcode)));
 		return;
 	}

@@ -37,6 +37,37 @@
 /* The provider's count may differ by this many, and by one percent. */
 #define COUNT_SLACK		10
 
+/*
+ * Why deletions wait for a person.  Other reasons pass by themselves, and so
+ * may these when fewer users are missing; only the users that a table had
+ * before us wait for as long as it takes.
+ */
+enum BrakeReason
+{
+	BRAKE_FIRST_RUN,
+	BRAKE_EMPTY,
+	BRAKE_MANY,
+	BRAKE_SHARE
+};
+
+static const char *const brake_reasons[] = {
+	[BRAKE_FIRST_RUN] = "the table had users before its first refresh",
+	[BRAKE_EMPTY] = "the directory is empty",
+	[BRAKE_MANY] = "more than 500 users are missing",
+	[BRAKE_SHARE] = "more than 20 % of the users are missing",
+};
+
+static const char lost_witness[] = "the provider does not find by id a user that it listed";
+
+const char *
+nauth_deletion_approvable(const char *reason)
+{
+	for (int i = 0; i < lengthof(brake_reasons); i++)
+		if (strcmp(brake_reasons[i], reason) == 0)
+			return brake_reasons[i];
+	return NULL;
+}
+
 /* Live users of the target that did not turn up. */
 static void
 find_missing(NauthRun *run)
@@ -46,7 +77,7 @@ find_missing(NauthRun *run)
 
 	nauth_role_enter(run->target.owner, &saved);
 	cursor = SPI_cursor_open_with_args(NULL,
-									   psprintf("SELECT id FROM %s WHERE deleted_at IS NULL ORDER BY id",
+									   psprintf("SELECT id::text FROM %s WHERE deleted_at IS NULL AND id IS NOT NULL",
 												run->target.name),
 									   0, NULL, NULL, NULL, false, 0);
 	do
@@ -74,10 +105,42 @@ find_missing(NauthRun *run)
 	nauth_role_leave(&saved);
 }
 
+/* Why this deletion has waited for a person since an earlier run, or NULL. */
+static const char *
+held_before(const NauthRun *run, const char *id)
+{
+	int			low = 0;
+	int			high = run->held_before.count;
+
+	while (low < high)
+	{
+		int			middle = low + (high - low) / 2;
+		int			order = strcmp(run->held_before.ids[middle], id);
+
+		if (order == 0)
+			return run->held_before.reasons[middle];
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+/*
+ * Hold a deletion back.  What waits for a person goes on waiting for one,
+ * whatever else is in its way today.
+ */
 static void
 hold(NauthRun *run, const char *id, const char *reason)
 {
+	const char *earlier = held_before(run, id);
+
 	run->held_reason = reason;
+	if (earlier)
+		reason = earlier;
+	if (nauth_deletion_approvable(reason))
+		run->held_for_approval++;
 	nauth_id_list_add(&run->held_users, run->cxt, id, reason);
 }
 
@@ -89,59 +152,56 @@ hold_all(NauthRun *run, const char *reason)
 	run->missing_users.count = 0;
 }
 
-static int
-compare_ids(const void *a, const void *b)
-{
-	return strcmp(*(char *const *) a, *(char *const *) b);
-}
-
-static bool
-is_approved(const NauthRun *run, const char *id)
-{
-	return run->approved_users.count > 0 &&
-		bsearch(&id, run->approved_users.ids, run->approved_users.count,
-				sizeof(char *), compare_ids) != NULL;
-}
-
-/* Why so many deletions at once are held, or NULL. */
+/* Why so many new deletions at once have to wait for a person, or NULL. */
 static const char *
 brake(const NauthRun *run, int deletions)
 {
-	if (deletions == 0)
-		return NULL;
+	if (run->first_run)
+		return brake_reasons[BRAKE_FIRST_RUN];
 	if (run->counts.users == 0)
-		return "the directory is empty";
+		return brake_reasons[BRAKE_EMPTY];
 	if (deletions > BRAKE_MAX)
-		return "more than 500 users are missing";
+		return brake_reasons[BRAKE_MANY];
 	if (deletions >= BRAKE_MIN && deletions * INT64CONST(100) > run->live_before * BRAKE_PERCENT)
-		return "more than 20 % of the users are missing";
+		return brake_reasons[BRAKE_SHARE];
 	return NULL;
 }
 
-/* Hold back what the brake holds; what a person approved passes. */
+/* Whether a person decides, or has decided, about this deletion alone. */
+static bool
+is_decided(const NauthRun *run, const char *id)
+{
+	const char *earlier = held_before(run, id);
+
+	return earlier && (run->approved >= 0 || earlier == brake_reasons[BRAKE_FIRST_RUN]);
+}
+
+/* Hold back what the brake holds; what a person has approved passes. */
 static void
 apply_brake(NauthRun *run)
 {
 	NauthIdList *missing = &run->missing_users;
-	int			approved = 0;
+	int			undecided = 0;
+	int			passed = 0;
 	const char *reason;
 
-	if (run->approved_users.count > 0)
-		qsort(run->approved_users.ids, run->approved_users.count, sizeof(char *), compare_ids);
 	for (int i = 0; i < missing->count; i++)
-		if (is_approved(run, missing->ids[i]))
-			approved++;
-	reason = brake(run, missing->count - approved);
-	if (reason == NULL)
-		return;
-	run->held_for_approval = true;
-	approved = 0;
+		if (!is_decided(run, missing->ids[i]))
+			undecided++;
+	reason = brake(run, undecided);
 	for (int i = 0; i < missing->count; i++)
-		if (is_approved(run, missing->ids[i]))
-			missing->ids[approved++] = missing->ids[i];
+	{
+		char	   *id = missing->ids[i];
+		bool		decided = is_decided(run, id);
+
+		if (decided && run->approved < 0)
+			hold(run, id, brake_reasons[BRAKE_FIRST_RUN]);
+		else if (!decided && reason)
+			hold(run, id, reason);
 		else
-			hold(run, missing->ids[i], reason);
-	missing->count = approved;
+			missing->ids[passed++] = id;
+	}
+	missing->count = passed;
 }
 
 /*
@@ -162,17 +222,24 @@ nauth_deletion_find(NauthRun *run)
 		apply_brake(run);
 }
 
+/* Whether the provider still finds by id a user that it listed. */
+static bool
+finds_witness(NauthRun *run)
+{
+	return run->counts.users == 0 ||
+		nauth_directory_user(run->directory, run->witness, palloc(sizeof(NauthUser)));
+}
+
 /* Why the provider's own count contradicts the listing, or NULL. */
 static const char *
 contradiction(NauthRun *run)
 {
 	int64		count = nauth_directory_count(run->directory);
-	NauthUser  *user = palloc(sizeof(NauthUser));
 
 	if (Abs(count - run->counts.users) > COUNT_SLACK + count / 100)
 		return "the provider counts another number of users than it listed";
-	if (run->counts.users > 0 && !nauth_directory_user(run->directory, run->witness, user))
-		return "the provider does not find by id a user that it listed";
+	if (!finds_witness(run))
+		return lost_witness;
 	return NULL;
 }
 
@@ -205,6 +272,14 @@ nauth_deletion_confirm(NauthRun *run)
 			hold(run, id, "the provider cannot be asked about such an id");
 		else if (!nauth_directory_user(run->directory, id, user))
 			nauth_id_list_add(&run->deleted_users, run->cxt, id, NULL);
+	}
+
+	/* it may have begun meanwhile to say so of everybody */
+	if (run->deleted_users.count > 0 && !finds_witness(run))
+	{
+		for (int i = 0; i < run->deleted_users.count; i++)
+			hold(run, run->deleted_users.ids[i], lost_witness);
+		run->deleted_users.count = 0;
 	}
 }
 

@@ -187,7 +187,7 @@ step_choose_probes(NauthRun *run, void *arg)
 	NauthRole	saved;
 
 	nauth_role_enter(run->target.owner, &saved);
-	SPI_execute(psprintf("SELECT id FROM %s WHERE deleted_at IS NULL LIMIT %d",
+	SPI_execute(psprintf("SELECT id::text FROM %s WHERE deleted_at IS NULL AND id IS NOT NULL LIMIT %d",
 						 run->target.name, CREDENTIAL_PROBES), false, 0);
 	nauth_role_leave(&saved);
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -242,9 +242,9 @@ warn_held(const NauthRun *run)
 			errcode(ERRCODE_WARNING),
 			errmsg("held back %d deletions in %s", run->held_users.count, run->target.name),
 			errdetail("Reason: %s.", run->held_reason),
-			run->held_for_approval ?
+			run->held_for_approval > 0 ?
 			errhint("If these users are really gone: CALL neon_auth.refresh_users_sync('%s', approve_deletions => %d%s).",
-					run->options->server, run->held_users.count,
+					run->options->server, run->held_for_approval,
 					strcmp(run->target.name, DEFAULT_TARGET) == 0 ? "" :
 					psprintf(", target => '%s'", run->target.name)) :
 			errhint("The next refresh tries again; neon_auth.held_deletion lists the users."));

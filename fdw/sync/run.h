@@ -69,6 +69,7 @@ typedef struct NauthRun
 	NauthKnown *known;
 	char		tenant[NAUTH_FINGERPRINT];
 	char		credential[NAUTH_FINGERPRINT];
+	bool		first_run;		/* of this target */
 	bool		new_credential; /* has to show that it knows our users */
 	TimestampTz final_before;	/* users changed before this were final when
 								 * last read; DT_NOBEGIN: nothing was */
@@ -85,12 +86,12 @@ typedef struct NauthRun
 	int64		unreadable_ids;
 	int64		duplicates;
 	NauthIdList quarantined_users;
-	NauthIdList approved_users; /* held before and approved now */
+	NauthIdList held_before;	/* until a person approves, sorted by id */
 	NauthIdList missing_users;	/* live here and not in the listing */
 	NauthIdList deleted_users;	/* confirmed, to be marked */
 	NauthIdList held_users;
 	const char *held_reason;
-	bool		held_for_approval;	/* by the brake: a person may release it */
+	int			held_for_approval;	/* of these: a person may release them */
 
 	/* what it did */
 	NauthCounts counts;
@@ -114,7 +115,12 @@ extern void nauth_progress_end(void);
 extern void nauth_apply_load(NauthRun *run);
 extern void nauth_apply_page(NauthRun *run);
 
-/* deletion.c: decide who is gone, ask the provider, mark; see there */
+/*
+ * deletion.c: decide who is gone, ask the provider, mark; see there.  The
+ * first turns a reason read from held_deletion into the one that a person can
+ * approve, or NULL.
+ */
+extern const char *nauth_deletion_approvable(const char *reason);
 extern void nauth_deletion_find(NauthRun *run);
 extern void nauth_deletion_confirm(NauthRun *run);
 extern void nauth_deletion_apply(NauthRun *run);

@@ -149,34 +149,37 @@ refuse_foreign_target(NauthRun *run, const char *server, const char *tenant)
 		);
 }
 
-/* The held list, when a person approves it: refused unless its size is named. */
+/* Deletions that wait for a person; an approval has to name their number. */
 static void
-load_approved(NauthRun *run)
+load_held(NauthRun *run)
 {
 	Args		args = {0};
 
-	if (run->approved < 0)
-		return;
 	add_arg(&args, REGCLASSOID, ObjectIdGetDatum(run->target.relid), false);
-	execute("SELECT id FROM neon_auth.held_deletion WHERE target = $1", &args);
-	if (SPI_processed != run->approved)
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("approve_deletions is %d, but %llu deletions are held for table %s",
-					   run->approved, (unsigned long long) SPI_processed, run->target.name),
-				errhint("SELECT * FROM neon_auth.held_deletion shows what would be approved."));
+	execute("SELECT id, reason FROM neon_auth.held_deletion WHERE target = $1"
+			" ORDER BY id COLLATE \"C\"", &args);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		bool		isnull;
+		char	   *id = TextDatumGetCString(result_value(i, 1, &isnull));
+		const char *reason =
+		nauth_deletion_approvable(TextDatumGetCString(result_value(i, 2, &isnull)));
 
-		nauth_id_list_add(&run->approved_users, run->cxt,
-						  TextDatumGetCString(result_value(i, 1, &isnull)), NULL);
+		if (reason)
+			nauth_id_list_add(&run->held_before, run->cxt, id, reason);
 	}
+	if (run->approved >= 0 && run->approved != run->held_before.count)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("approve_deletions is %d, but %d deletions are held for approval in table %s",
+					   run->approved, run->held_before.count, run->target.name),
+				errhint("SELECT * FROM neon_auth.held_deletion shows what would be approved."));
 }
 
 /*
  * Read the state of run->target and refuse to mix two directories in it.
- * Fills the fingerprints, new_credential, final_before and approved_users.
+ * Fills the fingerprints, first_run, new_credential, final_before and
+ * held_before.
  */
 void
 nauth_state_load(NauthRun *run)
@@ -191,7 +194,8 @@ nauth_state_load(NauthRun *run)
 	add_arg(&args, REGCLASSOID, ObjectIdGetDatum(run->target.relid), false);
 	execute("SELECT server, tenant, credential, last_success_started_at, live_users"
 			" FROM neon_auth.sync_state WHERE target = $1", &args);
-	if (SPI_processed > 0)
+	run->first_run = SPI_processed == 0;
+	if (!run->first_run)
 	{
 		Datum		started;
 
@@ -204,7 +208,7 @@ nauth_state_load(NauthRun *run)
 		if (!isnull)
 			run->final_before = DatumGetTimestampTz(started) - OVERLAP;
 	}
-	load_approved(run);
+	load_held(run);
 }
 
 /* Forget targets that were dropped: a new table may get the Oid of one. */
