@@ -73,6 +73,20 @@ set_columns(DirectoryScan *state, TupleDesc desc, List *attnums)
 	}
 }
 
+/* Keep the rows from now on, for a scan that may be repeated. */
+static void
+keep_rows(ForeignScanState *node)
+{
+	DirectoryScan *state = node->fdw_state;
+	MemoryContext old = MemoryContextSwitchTo(node->ss.ps.state->es_query_cxt);
+
+	state->rows = tuplestore_begin_heap(false, false, work_mem);
+	tuplestore_set_eflags(state->rows, EXEC_FLAG_REWIND);
+	state->row_slot = MakeSingleTupleTableSlot(RelationGetDescr(node->ss.ss_currentRelation),
+											   &TTSOpsMinimalTuple);
+	MemoryContextSwitchTo(old);
+}
+
 void
 neonAuthBeginForeignScan(ForeignScanState *node, int eflags)
 {
@@ -94,12 +108,11 @@ neonAuthBeginForeignScan(ForeignScanState *node, int eflags)
 
 	state->scan_cxt = AllocSetContextCreate(cxt, "neon_auth_fdw scan", ALLOCSET_DEFAULT_SIZES);
 	state->user_cxt = AllocSetContextCreate(cxt, "neon_auth_fdw user", ALLOCSET_DEFAULT_SIZES);
-	if (eflags & EXEC_FLAG_REWIND)
-	{
-		state->rows = tuplestore_begin_heap(false, false, work_mem);
-		tuplestore_set_eflags(state->rows, EXEC_FLAG_REWIND);
-		state->row_slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsMinimalTuple);
-	}
+
+	/* the executor does not announce that a correlated subquery is repeated */
+	if ((eflags & EXEC_FLAG_REWIND) ||
+		(state->id == NULL && !bms_is_empty(plan->scan.plan.allParam)))
+		keep_rows(node);
 }
 
 /* The id to ask for, or NULL if no user can have it. */
@@ -227,7 +240,12 @@ neonAuthIterateForeignScan(ForeignScanState *node)
 		return slot;
 	}
 	if (tuplestore_gettupleslot(state->rows, true, false, state->row_slot))
-		return ExecCopySlot(slot, state->row_slot);
+	{
+		ExecCopySlot(slot, state->row_slot);
+		/* a row that was on disk lies in memory that the next call has lost */
+		ExecClearTuple(state->row_slot);
+		return slot;
+	}
 	read_row(node, slot);
 	if (!TupIsNull(slot))
 		tuplestore_puttupleslot(state->rows, slot);
@@ -248,6 +266,8 @@ neonAuthReScanForeignScan(ForeignScanState *node)
 	}
 	if (state->rows)
 		tuplestore_clear(state->rows);
+	else if (state->id == NULL)
+		keep_rows(node);
 	state->started = false;
 	state->finished = false;
 	state->page = NULL;
@@ -264,7 +284,10 @@ neonAuthEndForeignScan(ForeignScanState *node)
 		return;
 	MemoryContextDelete(state->scan_cxt);
 	if (state->rows)
+	{
+		ExecDropSingleTupleTableSlot(state->row_slot);
 		tuplestore_end(state->rows);
+	}
 }
 
 /* With VERBOSE: the request that the scan begins with. */

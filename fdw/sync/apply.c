@@ -21,6 +21,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -29,7 +30,6 @@
 #include "users.h"
 
 #define LOAD_BATCH			10000
-#define DEADLOCK_TRIES		5
 
 /* Columns that are written: all but deleted_at, which is null of a live user. */
 #define WRITTEN_COLUMNS		NAUTH_DELETED_AT
@@ -145,6 +145,29 @@ see_user(NauthRun *run, const NauthUser *user, WantedUser *wanted)
 	return true;
 }
 
+/*
+ * Turn a user into a row.  Parsing leaves ten times the row behind, so it is
+ * done elsewhere and only the row is kept.
+ */
+static const char *
+make_row(NauthRun *run, const NauthUser *user, NauthRow *row)
+{
+	MemoryContext old = MemoryContextSwitchTo(run->user_cxt);
+	const char *reason = nauth_user_to_row(run->options->provider, user, row);
+
+	MemoryContextSwitchTo(old);
+	for (int i = 0; reason == NULL && i < NAUTH_NUM_COLUMNS; i++)
+	{
+		bool		is_time = nauth_columns[i].type == TIMESTAMPTZOID;
+
+		if (!row->nulls[i])
+			row->values[i] = datumCopy(row->values[i], is_time && FLOAT8PASSBYVAL,
+									   is_time ? sizeof(TimestampTz) : -1);
+	}
+	MemoryContextReset(run->user_cxt);
+	return reason;
+}
+
 static int
 compare_wanted(const void *a, const void *b)
 {
@@ -173,7 +196,7 @@ collect_wanted(NauthRun *run, WantedUser *wanted)
 		strlcpy(run->witness, user->id, sizeof(run->witness));
 		if (!see_user(run, user, next))
 			continue;
-		reason = nauth_user_to_row(run->options->provider, user, &next->row);
+		reason = make_row(run, user, &next->row);
 		if (reason)
 			nauth_run_quarantine(run, user->id, reason);
 		else
@@ -189,7 +212,9 @@ collect_wanted(NauthRun *run, WantedUser *wanted)
  * and the others from members that Stack Auth sends, so these are put into
  * raw_json for it.
  *
- * A dry run asks the same question without writing.
+ * Unchanged users are left out by a join, since ON CONFLICT would lock their
+ * rows before it finds that there is nothing to write.  A dry run asks what
+ * the join leaves.
  */
 static char *
 build_sql(const NauthRun *run)
@@ -201,24 +226,27 @@ build_sql(const NauthRun *run)
 	" 'signed_up_at_millis', (extract(epoch FROM created_at) * 1000)::bigint)" : "raw_json";
 	const char *columns = generated ? "raw_json, updated_at" :
 	"raw_json, id, name, email, created_at, updated_at";
-	const char *source =
-	psprintf("(SELECT %s AS raw_json, id, name, email, created_at, updated_at"
-			 " FROM unnest($1, $2, $3, $4, $5, $6)"
-			 " AS p (raw_json, id, name, email, created_at, updated_at)) AS excluded", raw_json);
 	const char *changed =
 	"t.deleted_at IS NOT NULL OR excluded.updated_at > t.updated_at OR"
 	" (t.updated_at IS NULL AND excluded.updated_at IS NOT NULL) OR"
 	" ((excluded.updated_at < t.updated_at) IS NOT TRUE AND t.raw_json IS DISTINCT FROM excluded.raw_json)";
+	const char *source =
+	psprintf("(SELECT %s AS raw_json, id, name, email, created_at, updated_at"
+			 " FROM unnest($1, $2, $3, $4, $5, $6)"
+			 " AS p (raw_json, id, name, email, created_at, updated_at)) AS excluded"
+			 " LEFT JOIN %s t ON t.id = excluded.id WHERE t.id IS NULL OR %s"
+			 " ORDER BY excluded.id COLLATE \"C\"", raw_json, target->name, changed);
 
 	if (run->dry_run)
-		return psprintf("SELECT excluded.id FROM %s LEFT JOIN %s t ON t.id = excluded.id"
-						" WHERE t.id IS NULL OR %s ORDER BY excluded.id COLLATE \"C\"",
-						source, target->name, changed);
-	return psprintf("INSERT INTO %s AS t (%s) SELECT %s FROM %s"
+		return psprintf("SELECT excluded.id FROM %s", source);
+	return psprintf("INSERT INTO %s AS t (%s) SELECT excluded.%s FROM %s"
 					" ON CONFLICT (id) DO UPDATE SET raw_json = excluded.raw_json,%s"
 					" updated_at = excluded.updated_at, deleted_at = NULL"
 					" WHERE %s RETURNING t.id::text",
-					target->name, columns, columns, source,
+					target->name, columns,
+					generated ? "raw_json, excluded.updated_at" :
+					"raw_json, excluded.id, excluded.name, excluded.email,"
+					" excluded.created_at, excluded.updated_at", source,
 					generated ? "" : " name = excluded.name, email = excluded.email,"
 					" created_at = excluded.created_at,",
 					changed);
@@ -314,14 +342,8 @@ static void
 write_users(NauthRun *run, const char *sql, WantedUser *users, int count)
 {
 	Batch		batch = {sql, users, count};
-	ErrorData  *error = NULL;
+	ErrorData  *error = nauth_run_insist(run, write_batch, &batch);
 
-	for (int try = 0; try < DEADLOCK_TRIES; try++)
-	{
-		error = nauth_run_attempt(run, write_batch, &batch);
-		if (error == NULL || error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
-			break;
-	}
 	if (error == NULL)
 	{
 		for (int i = 0; i < count; i++)

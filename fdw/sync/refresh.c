@@ -42,8 +42,6 @@
 /* Users that a new credential is asked about, to see that it knows them. */
 #define CREDENTIAL_PROBES	3
 
-#define DEADLOCK_TRIES	5
-
 /* Arguments of the procedure, as in the script. */
 enum RefreshArg
 {
@@ -148,13 +146,22 @@ step_confirm(NauthRun *run, void *arg)
 	nauth_deletion_confirm(run);
 }
 
-/* Step: deletions, watermark and the row of the run, all in one transaction. */
 static void
-step_finish(NauthRun *run, void *arg)
+finish(NauthRun *run, void *arg)
 {
 	nauth_deletion_apply(run);
 	if (!run->dry_run)
 		nauth_state_finish(run);
+}
+
+/* Step: deletions, watermark and the row of the run, all in one transaction. */
+static void
+step_finish(NauthRun *run, void *arg)
+{
+	ErrorData  *error = nauth_run_insist(run, finish, NULL);
+
+	if (error)
+		ReThrowError(error);
 }
 
 /*
@@ -211,18 +218,13 @@ step_load(NauthRun *run, void *arg)
  * stays at top level, and raise its error again.
  */
 static void
-do_step(NauthRun *run, NauthPhase phase, void (*step) (NauthRun *run, void *arg), void *arg)
+do_step(NauthRun *run, NauthPhase phase, NauthStep step, void *arg)
 {
-	ErrorData  *error = NULL;
+	ErrorData  *error;
 
 	run->phase = phase;
 	nauth_progress_publish(run);
-	for (int try = 0; try < DEADLOCK_TRIES; try++)
-	{
-		error = nauth_run_attempt(run, step, arg);
-		if (error == NULL || error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
-			break;
-	}
+	error = nauth_run_attempt(run, step, arg);
 	if (error)
 	{
 		if (!run->dry_run)
@@ -243,10 +245,10 @@ warn_held(const NauthRun *run)
 			errmsg("held back %d deletions in %s", run->held_users.count, run->target.name),
 			errdetail("Reason: %s.", run->held_reason),
 			run->held_for_approval > 0 ?
-			errhint("If these users are really gone: CALL neon_auth.refresh_users_sync('%s', approve_deletions => %d%s).",
-					run->options->server, run->held_for_approval,
+			errhint("If these users are really gone: CALL neon_auth.refresh_users_sync(%s, approve_deletions => %d%s).",
+					quote_literal_cstr(run->options->server), run->held_for_approval,
 					strcmp(run->target.name, DEFAULT_TARGET) == 0 ? "" :
-					psprintf(", target => '%s'", run->target.name)) :
+					psprintf(", target => %s", quote_literal_cstr(run->target.name))) :
 			errhint("The next refresh tries again; neon_auth.held_deletion lists the users."));
 }
 
@@ -406,6 +408,7 @@ neon_auth_refresh_users_sync(PG_FUNCTION_ARGS)
 	run = palloc0(sizeof(NauthRun));
 	run->cxt = cxt;
 	run->page_cxt = AllocSetContextCreate(cxt, "neon_auth_fdw page", ALLOCSET_DEFAULT_SIZES);
+	run->user_cxt = AllocSetContextCreate(cxt, "neon_auth_fdw user", ALLOCSET_DEFAULT_SIZES);
 	run->toplevel = toplevel;
 	prepare_run(run, fcinfo);
 	status = refresh_locked(run);

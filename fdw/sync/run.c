@@ -15,6 +15,8 @@
 
 #include "sync/run.h"
 
+#define DEADLOCK_TRIES	5
+
 void
 nauth_id_list_add(NauthIdList *list, MemoryContext cxt, const char *id, const char *reason)
 {
@@ -47,7 +49,7 @@ nauth_run_quarantine(NauthRun *run, const char *id, const char *reason)
 }
 
 ErrorData *
-nauth_run_attempt(NauthRun *run, void (*step) (NauthRun *run, void *arg), void *arg)
+nauth_run_attempt(NauthRun *run, NauthStep step, void *arg)
 {
 	MemoryContext cxt = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -77,6 +79,20 @@ nauth_run_attempt(NauthRun *run, void (*step) (NauthRun *run, void *arg), void *
 	{
 		run->counts = counts;
 		nauth_progress_publish(run);
+	}
+	return error;
+}
+
+ErrorData *
+nauth_run_insist(NauthRun *run, NauthStep step, void *arg)
+{
+	ErrorData  *error = NULL;
+
+	for (int try = 0; try < DEADLOCK_TRIES; try++)
+	{
+		error = nauth_run_attempt(run, step, arg);
+		if (error == NULL || error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
+			break;
 	}
 	return error;
 }

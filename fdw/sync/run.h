@@ -65,6 +65,7 @@ typedef struct NauthRun
 	/* what it knows */
 	MemoryContext cxt;			/* lives as long as the run */
 	MemoryContext page_cxt;		/* reset for each page */
+	MemoryContext user_cxt;		/* reset for each user */
 	NauthDirectory *directory;
 	NauthKnown *known;
 	char		tenant[NAUTH_FINGERPRINT];
@@ -103,9 +104,14 @@ extern void nauth_run_quarantine(NauthRun *run, const char *id, const char *reas
 /*
  * Run a step in a subtransaction.  Returns NULL, or the error that it ended
  * with, copied into the run's memory; the subtransaction is then rolled back.
+ *
+ * nauth_run_insist tries again some times after a deadlock.  It is for steps
+ * that can be repeated: one that takes the next page cannot.
  */
-extern ErrorData *nauth_run_attempt(NauthRun *run, void (*step) (NauthRun *run, void *arg),
-									void *arg);
+typedef void (*NauthStep) (NauthRun *run, void *arg);
+
+extern ErrorData *nauth_run_attempt(NauthRun *run, NauthStep step, void *arg);
+extern ErrorData *nauth_run_insist(NauthRun *run, NauthStep step, void *arg);
 
 /* progress.c: publish phase and counts for view sync_progress; forget them */
 extern void nauth_progress_publish(const NauthRun *run);

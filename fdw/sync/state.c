@@ -130,13 +130,24 @@ fingerprint(char *out, const char *first, const char *second)
 	explicit_bzero(text, strlen(text));
 }
 
+/* Whether the target has any row, whoever's it is. */
+static bool
+has_rows(const NauthRun *run)
+{
+	NauthRole	saved;
+
+	nauth_role_enter(run->target.owner, &saved);
+	SPI_execute(psprintf("SELECT FROM %s LIMIT 1", run->target.name), false, 1);
+	nauth_role_leave(&saved);
+	return SPI_processed > 0;
+}
+
+/* Another server than the one that the target belongs to. */
 static void
-refuse_foreign_target(NauthRun *run, const char *server, const char *tenant)
+refuse_foreign_target(const NauthRun *run, const char *server)
 {
 	bool		other_server = strcmp(server, run->options->server) != 0;
 
-	if (!other_server && strcmp(tenant, run->tenant) == 0)
-		return;
 	ereport(ERROR,
 			errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			other_server ?
@@ -145,8 +156,7 @@ refuse_foreign_target(NauthRun *run, const char *server, const char *tenant)
 			errmsg("table %s holds the users of another provider or URL than server \"%s\" has now",
 				   run->target.name, server),
 			errdetail("Two directories in one table would mark each other's users as deleted."),
-			errhint("Name another table: CALL neon_auth.refresh_users_sync(..., target => 'schema.name').")
-		);
+			errhint("Name another table: CALL neon_auth.refresh_users_sync(..., target => 'schema.name')."));
 }
 
 /* Deletions that wait for a person; an approval has to name their number. */
@@ -177,9 +187,9 @@ load_held(NauthRun *run)
 }
 
 /*
- * Read the state of run->target and refuse to mix two directories in it.
- * Fills the fingerprints, first_run, new_credential, final_before and
- * held_before.
+ * Read the state of run->target and refuse to mix two directories in it: only
+ * an empty table that no run has ever filled may change its server.  Fills the
+ * fingerprints, first_run, new_credential, final_before and held_before.
  */
 void
 nauth_state_load(NauthRun *run)
@@ -187,26 +197,31 @@ nauth_state_load(NauthRun *run)
 	const NauthOptions *options = run->options;
 	Args		args = {0};
 	bool		isnull;
+	char	   *server;
+	bool		same;
 
 	fingerprint(run->tenant, options->provider->name, options->settings.url);
 	fingerprint(run->credential, options->provider->name, options->settings.api_key);
 	run->final_before = DT_NOBEGIN;
+	run->first_run = true;
 	add_arg(&args, REGCLASSOID, ObjectIdGetDatum(run->target.relid), false);
-	execute("SELECT server, tenant, credential, last_success_started_at, live_users"
+	add_text(&args, run->tenant);
+	add_text(&args, run->credential);
+	execute("SELECT server, tenant = $2, credential <> $3, last_success_started_at, live_users"
 			" FROM neon_auth.sync_state WHERE target = $1", &args);
-	run->first_run = SPI_processed == 0;
-	if (!run->first_run)
+	if (SPI_processed > 0)
 	{
-		Datum		started;
+		Datum		started = result_value(0, 4, &run->first_run);
 
-		refuse_foreign_target(run, TextDatumGetCString(result_value(0, 1, &isnull)),
-							  TextDatumGetCString(result_value(0, 2, &isnull)));
-		run->new_credential =
-			strcmp(TextDatumGetCString(result_value(0, 3, &isnull)), run->credential) != 0;
-		run->live_before = DatumGetInt64(result_value(0, 5, &isnull));
-		started = result_value(0, 4, &isnull);
-		if (!isnull)
+		if (!run->first_run)
 			run->final_before = DatumGetTimestampTz(started) - OVERLAP;
+		server = TextDatumGetCString(result_value(0, 1, &isnull));
+		same = strcmp(server, options->server) == 0 &&
+			DatumGetBool(result_value(0, 2, &isnull));
+		run->new_credential = same && DatumGetBool(result_value(0, 3, &isnull));
+		run->live_before = DatumGetInt64(result_value(0, 5, &isnull));
+		if (!same && !(run->first_run && !has_rows(run)))
+			refuse_foreign_target(run, server);
 	}
 	load_held(run);
 }
@@ -225,7 +240,10 @@ nauth_state_forget_dropped(void)
 						 " (SELECT FROM pg_class c WHERE c.oid = t.target)", tables[i]), &args);
 }
 
-/* Write the row of a run that begins; one that still runs has crashed. */
+/*
+ * Write the row of a run that begins; one that still runs has crashed.  From
+ * its first run on, even if that fails, the target is the server's.
+ */
 void
 nauth_state_begin(NauthRun *run)
 {
@@ -242,6 +260,16 @@ nauth_state_begin(NauthRun *run)
 	execute("INSERT INTO neon_auth.sync_run (target, server, mode, status, started_at, approved)"
 			" VALUES ($1, $2, 'full', 'running', $3, $4) RETURNING run_id", &args);
 	run->run_id = DatumGetInt64(result_value(0, 1, &isnull));
+
+	if (!run->first_run)
+		return;
+	args.count = 2;
+	add_text(&args, run->options->provider->name);
+	add_text(&args, run->tenant);
+	add_text(&args, run->credential);
+	execute("INSERT INTO neon_auth.sync_state (target, server, provider, tenant, credential)"
+			" VALUES ($1, $2, $3, $4, $5) ON CONFLICT (target) DO UPDATE"
+			" SET server = $2, provider = $3, tenant = $4", &args);
 }
 
 const char *
