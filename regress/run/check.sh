@@ -129,14 +129,18 @@ start_servers()
 	start_postgres check <<<"neon_auth_fdw.allowed_urls = '$sim_url'"
 }
 
+# One script a run of prove: when a server crashes, its script bails out, and that would end the others too.
 tap_tests()
 {
-	local perl=$prefix/usr/lib/postgresql/$PG_VERSION/lib/pgxs/src/test
+	local perl=$prefix/usr/lib/postgresql/$PG_VERSION/lib/pgxs/src/test script status=0
 
 	mkdir "$work/tap" || return
-	TESTDIR=$work/tap TESTDATADIR=$work/tap/tmp_check TESTLOGDIR=$work/tap/tmp_check/log \
-		PG_REGRESS=$perl/regress/pg_regress \
-		bounded prove -v --timer -I "$perl/perl" -I "$TOP/regress/t/lib" "$TOP"/regress/t/*.pl
+	for script in "$TOP"/regress/t/*.pl; do
+		TESTDIR=$work/tap TESTDATADIR=$work/tap/tmp_check TESTLOGDIR=$work/tap/tmp_check/log \
+			PG_REGRESS=$perl/regress/pg_regress \
+			bounded prove -v --timer -I "$perl/perl" -I "$TOP/regress/t/lib" "$script" || status=1
+	done
+	return "$status"
 }
 
 sdk_tests()
@@ -164,6 +168,7 @@ main()
 	mkfifo "$work/output"
 	layer node one node_and_packages
 	layer build one build_with_werror
+	layer symbols one target symbols
 	layer layers one target layers
 	layer indent one target indent
 	layer cppcheck one target cppcheck

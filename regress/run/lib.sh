@@ -238,7 +238,7 @@ run_in_work_folder()
 	mapfile -t unset < <(foreign_variables)
 	# Its own process group, so that one signal reaches all of it.
 	set -m
-	unprivileged env "${unset[@]}" NAUTH_WORK="$work" HOME="$work/home" TMPDIR="$work/tmp" LC_ALL=C.UTF-8 \
+	unprivileged env "${unset[@]}" NAUTH_WORK="$work" HOME="$work/home" TMPDIR="$work/tmp" LANG=C.UTF-8 LC_ALL=C.UTF-8 \
 		${registry:+npm_config_registry="$registry"} \
 		bash "$work/tree/regress/run/$script" </dev/null &
 	child=$!

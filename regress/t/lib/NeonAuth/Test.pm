@@ -105,7 +105,10 @@ sub new_node
 	my ($name, %opts) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
-	$node->init(allows_streaming => $opts{allows_streaming});
+	# The extension asks for UTF8, which the caller's locale need not mean.
+	$node->init(
+		allows_streaming => $opts{allows_streaming},
+		extra => [ '--encoding=UTF8', '--locale=C.UTF-8' ]);
 	$node->append_conf('postgresql.conf', $opts{conf}) if defined $opts{conf};
 	$node->append_conf('postgresql.conf', urls_line(@{ $opts{urls} // [] }));
 	$node->start;

@@ -1,0 +1,484 @@
+
+# The HTTP engine as a query meets it: deadlines, cancel and terminate in every
+# kind of wait, replies that are too large, cut, compressed or no HTTP, retries,
+# redirects, which URLs may be asked, TLS, and an environment that would lead the
+# requests astray.  No result depends on how long something took.
+#
+# Copyright (c) 2026, neon_auth_fdw contributors
+
+use strict;
+use warnings FATAL => 'all';
+
+use IO::Compress::Gzip qw(gzip);
+use IO::Socket::INET;
+use IPC::Run;
+use NeonAuth::Test;
+use POSIX ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep);
+
+my $users = 25;
+my $limit = $PostgreSQL::Test::Utils::timeout_default;
+my $folder = PostgreSQL::Test::Utils::tempdir();
+my $sim = start_sim(provider => 'clerk', users => $users);
+my $elsewhere = start_sim(provider => 'clerk', users => 1);
+
+# ---- A server of raw replies: the first segment of the path names the reply
+
+my $page = '[{"id":"packed","first_name":"Pia"}]';
+my $spaces = ' ' x (17 * 1024 * 1024);
+gzip(\$page, \my $packed) or die 'gzip';
+gzip(\$spaces, \my $bomb) or die 'gzip';
+
+sub http_reply
+{
+	my ($headers, $body) = @_;
+
+	return "HTTP/1.1 200 OK\r\nConnection: close\r\n${headers}Content-Length: " . length($body) . "\r\n\r\n$body";
+}
+
+# A reply, and what is sent after it again and again.
+my %raw_replies = (
+	packed => [ http_reply("Content-Encoding: gzip\r\n", $packed), '' ],
+	bomb => [ http_reply("Content-Encoding: gzip\r\n", $bomb), '' ],
+	half_packed => [ http_reply("Content-Encoding: gzip\r\n", substr($packed, 0, -20)), '' ],
+	not_packed => [ http_reply("Content-Encoding: gzip\r\n", $page), '' ],
+	headers => [ "HTTP/1.1 200 OK\r\n", 'X-More: ' . 'x' x 1000 . "\r\n" ],
+	header => [ "HTTP/1.1 200 OK\r\nX-Long: ", 'x' x 65536 ],
+	no_http => [ "SSH-2.0-OpenSSH_9.2\r\n", '' ],
+	bare => [ $page, '' ],
+	nothing => [ '', '' ]);
+
+# Answers one connection, keeping the request for later.
+sub answer_raw
+{
+	my ($client) = @_;
+	my $request = '';
+
+	while ($request !~ /\r\n\r\n/)
+	{
+		sysread($client, $request, 65536, length $request) or return;
+	}
+	append_to_file("$folder/requests", $request);
+	my ($start, $more) = @{ $raw_replies{ $request =~ m{^GET /(\w+)} ? $1 : 'nothing' } };
+	syswrite($client, $start) if length $start;
+	for (1 .. (length $more ? 8 * 1024 * 1024 / length $more : 0))
+	{
+		syswrite($client, $more) or last;
+	}
+	return;
+}
+
+# Returns process id and port.
+sub start_raw_server
+{
+	my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 8, Proto => 'tcp')
+	  or die "listen: $!";
+	my $pid = fork() // die "fork: $!";
+
+	return ($pid, $listener->sockport) if $pid;
+	$SIG{TERM} = 'DEFAULT';
+	$SIG{PIPE} = 'IGNORE';
+	while (my $client = $listener->accept)
+	{
+		answer_raw($client);
+	}
+	POSIX::_exit(0);
+}
+
+my ($raw_pid, $raw_port) = start_raw_server();
+my $raw_url = "http://127.0.0.1:$raw_port";
+
+END
+{
+	my $status = $?;
+
+	kill('TERM', $raw_pid) if $raw_pid;
+	$? = $status;
+}
+
+# ---- PostgreSQL, in an environment with proxies and a .netrc
+
+mkdir "$folder/home";
+append_to_file("$folder/home/.netrc", "machine 127.0.0.1 login netrc password netrc\n");
+chmod(0600, "$folder/home/.netrc");
+
+my $node;
+{
+	local @ENV{qw(http_proxy https_proxy HTTPS_PROXY all_proxy ALL_PROXY)} = ($elsewhere->url) x 5;
+	local $ENV{HOME} = "$folder/home";
+	$node = new_node('http', urls => [ $sim->url, $raw_url ]);
+}
+add_server($node, $sim);
+add_server($node, $sim, name => 'paged', schema => 'paged', options => ", page_size '5'");
+add_server($node, $sim, name => 'brisk', schema => 'brisk', options => ", request_timeout '300ms'");
+add_server($node, $sim, name => 'short', schema => 'short', options => ", scan_timeout '1500ms', page_size '5'");
+add_server($node, $sim, name => 'other', schema => 'other');
+
+# ---- Helpers
+
+my $scripts = 0;
+
+# Starts psql with this SQL; messages have their SQLSTATEs.
+sub start_psql
+{
+	my ($sql) = @_;
+	my $file = "$folder/script" . ++$scripts;
+	my %psql = (out => '', err => '');
+
+	append_to_file($file, $sql);
+	$psql{run} = IPC::Run::start(
+		[ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-d', $node->connstr('postgres'), '-f', $file ],
+		'>', \$psql{out}, '2>', \$psql{err}, IPC::Run::timeout($limit));
+	return \%psql;
+}
+
+# Waits for its end; returns what it printed and its messages.
+sub finish_psql
+{
+	my ($psql) = @_;
+
+	$psql->{run}->finish;
+	chomp($psql->{out});
+	return ($psql->{out}, $psql->{err});
+}
+
+sub run_sql { return finish_psql(start_psql($_[0])); }
+
+# What the simulator was asked since its counters were reset.
+sub asked
+{
+	my ($provider) = @_;
+	my $stats = $provider->stats;
+
+	return $stats->{list} + $stats->{get} + $stats->{count} + $stats->{other};
+}
+
+# With this fault the SQL prints these rows, with so many requests.
+sub query_is
+{
+	my ($name, $fault, $sql, $rows, $requests) = @_;
+
+	$sim->fault($fault) if $fault;
+	$sim->reset_stats;
+	my ($out, $err) = run_sql($sql);
+	my $ok = is($out . $err, $rows, "$name: rows");
+	is(asked($sim), $requests, "$name: requests") if defined $requests;
+	$sim->clear_faults;
+	return $ok;
+}
+
+# With this fault the SQL fails with this SQLSTATE and message, and so many
+# requests.  A test that would last for ever ends with another SQLSTATE.
+sub query_fails
+{
+	my ($name, $fault, $sql, $sqlstate, $message, $requests) = @_;
+
+	$sim->fault($fault) if $fault;
+	$sim->reset_stats;
+	my ($out, $err) = run_sql("SET statement_timeout = '${limit}s'; $sql");
+	like($err, qr/ERROR:  $sqlstate: .*$message/s, "$name: SQLSTATE and message");
+	is($out, '', "$name: no rows");
+	is(asked($sim), $requests, "$name: requests") if defined $requests;
+	$sim->clear_faults;
+	return;
+}
+
+sub open_descriptors
+{
+	my ($pid) = @_;
+
+	return scalar grep { (readlink($_) // '') =~ /^(socket|anon_inode|pipe):/ } glob("/proc/$pid/fd/*");
+}
+
+sub wait_for
+{
+	my ($what, $condition) = @_;
+
+	for (1 .. 20 * $limit)
+	{
+		return if $condition->();
+		sleep(0.05);
+	}
+	die "waited in vain for $what";
+}
+
+my $scan = 'SELECT count(*) FROM app.users';
+my $pages = 'SELECT count(*) FROM paged.users';
+
+# ---- Connections
+
+query_is('a scan', undef, $scan, $users, 1) or die 'nothing else can work';
+query_is('pages', undef, $pages, $users, 6);
+is($sim->stats->{connections}, 1, 'one connection serves all pages');
+
+# ---- Deadlines
+
+my $in_time = 'did not answer in time';
+my $short = 'SELECT count(*) FROM short.users';
+
+query_fails('request_timeout, no answer', { hang => \1, times => -1 }, 'SELECT FROM brisk.users', 'HV00L', $in_time, 1);
+query_fails('request_timeout, slow body',
+	{ drip_ms => 50, times => -1 }, 'SELECT FROM brisk.users', 'HV00L', $in_time, 1);
+query_fails('scan_timeout, slow body', { drip_ms => 50, times => -1 }, $short, 'HV00L', $in_time, 1);
+query_fails('scan_timeout, slow pages', { latency_ms => 500, times => -1 }, $short, 'HV00L', $in_time);
+query_fails('scan_timeout, a retry and a slow body', [ { status => 503 }, { drip_ms => 50, times => -1 } ],
+	$short, 'HV00L', $in_time, 2);
+query_fails('scan_timeout, retries', { status => 429, times => -1, headers => { 'Retry-After' => '1' } },
+	$short, '53400', 'takes no more requests');
+query_is('after these', undef, $short, $users, 6);
+
+# ---- Ends from outside
+
+my %waits = (
+	'no answer' => { hang => \1 },
+	'slow body' => { drip_ms => 20 },
+	'back-off' => { status => 429, headers => { 'Retry-After' => '30' } });
+
+# Starts a scan and returns when it waits and the fault has hit.
+sub start_waiting
+{
+	my ($fault, $sql) = @_;
+
+	$sim->reset_stats;
+	$sim->fault($fault);
+	my $psql = start_psql("SET application_name = 'waiting'; $sql");
+	wait_for('the fault', sub { return $sim->stats->{faults} > 0 });
+	$node->poll_query_until('postgres',
+		"SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'waiting' AND wait_event_type = 'Extension'")
+	  or die 'the scan does not wait';
+	return $psql;
+}
+
+sub signal_waiting
+{
+	my ($function) = @_;
+
+	return $node->safe_psql('postgres',
+		"SELECT $function(pid) FROM pg_stat_activity WHERE application_name = 'waiting'");
+}
+
+for my $wait (sort keys %waits)
+{
+	my $psql = start_waiting($waits{$wait}, "$scan; $scan");
+	signal_waiting('pg_cancel_backend');
+	my ($out, $err) = finish_psql($psql);
+	like($err, qr/ERROR:  57014: canceling statement due to user request/, "cancel, $wait: SQLSTATE");
+	is($out, $users, "cancel, $wait: the session goes on");
+	$sim->clear_faults;
+
+	$psql = start_waiting($waits{$wait}, "SET statement_timeout = '1s'; $scan; RESET statement_timeout; $scan");
+	($out, $err) = finish_psql($psql);
+	like($err, qr/ERROR:  57014: canceling statement due to statement timeout/, "statement_timeout, $wait: SQLSTATE");
+	is($out, $users, "statement_timeout, $wait: the session goes on");
+	$sim->clear_faults;
+
+	$psql = start_waiting($waits{$wait}, $scan);
+	signal_waiting('pg_terminate_backend');
+	($out, $err) = finish_psql($psql);
+	like($err, qr/FATAL:  57P01: terminating connection/, "terminate, $wait: SQLSTATE");
+	is($out, '', "terminate, $wait: no rows");
+	$sim->clear_faults;
+	query_is("terminate, $wait: another session", undef, $scan, $users, 1);
+}
+
+# ---- Retries
+
+my $length = length($sim->{http}->get($sim->url . '/v1/users?limit=500&order_by=created_at',
+		{ headers => { Authorization => 'Bearer sk_test_x' } })->{content});
+my $broke = 'the connection to the provider of server "clerk" broke';
+
+for my $cut (0, 1, int($length / 2), $length - 1)
+{
+	query_is("body cut after $cut bytes, once", { cut => $cut }, $scan, $users, 2);
+}
+query_is('chunked body cut, once', { cut => int($length / 2), chunked => \1 }, $scan, $users, 2);
+query_fails('body cut, always', { cut => $length - 1, times => -1 }, $scan, 'HV00M', $broke, 4);
+query_fails('chunked body cut at its end, always',
+	{ cut => $length, chunked => \1, times => -1 }, $scan, 'HV00M', $broke, 4);
+query_is('502, 503 and 504', [ map { { status => $_ } } 502 .. 504 ], $scan, $users, 4);
+query_fails('503, always', { status => 503, times => -1 }, $scan, 'HV00L', 'is not available', 4);
+query_fails('401 is final', { status => 401 }, $scan, '28000', 'did not accept', 1);
+
+# ---- Replies of any size and form
+
+my $too_large = 'sent too large a reply';
+my $unreadable = 'could not read the reply';
+my $kilobyte = 'x' x 1024;
+
+for my $chunked (\0, \1)
+{
+	my $how = $$chunked ? 'chunked' : 'announced';
+
+	query_fails("17 MiB, $how", { body => $kilobyte, body_repeat => 17 * 1024, chunked => $chunked },
+		$scan, 'HV00M', $too_large, 1);
+	query_fails("16 MiB, $how, are read", { body => $kilobyte, body_repeat => 16 * 1024, chunked => $chunked },
+		$scan, 'HV00M', $unreadable, 1);
+}
+query_is('chunked', { chunked => \1 }, $scan, $users, 1);
+
+sub use_url
+{
+	my ($url) = @_;
+
+	return "ALTER SERVER other OPTIONS (SET url '$url')";
+}
+
+my $other = 'SELECT id FROM other.users';
+my @raw_errors = (
+	[ 'bomb', 'HV00M', $too_large ],
+	[ 'half_packed', 'HV00M', '' ],
+	[ 'not_packed', 'HV00M', 'compression of the reply is malformed' ],
+	[ 'headers', 'HV00M', $too_large ],
+	[ 'header', 'HV00M', $too_large ],
+	[ 'no_http', 'HV00M', 'the reply is not HTTP' ],
+	[ 'bare', 'HV00M', 'the reply is not HTTP' ],
+	[ 'nothing', 'HV00M', 'closed without a reply' ]);
+
+query_is('gzip', undef, use_url("$raw_url/packed") . "; $other", 'packed');
+for my $row (@raw_errors)
+{
+	my ($name, $sqlstate, $message) = @$row;
+
+	query_fails("raw reply \"$name\"", undef, use_url("$raw_url/$name") . "; $other", $sqlstate, $message);
+}
+
+# ---- Redirects
+
+$elsewhere->reset_stats;
+for my $status (301, 302, 303, 307, 308)
+{
+	query_fails("redirect with $status", { status => $status, redirect => $elsewhere->url . '/v1/users' },
+		$scan, 'HV00L', "redirects to another address.*HTTP status $status", 1);
+}
+for my $target ('/v1/users?limit=1', 'file:///etc/passwd')
+{
+	query_fails("redirect to $target", { redirect => $target }, $scan, 'HV00L', 'redirects', 1);
+}
+is(asked($elsewhere), 0, 'redirects are not followed');
+
+# ---- Which URLs may be asked
+
+my $port = $sim->port;
+my $closed = PostgreSQL::Test::Cluster::get_free_port();
+my $refused = '42501';
+my $arrived = 'HV00L';    # the simulator has nothing there
+my @rules = (
+	# what is allowed, the URL, the SQLSTATE
+	[ '', "http://127.0.0.1:$port", $refused ],
+	[ '', "https://127.0.0.1:$port", $refused ],
+	[ "http://127.0.0.1:$port", "http://127.0.0.1:$port", '00000' ],
+	[ "http://127.0.0.1:$port/", "http://127.0.0.1:$port", '00000' ],
+	[ "https://a.example,\n HTTP://127.0.0.1:$port", "http://127.0.0.1:$port", '00000' ],
+	[ 'http://127.0.0.1', "http://127.0.0.1:$port", $refused ],
+	[ "http://127.0.0.1:$closed", "http://127.0.0.1:$port", $refused ],
+	[ "http://localhost:$port", "http://127.0.0.1:$port", $refused ],
+	[ "https://127.0.0.1:$port", "http://127.0.0.1:$port", $refused ],
+	[ "127.0.0.1:$port", "http://127.0.0.1:$port", $refused ],
+	[ "http://*.0.0.1:$port", "http://127.0.0.1:$port", $refused ],
+	[ "http://127.0.0.1:$port/api", "http://127.0.0.1:$port/api", $arrived ],
+	[ "http://127.0.0.1:$port/api/", "http://127.0.0.1:$port/api/deeper", $arrived ],
+	[ "http://127.0.0.1:$port/api", "http://127.0.0.1:$port/apis", $refused ],
+	[ "http://127.0.0.1:$port/api", "http://127.0.0.1:$port", $refused ],
+	[ "http://127.0.0.1:$port/api", "http://127.0.0.1:$port/api/../x", $refused ],
+	[ "http://127.0.0.1:$port/v1/users/x", "http://127.0.0.1:$port", $refused ],
+	[ 'http://169.254.169.254', 'http://169.254.169.254', $refused ],
+	[ 'http://[::ffff:169.254.169.254]', 'http://[::ffff:169.254.169.254]', $refused ]);
+
+for my $row (@rules)
+{
+	my ($allowed, $url, $sqlstate) = @$row;
+	my $shown = $allowed =~ s/\s+/ /gr;
+
+	$sim->reset_stats;
+	my ($out) = run_sql(use_url($url) . ";\nSET neon_auth_fdw.allowed_urls = E'$allowed';\n"
+		  . "\\o /dev/null\n$other;\n\\o\n\\echo :SQLSTATE\n");
+	is("$out, " . asked($sim), "$sqlstate, " . ($sqlstate eq $refused ? 0 : 1), "\"$shown\" allowed, \"$url\" asked");
+}
+
+run_sql("CREATE ROLE guest; GRANT USAGE ON FOREIGN SERVER other TO guest;
+	GRANT USAGE ON SCHEMA other TO guest; GRANT SELECT ON other.users TO guest;
+	CREATE USER MAPPING FOR guest SERVER other OPTIONS (api_key 'sk_test_x');" . use_url($elsewhere->url));
+my $allow = 'SET neon_auth_fdw.allowed_urls = ' . "'" . $elsewhere->url . "'";
+query_fails('a guest cannot allow URLs', undef,
+	"LOAD 'neon_auth_fdw'; SET ROLE guest; $allow", '42501', 'permission denied');
+query_fails('nor before the library is loaded', undef, "SET ROLE guest; $allow; $other", '42501', 'may not be asked');
+is(asked($elsewhere), 0, 'a URL that a guest allowed is not asked');
+
+# ---- Connecting and TLS
+
+my $no_connection = 'could not connect to the provider';
+my $allow_closed = "SET neon_auth_fdw.allowed_urls = 'http://127.0.0.1:$closed, https://127.0.0.1:$port'";
+query_fails('refused connection', undef, "$allow_closed; " . use_url("http://127.0.0.1:$closed") . "; $other",
+	'HV00N', "$no_connection.*the connection failed");
+query_fails('no TLS there', undef, "$allow_closed; " . use_url("https://127.0.0.1:$port") . "; $other",
+	'HV00N', "$no_connection.*TLS handshake failed", 0);
+
+# Starts a TLS server that prints what it gets; returns it and its port.
+sub start_tls_server
+{
+	my %tls = (in => '', out => '', err => '');
+	my $certificate = "$folder/certificate.pem";
+
+	run_command([ qw(openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2),
+			qw(-subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 -keyout), $certificate, '-out', $certificate ]);
+	$tls{run} = IPC::Run::start([ qw(openssl s_server -accept 127.0.0.1:0 -cert), $certificate, '-key', $certificate ],
+		'<', \$tls{in}, '>', \$tls{out}, '2>', \$tls{err}, my $timeout = IPC::Run::timeout($limit));
+	pump_until($tls{run}, $timeout, \$tls{out}, qr/ACCEPT \S+:\d+\s/) or die "openssl: $tls{err}";
+	$tls{timeout} = $timeout;
+	$tls{port} = $1 if $tls{out} =~ /ACCEPT \S+:(\d+)/;
+	return \%tls;
+}
+
+my $tls = start_tls_server();
+my $tls_url = "https://127.0.0.1:$tls->{port}";
+query_fails('self-signed certificate', undef,
+	"SET neon_auth_fdw.allowed_urls = '$tls_url'; " . use_url($tls_url) . "; $other",
+	'HV00N', "$no_connection.*the TLS certificate was not accepted");
+IPC::Run::run([ qw(openssl s_client -quiet -no_ign_eof -connect), "127.0.0.1:$tls->{port}" ],
+	'<', \"GET /control\n", '>', \my $ignored, '2>&1', IPC::Run::timeout($limit));
+ok(pump_until($tls->{run}, $tls->{timeout}, \$tls->{out}, qr{GET /control}), 'the TLS server shows what it gets');
+unlike($tls->{out}, qr/GET \/v1|Authorization|sk_test_x/, 'no request for a self-signed certificate');
+$tls->{run}->kill_kill;
+
+# ---- Nothing of the environment was used
+
+$elsewhere->reset_stats;
+query_is('a scan beside proxies', undef, $scan, $users, 1);
+is(asked($elsewhere), 0, 'proxies of the environment are not used');
+my $requests = slurp_file("$folder/requests");
+my $received = () = $requests =~ /^GET /mg;
+is(scalar(() = $requests =~ /^Authorization: Bearer sk_test_x\r$/mg), $received, 'each request has the key');
+is(scalar(() = $requests =~ /^Authorization:/mgi), $received, 'and nothing of .netrc');
+unlike($requests, qr/^(Cookie|Proxy-\S+):/mi, 'no cookie and no proxy header');
+
+# ---- Descriptors
+
+run_sql(use_url('http://127.0.0.1:1'));
+my $session = $node->background_psql('postgres', on_error_stop => 0);
+my $pid = $session->query("SELECT pg_backend_pid() FROM app.users LIMIT 1");
+my $before = open_descriptors($pid);
+$sim->fault({ match => 'get', hang => \1, times => -1 });
+$session->query(<<"SQL" x 15);
+SET statement_timeout = '20ms';
+SELECT FROM app.users WHERE id = 'x';
+RESET statement_timeout;
+$pages;
+$other;
+BEGIN;
+DECLARE c CURSOR FOR SELECT id FROM paged.users;
+MOVE 1 IN c;
+SAVEPOINT s;
+$other;
+ROLLBACK TO s;
+COMMIT;
+SQL
+is(open_descriptors($pid), $before, 'scans of any end leave no descriptor open');
+$sim->clear_faults;
+is($session->query($scan), $users, 'and the session goes on');
+$session->quit;
+
+$node->stop;
+done_testing();

@@ -1,0 +1,148 @@
+# 100,000 users: memory stays bounded, requests and statements are counted by
+# pages and not by users, and a run that finds nothing new writes nothing.
+#
+# Copyright (c) 2026, neon_auth_fdw contributors
+
+use strict;
+use warnings FATAL => 'all';
+
+use IPC::Run ();
+use NeonAuth::Test;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep);
+
+use constant {
+	USERS => 100_000,
+	PAGES => 200,
+	MEGABYTES => 64,
+};
+
+my $sim = start_sim(users => USERS);
+my ($library) = run_command([ 'pg_config', '--pkglibdir' ]);
+my $counts_statements = -e "$library/pg_stat_statements.so";
+my $conf = "shared_buffers = 64MB\nmax_wal_size = 4GB\nautovacuum = off\njit = off\n";
+$conf .= "shared_preload_libraries = 'pg_stat_statements'\npg_stat_statements.track = 'all'\n" if $counts_statements;
+my $node = new_node('large', urls => [ $sim->url ], conf => $conf);
+
+add_server($node, $sim);
+$node->safe_psql('postgres', 'CREATE EXTENSION pg_stat_statements') if $counts_statements;
+
+sub sql
+{
+	return $node->safe_psql('postgres', $_[0]);
+}
+
+# Memory of a process that it shares with no other, in kB; 0 once it has ended.
+sub anonymous_memory
+{
+	my ($pid) = @_;
+
+	open(my $file, '<', "/proc/$pid/status") or return 0;
+	my ($size) = map { /^RssAnon:\s+(\d+)/ ? $1 : () } <$file>;
+	return $size // 0;
+}
+
+# Runs a statement in a session that has warmed up; returns its output and by how
+# many MB its own memory grew at most.
+sub measure
+{
+	my ($statement) = @_;
+	my ($in, $out, $err) = ('', '', '');
+	my $run = IPC::Run::start([ $node->installed_command('psql'), '-XAtq', '-d', $node->connstr('postgres') ],
+		'<', \$in, '>', \$out, '2>', \$err, IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+
+	$in .= "SELECT count(*) FROM neon_auth.providers();\nSELECT pg_backend_pid();\n";
+	$run->pump until $out =~ /\n(\d+)\n/;
+	my $pid = $1;
+	my $before = my $most = anonymous_memory($pid);
+	$out = '';
+	$in .= "$statement;\n\\echo done\n\\q\n";
+	while ($out !~ /^done$/m && $run->pumpable)
+	{
+		my $now = anonymous_memory($pid);
+		$most = $now if $now > $most;
+		$run->pump_nb;
+		sleep(0.005);
+	}
+	$run->finish;
+	is($err, '', "no message: $statement");
+	return ($out =~ s/\ndone\n//r, ($most - $before) / 1024);
+}
+
+# Calls of statements of a kind since the last time.
+sub calls
+{
+	my ($kind) = @_;
+
+	return sql("SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE query ~* '$kind'");
+}
+
+sub list_requests
+{
+	my $stats = $sim->stats;
+
+	$sim->reset_stats;
+	return $stats->{list};
+}
+
+sub heap
+{
+	return sql("SELECT concat(sum(hashtext(concat(ctid, xmin, xmax))::bigint), ' ', pg_relation_size('neon_auth.users_sync')) FROM neon_auth.users_sync");
+}
+
+my $refresh = "CALL neon_auth.refresh_users_sync('clerk')";
+
+# ---- The first run
+
+list_requests();
+sql('SELECT pg_stat_statements_reset()') if $counts_statements;
+my ($row, $growth) = measure($refresh);
+note(sprintf('first run: %s, memory grew by %.1f MB', $row, $growth));
+like($row, qr/^ok\|${\USERS}\|0\|0\|0\|0\|0\|/, 'the first run writes all users');
+cmp_ok($growth, '<', MEGABYTES, 'the first run takes little memory');
+my $requests = list_requests();
+ok($requests >= PAGES && $requests <= PAGES + 1, "the first run takes one request a page ($requests)");
+is(sql('SELECT count(DISTINCT id) FROM neon_auth.users_sync WHERE deleted_at IS NULL'), USERS, 'every user is there');
+
+SKIP:
+{
+	skip 'this PostgreSQL has no pg_stat_statements', 4 unless $counts_statements;
+	cmp_ok(calls('^INSERT INTO neon_auth\.users_sync '), '<=', PAGES, 'one INSERT a page at most');
+	cmp_ok(calls('.'), '<=', 3 * PAGES, 'no statement for a single user');
+	sql('SELECT pg_stat_statements_reset()');
+	my $heap = heap();
+	($row) = measure($refresh);
+	like($row, qr/^ok\|0\|0\|${\USERS}\|0\|0\|0\|/, 'the second run finds all users unchanged');
+	is(calls('INSERT INTO neon_auth\.users_sync ') . ' ' . heap(), "0 $heap", 'and does not even try to write');
+}
+
+# ---- The next run
+
+my $heap = heap();
+my ($first, $last) = map { $sim->user('index/' . $_)->{id} } 0, USERS - 1;
+$sim->update($last, { name => 'Last One' });
+$sim->remove($first);
+list_requests();
+($row, $growth) = measure($refresh);
+note(sprintf('next run: %s, memory grew by %.1f MB', $row, $growth));
+like($row, qr/^ok\|0\|1\|${\(USERS - 2)}\|1\|0\|0\|/, 'a change and a deletion among many users');
+cmp_ok($growth, '<', MEGABYTES, 'it takes little memory');
+$requests = list_requests();
+ok($requests >= PAGES && $requests <= PAGES + 1, "it takes one request a page ($requests)");
+is(sql("SELECT string_agg(id, ' ' ORDER BY deleted_at) FROM neon_auth.users_sync WHERE deleted_at IS NOT NULL OR name = 'Last One'"),
+	"$first $last", 'the right two rows are written');
+isnt(heap(), $heap, 'and that shows');
+
+# ---- The foreign table
+
+is(sql('SELECT count(*) FROM (SELECT id FROM app.users LIMIT 5) AS u'), 5, 'a scan with LIMIT');
+is(list_requests(), 1, 'takes one request');
+($row, $growth) = measure('SELECT count(*), count(raw_json), max(length(raw_json::text)) > 100 FROM app.users');
+note(sprintf('scan of all: memory grew by %.1f MB', $growth));
+is($row, (USERS - 1) . '|' . (USERS - 1) . '|t', 'a scan of all users');
+cmp_ok($growth, '<', MEGABYTES, 'takes little memory');
+is(sql("SELECT count(*) FROM app.users f FULL JOIN (SELECT * FROM neon_auth.users_sync WHERE deleted_at IS NULL) u USING (id) WHERE (f.updated_at, f.name, f.email) IS DISTINCT FROM (u.updated_at, u.name, u.email)"),
+	0, 'the target equals the foreign table');
+
+done_testing();
