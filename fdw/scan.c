@@ -109,9 +109,12 @@ neonAuthBeginForeignScan(ForeignScanState *node, int eflags)
 	state->scan_cxt = AllocSetContextCreate(cxt, "neon_auth_fdw scan", ALLOCSET_DEFAULT_SIZES);
 	state->user_cxt = AllocSetContextCreate(cxt, "neon_auth_fdw user", ALLOCSET_DEFAULT_SIZES);
 
-	/* the executor does not announce that a correlated subquery is repeated */
+	/*
+	 * With parameters in the statement, a scan may be repeated unannounced,
+	 * even where it uses none itself: in a subquery or in a recursion.
+	 */
 	if ((eflags & EXEC_FLAG_REWIND) ||
-		(state->id == NULL && !bms_is_empty(plan->scan.plan.allParam)))
+		(state->id == NULL && node->ss.ps.state->es_plannedstmt->paramExecTypes != NIL))
 		keep_rows(node);
 }
 
@@ -176,7 +179,7 @@ fill_slot(DirectoryScan *state, TupleTableSlot *slot)
 
 	ExecClearTuple(slot);
 	MemoryContextReset(state->user_cxt);
-	if (!state->any_column)
+	if (!state->any_column && state->user.flaw == NAUTH_FLAW_NONE)
 	{
 		ExecStoreAllNullTuple(slot);
 		return true;
@@ -266,8 +269,6 @@ neonAuthReScanForeignScan(ForeignScanState *node)
 	}
 	if (state->rows)
 		tuplestore_clear(state->rows);
-	else if (state->id == NULL)
-		keep_rows(node);
 	state->started = false;
 	state->finished = false;
 	state->page = NULL;

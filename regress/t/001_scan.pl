@@ -254,6 +254,12 @@ query_is(
 	"$loop SELECT sum(x.n) FROM generate_series(1, 3) g,
 	   LATERAL (SELECT count(*) AS n FROM paged.users u LEFT JOIN posts p ON p.id = g) x",
 	3 * $users, '5 list');
+query_is(
+	'a listing in each round of a recursion',
+	"$loop WITH RECURSIVE t (n) AS
+	   (SELECT 1 UNION SELECT t.n + 1 FROM paged.users u, t WHERE length(u.id) > t.n AND t.n < 4)
+	 SELECT count(*) FROM t",
+	'4', '5 list');
 query_is('self-join', 'SELECT count(*) FROM app.users a JOIN app.users b ON b.id = a.id', $users);
 
 my $session = $node->background_psql('postgres', on_error_stop => 0);
