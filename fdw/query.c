@@ -14,7 +14,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_operator.h"
-#include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "utils/lsyscache.h"
 

@@ -17,7 +17,6 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -29,7 +28,6 @@
 #include "sync/run.h"
 #include "users.h"
 
-#define LOAD_BATCH			10000
 
 /* Columns that are written: all but deleted_at, which is null of a live user. */
 #define WRITTEN_COLUMNS		NAUTH_DELETED_AT
@@ -51,6 +49,19 @@ typedef struct Batch
 	int			count;
 } Batch;
 
+static void
+load_user(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	bool		isnull;
+	char	   *id = TextDatumGetCString(SPI_getbinval(tuple, desc, 1, &isnull));
+	Datum		time = SPI_getbinval(tuple, desc, 2, &isnull);
+	NauthKnownUser user = {.updated_at = isnull ? DT_NOBEGIN : DatumGetTimestampTz(time)};
+
+	user.deleted = DatumGetBool(SPI_getbinval(tuple, desc, 3, &isnull));
+	nauth_known_set(arg, id, &user);
+	pfree(id);
+}
+
 /*
  * Fill run->known with what the target holds.  The casts are for a table that
  * somebody alters in mid run: the values must have the types read here.
@@ -59,41 +70,12 @@ void
 nauth_apply_load(NauthRun *run)
 {
 	MemoryContext old = MemoryContextSwitchTo(run->cxt);
-	NauthRole	saved;
-	Portal		cursor;
 
 	run->known = nauth_known_create(run->live_before);
 	MemoryContextSwitchTo(old);
-	if (!OidIsValid(run->target.relid))
-		return;
-
-	nauth_role_enter(run->target.owner, &saved);
-	cursor = SPI_cursor_open_with_args(NULL,
-									   psprintf("SELECT id::text, updated_at::timestamptz, deleted_at IS NOT NULL"
-												" FROM %s WHERE id IS NOT NULL",
-												run->target.name),
-									   0, NULL, NULL, NULL, false, 0);
-	do
-	{
-		SPI_cursor_fetch(cursor, true, LOAD_BATCH);
-		for (uint64 i = 0; i < SPI_processed; i++)
-		{
-			HeapTuple	tuple = SPI_tuptable->vals[i];
-			TupleDesc	desc = SPI_tuptable->tupdesc;
-			bool		isnull;
-			char	   *id = TextDatumGetCString(SPI_getbinval(tuple, desc, 1, &isnull));
-			Datum		time = SPI_getbinval(tuple, desc, 2, &isnull);
-			NauthKnownUser user = {.updated_at = isnull ? DT_NOBEGIN : DatumGetTimestampTz(time)};
-
-			user.deleted = DatumGetBool(SPI_getbinval(tuple, desc, 3, &isnull));
-			nauth_known_set(run->known, id, &user);
-			pfree(id);
-		}
-		SPI_freetuptable(SPI_tuptable);
-		CHECK_FOR_INTERRUPTS();
-	} while (SPI_processed > 0);
-	SPI_cursor_close(cursor);
-	nauth_role_leave(&saved);
+	if (OidIsValid(run->target.relid))
+		nauth_target_read(&run->target, "id::text, updated_at::timestamptz, deleted_at IS NOT NULL",
+						  "true", load_user, run->known);
 	run->live_before = nauth_known_live(run->known);
 }
 

@@ -19,15 +19,11 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "sync/run.h"
-#include "users.h"
-
-#define LOAD_BATCH		10000
 
 /* The brake: more than this, or from BRAKE_MIN up more than BRAKE_PERCENT. */
 #define BRAKE_MAX		500
@@ -68,41 +64,19 @@ nauth_deletion_approvable(const char *reason)
 	return NULL;
 }
 
-/* Live users of the target that did not turn up. */
+/* Note a live user of the target that did not turn up. */
 static void
-find_missing(NauthRun *run)
+note_missing(HeapTuple tuple, TupleDesc desc, void *arg)
 {
-	NauthRole	saved;
-	Portal		cursor;
+	NauthRun   *run = arg;
+	NauthKnownUser user;
+	bool		isnull;
+	char	   *id = TextDatumGetCString(SPI_getbinval(tuple, desc, 1, &isnull));
 
-	nauth_role_enter(run->target.owner, &saved);
-	cursor = SPI_cursor_open_with_args(NULL,
-									   psprintf("SELECT id::text FROM %s WHERE deleted_at IS NULL AND id IS NOT NULL",
-												run->target.name),
-									   0, NULL, NULL, NULL, false, 0);
-	do
-	{
-		SPI_cursor_fetch(cursor, true, LOAD_BATCH);
-		for (uint64 i = 0; i < SPI_processed; i++)
-		{
-			bool		isnull;
-			char	   *id = TextDatumGetCString(SPI_getbinval(SPI_tuptable->vals[i],
-															   SPI_tuptable->tupdesc, 1, &isnull));
-			NauthKnownUser user;
-
-			/*
-			 * a row that somebody wrote during the run is not known, and
-			 * stays
-			 */
-			if (nauth_known_get(run->known, id, &user) && !user.seen && !user.deleted)
-				nauth_id_list_add(&run->missing_users, run->cxt, id, NULL);
-			pfree(id);
-		}
-		SPI_freetuptable(SPI_tuptable);
-		CHECK_FOR_INTERRUPTS();
-	} while (SPI_processed > 0);
-	SPI_cursor_close(cursor);
-	nauth_role_leave(&saved);
+	/* a row that somebody wrote during the run is not known, and stays */
+	if (nauth_known_get(run->known, id, &user) && !user.seen && !user.deleted)
+		nauth_id_list_add(&run->missing_users, run->cxt, id, NULL);
+	pfree(id);
 }
 
 /* Why this deletion has waited for a person since an earlier run, or NULL. */
@@ -213,7 +187,7 @@ nauth_deletion_find(NauthRun *run)
 {
 	if (!OidIsValid(run->target.relid) || nauth_known_missing(run->known) == 0)
 		return;
-	find_missing(run);
+	nauth_target_read(&run->target, "id::text", "deleted_at IS NULL", note_missing, run);
 	if (run->unreadable_ids > 0)
 		hold_all(run, "a user in the listing has no readable id");
 	else if (run->duplicates > 0)

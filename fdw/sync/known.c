@@ -16,7 +16,6 @@
 #include "common/hashfn.h"
 #include "port/pg_bitutils.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 #include "known.h"
 

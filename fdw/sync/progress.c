@@ -14,7 +14,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_authid.h"
-#include "commands/progress.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "pgstat.h"

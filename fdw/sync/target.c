@@ -15,7 +15,6 @@
 #include "postgres.h"
 
 #include "access/relation.h"
-#include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
@@ -34,6 +33,8 @@
 #include "pgcompat.h"
 #include "sync/target.h"
 #include "users.h"
+
+#define READ_BATCH		10000
 
 NAUTH_FUNCTION(neon_auth_create_users_sync);
 
@@ -224,6 +225,29 @@ nauth_target_describe(Oid relid, NauthTarget *target)
 				errhint("Call it as role %s, or name a table of your own as \"target\".",
 						quote_identifier(GetUserNameFromId(target->owner, false))));
 	relation_close(rel, AccessShareLock);
+}
+
+void
+nauth_target_read(const NauthTarget *target, const char *columns,
+				  const char *condition, NauthRowReader reader, void *arg)
+{
+	const char *sql = psprintf("SELECT %s FROM %s WHERE id IS NOT NULL AND %s",
+							   columns, target->name, condition);
+	NauthRole	saved;
+	Portal		cursor;
+
+	nauth_role_enter(target->owner, &saved);
+	cursor = SPI_cursor_open_with_args(NULL, sql, 0, NULL, NULL, NULL, false, 0);
+	do
+	{
+		SPI_cursor_fetch(cursor, true, READ_BATCH);
+		for (uint64 i = 0; i < SPI_processed; i++)
+			reader(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, arg);
+		SPI_freetuptable(SPI_tuptable);
+		CHECK_FOR_INTERRUPTS();
+	} while (SPI_processed > 0);
+	SPI_cursor_close(cursor);
+	nauth_role_leave(&saved);
 }
 
 void

@@ -10,6 +10,9 @@
 #ifndef NAUTH_TARGET_H
 #define NAUTH_TARGET_H
 
+#include "access/htup.h"
+#include "access/tupdesc.h"
+
 typedef struct NauthTarget
 {
 	Oid			relid;			/* InvalidOid: there is none, of a dry run */
@@ -30,6 +33,16 @@ extern Oid	nauth_target_create(const char *name);
  * right shape and the current role is its owner or belongs to it.
  */
 extern void nauth_target_describe(Oid relid, NauthTarget *target);
+
+/*
+ * Read the target as its owner, row by row in bounded memory: the columns of
+ * this list of SQL expressions, of the rows that have an id and meet the
+ * condition.  reader is called with each row.  Needs SPI.
+ */
+typedef void (*NauthRowReader) (HeapTuple tuple, TupleDesc desc, void *arg);
+
+extern void nauth_target_read(const NauthTarget *target, const char *columns,
+							  const char *condition, NauthRowReader reader, void *arg);
 
 /* What nauth_role_leave puts back. */
 typedef struct NauthRole
