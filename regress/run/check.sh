@@ -121,12 +121,10 @@ node_and_packages()
 	make_node && npm_ci regress/better_auth && npm_ci regress/sdk
 }
 
-# What the SQL tests need: a server, and a simulated Clerk that it may talk to.
-start_servers()
+# What the SQL tests need; they ask no provider.
+start_server()
 {
-	start_simulator check-sim --provider clerk --users 1000 --seed 1 || return
-	export NAUTH_SIM_URL=$sim_url
-	start_postgres check <<<"neon_auth_fdw.allowed_urls = '$sim_url'"
+	start_postgres check </dev/null
 }
 
 # One script a run of prove: when a server crashes, its script bails out, and that would end the others too.
@@ -174,7 +172,7 @@ main()
 	layer cppcheck one target cppcheck
 	layer unit lines target unit
 	layer fuzz one target fuzz-smoke
-	layer servers one start_servers
+	layer server one start_server
 	layer regress lines target installcheck ISOLATION= TAP_TESTS=
 	where_any 'specs/*.spec' isolation lines target installcheck REGRESS= TAP_TESTS=
 	where_any 't/*.pl' tap lines tap_tests

@@ -72,6 +72,7 @@ start_everything()
 {
 	local step
 
+	say "Preparing: Node, packages of the test servers, the extension, a private PostgreSQL"
 	mkdir "$work/demo"
 	for step in make_node "npm_ci regress/better_auth" build_and_install build_simulator; do
 		$step >"$logs/demo-setup.log" 2>&1 || {

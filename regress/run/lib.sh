@@ -82,17 +82,29 @@ apt_install()
 		-o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=600 "$@" >>"$work/apt.log" 2>&1
 }
 
-# Debian starts a server of its own with the first server package, unless this file says no. The file is put back:
-# what the machine's owner installs later is not our business.
+# Debian starts a server of its own with the first server package, unless this file says no. It goes again: what the
+# machine's owner installs later is not our business.
+installing=0
+no_cluster=/etc/postgresql-common/createcluster.d/nauth.conf
+
 apt_install_without_cluster()
 {
-	local conf=/etc/postgresql-common/createcluster.conf status=0
+	local status=0
 
-	apt_install postgresql-common || return
-	as_root sed -i.nauth "\$a create_main_cluster = false" "$conf"
+	installing=1
+	as_root mkdir -p "${no_cluster%/*}"
+	echo "create_main_cluster = false" | as_root tee "$no_cluster" >/dev/null
 	apt_install "$@" || status=$?
-	as_root mv "$conf.nauth" "$conf"
+	allow_cluster
 	return "$status"
+}
+
+allow_cluster()
+{
+	[[ -e $no_cluster ]] || return 0
+	as_root rm -f "$no_cluster"
+	as_root rmdir --ignore-fail-on-non-empty "${no_cluster%/*}"
+	installing=0
 }
 
 install_missing()
@@ -199,6 +211,7 @@ leave_work_folder()
 	for pid in $(left_over); do
 		end_process "$pid"
 	done
+	((!installing)) || allow_cluster
 	if [[ -n ${KEEP:-} ]]; then
 		echo "kept: $work" >&2
 	else
@@ -234,7 +247,7 @@ run_in_work_folder()
 	mkdir "$work"/{home,log,tmp}
 	((EUID)) || chown -R nobody: "$work"
 	# The user has a home of its own and so no .npmrc; a registry set there still counts.
-	registry=$(npm config get registry 2>/dev/null || true)
+	registry=$(npm_config_logs_max=0 npm config get registry 2>/dev/null || true)
 	mapfile -t unset < <(foreign_variables)
 	# Its own process group, so that one signal reaches all of it.
 	set -m

@@ -66,6 +66,9 @@ now_ms(void)
 
 /* ---- requests that wait ---- */
 
+/* Set where the daemon has to run once more without being asked to. */
+static bool resumed;
+
 static void
 fall_asleep(Exchange *exchange, int64_t wake_at)
 {
@@ -92,6 +95,7 @@ wake(int64_t now, bool hung)
 		{
 			*link = exchange->next;
 			exchange->asleep = false;
+			resumed = true;
 			MHD_resume_connection(exchange->connection);
 		}
 		else
@@ -436,6 +440,9 @@ wait_for_work(int epoll_fd, const sigset_t *unblocked)
 		if (wait_ms < 0 || left < wait_ms)
 			wait_ms = left;
 	}
+	if (resumed)
+		wait_ms = 0;
+	resumed = false;
 	timeout.tv_sec = (time_t) (wait_ms / 1000);
 	timeout.tv_nsec = (long) (wait_ms % 1000) * 1000000;
 	ppoll(&ready, 1, wait_ms < 0 ? NULL : &timeout, unblocked);

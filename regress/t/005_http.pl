@@ -398,6 +398,21 @@ for my $row (@rules)
 	is("$out, " . asked($sim), "$sqlstate, " . ($sqlstate eq $refused ? 0 : 1), "\"$shown\" allowed, \"$url\" asked");
 }
 
+# a wildcard stands for hosts below; nothing here speaks TLS, so what is allowed
+# fails when it connects
+my $wildcard = "https://*.localhost:$port";
+
+for my $row (
+	[ "https://a.localhost:$port", 'HV00N' ], [ "https://a.b.localhost:$port", 'HV00N' ],
+	[ "https://localhost:$port", $refused ], [ "https://alocalhost:$port", $refused ],
+	[ "http://a.localhost:$port", $refused ], [ "https://a.localhost:$closed", $refused ])
+{
+	my ($url, $sqlstate) = @$row;
+	my ($out) = run_sql(use_url($url) . ";\nSET neon_auth_fdw.allowed_urls = '$wildcard';\n"
+		  . "\\o /dev/null\n$other;\n\\o\n\\echo :SQLSTATE\n");
+	is($out, $sqlstate, "\"$wildcard\" allowed, \"$url\" asked");
+}
+
 run_sql("CREATE ROLE guest; GRANT USAGE ON FOREIGN SERVER other TO guest;
 	GRANT USAGE ON SCHEMA other TO guest; GRANT SELECT ON other.users TO guest;
 	CREATE USER MAPPING FOR guest SERVER other OPTIONS (api_key 'sk_test_x');" . use_url($elsewhere->url));
