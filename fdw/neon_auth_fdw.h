@@ -10,7 +10,6 @@
 #ifndef NEON_AUTH_FDW_H
 #define NEON_AUTH_FDW_H
 
-#include "commands/explain.h"
 #include "nodes/pathnodes.h"
 
 /* in plan.c */
@@ -28,7 +27,7 @@ extern void neonAuthBeginForeignScan(ForeignScanState *node, int eflags);
 extern TupleTableSlot *neonAuthIterateForeignScan(ForeignScanState *node);
 extern void neonAuthReScanForeignScan(ForeignScanState *node);
 extern void neonAuthEndForeignScan(ForeignScanState *node);
-extern void neonAuthExplainForeignScan(ForeignScanState *node, ExplainState *es);
+extern void neonAuthExplainForeignScan(ForeignScanState *node, struct ExplainState *es);
 
 /* in import.c */
 extern List *neonAuthImportForeignSchema(ImportForeignSchemaStmt *stmt, Oid serverOid);

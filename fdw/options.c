@@ -58,7 +58,7 @@ static const Option option_table[] = {
 	{"url", ForeignServerRelationId, OPTION_URL,
 	offsetof(NauthOptions, settings.url), 0, 0},
 	{"page_size", ForeignServerRelationId, OPTION_INTEGER,
-	offsetof(NauthOptions, settings.page_size), 1, 10000},
+	offsetof(NauthOptions, settings.page_size), 1, INT_MAX},
 	{"connect_timeout", ForeignServerRelationId, OPTION_MILLISECONDS,
 	offsetof(NauthOptions, connect_timeout), 1, DAY_MS},
 	{"request_timeout", ForeignServerRelationId, OPTION_MILLISECONDS,
@@ -169,7 +169,7 @@ parse_number(const Option *option, const char *value)
 		number < option->min || number > option->max)
 		report_invalid_value(option->name, duration ?
 							 "It is a duration from 1ms to 1d, such as 500ms, 10s or 5min." :
-							 psprintf("It is a number from %d to %d.", option->min, option->max));
+							 "It is a whole number above 0.");
 	return number;
 }
 

@@ -15,6 +15,14 @@
 #error "neon_auth_fdw requires PostgreSQL 15 or later"
 #endif
 
+/* what an ExplainForeignScan callback needs */
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
+#else
+#include "commands/explain.h"
+#endif
+
 /* before 16, PG_FUNCTION_INFO_V1 does not declare the function as exported */
 #define NAUTH_FUNCTION(name) \
 	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \

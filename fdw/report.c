@@ -29,7 +29,7 @@ static const ErrorText error_texts[] = {
 	"Check option \"url\" of the server, its name resolution and its certificate."},
 	[NAUTH_ERROR_FORBIDDEN_URL] = {ERRCODE_INSUFFICIENT_PRIVILEGE,
 		"the URL of server \"%s\" may not be asked",
-	"A superuser can allow it: ALTER SYSTEM SET neon_auth_fdw.allowed_urls = '...', then SELECT pg_reload_conf()."},
+	"A superuser can allow it: LOAD 'neon_auth_fdw'; ALTER SYSTEM SET neon_auth_fdw.allowed_urls = '...'; SELECT pg_reload_conf();"},
 	[NAUTH_ERROR_TIMEOUT] = {ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION,
 		"the provider of server \"%s\" did not answer in time",
 	"Options connect_timeout, request_timeout, scan_timeout and refresh_timeout of the server set the limits."},

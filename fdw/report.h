@@ -13,6 +13,6 @@
 #include "error.h"
 
 /* Raise error, which is not NAUTH_OK, for the foreign server of this name. */
-extern void nauth_report(const NauthError *error, const char *server) pg_attribute_noreturn();
+extern _Noreturn void nauth_report(const NauthError *error, const char *server);
 
 #endif							/* NAUTH_REPORT_H */

@@ -175,7 +175,8 @@ collect_wanted(NauthRun *run, WantedUser *wanted)
 			nauth_run_quarantine(run, "", "");
 			continue;
 		}
-		strlcpy(run->witness, user->id, sizeof(run->witness));
+		if (nauth_read_id_possible(run->options->provider, user->id))
+			strlcpy(run->witness, user->id, sizeof(run->witness));
 		if (!see_user(run, user, next))
 			continue;
 		reason = make_row(run, user, &next->row);

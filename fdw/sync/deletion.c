@@ -200,7 +200,7 @@ nauth_deletion_find(NauthRun *run)
 static bool
 finds_witness(NauthRun *run)
 {
-	return run->counts.users == 0 ||
+	return run->witness[0] == '\0' ||
 		nauth_directory_user(run->directory, run->witness, palloc(sizeof(NauthUser)));
 }
 
@@ -210,7 +210,7 @@ contradiction(NauthRun *run)
 {
 	int64		count = nauth_directory_count(run->directory);
 
-	if (Abs(count - run->counts.users) > COUNT_SLACK + count / 100)
+	if (Max(count, run->counts.users) - Min(count, run->counts.users) > COUNT_SLACK + count / 100)
 		return "the provider counts another number of users than it listed";
 	if (!finds_witness(run))
 		return lost_witness;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * known.c
- *	  What the target holds, in 16 bytes a user.
+ *	  What the target holds, in a table of 16 bytes a slot.
  *
  * An open-addressing table of two words a slot.  simplehash.h would do, but
  * needs a status field, which makes 24 bytes of 16, and this table is most of

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * known.h
- *	  What the target holds, in 16 bytes a user: id -> modification time and
- *	  two flags.
+ *	  What the target holds: id -> modification time and two flags, in 18 to
+ *	  37 bytes a user.
  *
  * One scan of the target fills it when a full run begins; it then answers for
  * each user of a page whether it has to be written, and after the last page

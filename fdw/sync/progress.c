@@ -13,7 +13,9 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -21,6 +23,7 @@
 #include "utils/backend_progress.h"
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "pgcompat.h"
@@ -75,6 +78,25 @@ nauth_progress_end(void)
 	pgstat_progress_end_command();
 }
 
+/* Whether the current role may see a refresh of this role on this target. */
+static bool
+may_see(Oid userid, Oid target)
+{
+	Oid			me = GetUserId();
+	HeapTuple	tuple;
+	Oid			owner = InvalidOid;
+
+	if (has_privs_of_role(me, userid) || has_privs_of_role(me, ROLE_PG_READ_ALL_STATS))
+		return true;
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(target));
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	return OidIsValid(owner) && has_privs_of_role(me, owner);
+}
+
 /* SQL function progress_of_refreshes(): one row a refresh of this database. */
 Datum
 neon_auth_progress_of_refreshes(PG_FUNCTION_ARGS)
@@ -93,8 +115,7 @@ neon_auth_progress_of_refreshes(PG_FUNCTION_ARGS)
 		if (status->st_progress_command != PROGRESS_COMMAND ||
 			status->st_databaseid != MyDatabaseId ||
 			params[PARAM_PHASE] < 0 || params[PARAM_PHASE] >= lengthof(phase_names) ||
-			!(has_privs_of_role(GetUserId(), status->st_userid) ||
-			  has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS)))
+			!may_see(status->st_userid, status->st_progress_command_target))
 			continue;
 		values[0] = Int32GetDatum(status->st_procpid);
 		values[1] = ObjectIdGetDatum(status->st_progress_command_target);

@@ -176,7 +176,8 @@ step_probe(NauthRun *run, void *arg)
 	NauthUser  *user = palloc(sizeof(NauthUser));
 
 	for (int i = 0; i < probes->count; i++)
-		if (nauth_directory_user(run->directory, probes->ids[i], user))
+		if (nauth_read_id_possible(run->options->provider, probes->ids[i]) &&
+			nauth_directory_user(run->directory, probes->ids[i], user))
 			return;
 	if (probes->count > 0)
 		ereport(ERROR,

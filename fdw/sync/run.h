@@ -83,7 +83,7 @@ typedef struct NauthRun
 
 	/* what it found */
 	TimestampTz watermark;		/* latest time of the provider, or DT_NOBEGIN */
-	char		witness[NAUTH_ID_MAX + 1];	/* a user of the last page */
+	char		witness[NAUTH_ID_MAX + 1];	/* a user of the listing, or "" */
 	int64		unreadable_ids;
 	int64		duplicates;
 	NauthIdList quarantined_users;
