@@ -18,6 +18,8 @@
 #include "foreign/fdwapi.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -34,6 +36,7 @@ typedef struct DirectoryScan
 	/* set when the scan begins */
 	Oid			userid;			/* whose user mapping is used */
 	Oid			serverid;
+	Bitmapset  *id_params;		/* executor parameters that id depends on */
 	ExprState  *id;				/* computes the one id to ask for, or NULL */
 	int			column_of[NAUTH_NUM_COLUMNS];	/* attribute index of each
 												 * column, -1 if not read */
@@ -73,6 +76,17 @@ set_columns(DirectoryScan *state, TupleDesc desc, List *attnums)
 	}
 }
 
+/* Add the executor parameters that an expression depends on. */
+static bool
+collect_params(Node *node, Bitmapset **params)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
+		*params = bms_add_member(*params, ((Param *) node)->paramid);
+	return expression_tree_walker(node, collect_params, params);
+}
+
 /* Keep the rows from now on, for a scan that may be repeated. */
 static void
 keep_rows(ForeignScanState *node)
@@ -102,7 +116,12 @@ neonAuthBeginForeignScan(ForeignScanState *node, int eflags)
 	state->serverid = GetForeignTable(RelationGetRelid(rel))->serverid;
 	set_columns(state, RelationGetDescr(rel), list_nth(plan->fdw_private, NauthPlanColumns));
 	if (plan->fdw_exprs != NIL)
+	{
 		state->id = ExecInitExpr(linitial(plan->fdw_exprs), &node->ss.ps);
+		collect_params((Node *) plan->fdw_exprs, &state->id_params);
+		if (contain_subplans((Node *) plan->fdw_exprs))
+			state->id_params = bms_add_members(state->id_params, plan->scan.plan.allParam);
+	}
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
 
@@ -114,7 +133,7 @@ neonAuthBeginForeignScan(ForeignScanState *node, int eflags)
 	 * even where it uses none itself: in a subquery or in a recursion.
 	 */
 	if ((eflags & EXEC_FLAG_REWIND) ||
-		(state->id == NULL && node->ss.ps.state->es_plannedstmt->paramExecTypes != NIL))
+		node->ss.ps.state->es_plannedstmt->paramExecTypes != NIL)
 		keep_rows(node);
 }
 
@@ -260,7 +279,7 @@ void
 neonAuthReScanForeignScan(ForeignScanState *node)
 {
 	DirectoryScan *state = node->fdw_state;
-	bool		same = state->id == NULL || node->ss.ps.chgParam == NULL;
+	bool		same = !bms_overlap(node->ss.ps.chgParam, state->id_params);
 
 	if (same && state->rows)
 	{

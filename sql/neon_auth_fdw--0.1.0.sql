@@ -115,6 +115,7 @@ CREATE TABLE neon_auth.sync_run (
 );
 
 CREATE INDEX sync_run_target_idx ON neon_auth.sync_run (target, run_id);
+CREATE INDEX sync_run_running_idx ON neon_auth.sync_run (target) WHERE status OPERATOR(pg_catalog.=) 'running';
 
 COMMENT ON TABLE neon_auth.sync_run IS 'log of refresh runs';
 COMMENT ON COLUMN neon_auth.sync_run.status IS 'running, ok, held (deletions wait for approval), failed, or crashed (its backend ended)';

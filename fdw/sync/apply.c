@@ -53,7 +53,7 @@ static void
 load_user(HeapTuple tuple, TupleDesc desc, void *arg)
 {
 	bool		isnull;
-	char	   *id = TextDatumGetCString(SPI_getbinval(tuple, desc, 1, &isnull));
+	char	   *id = nauth_target_id(tuple, desc);
 	Datum		time = SPI_getbinval(tuple, desc, 2, &isnull);
 	NauthKnownUser user = {.updated_at = isnull ? DT_NOBEGIN : DatumGetTimestampTz(time)};
 
@@ -222,7 +222,7 @@ build_sql(const NauthRun *run)
 
 	if (run->dry_run)
 		return psprintf("SELECT excluded.id FROM %s", source);
-	return psprintf("INSERT INTO %s AS t (%s) SELECT excluded.%s FROM %s"
+	return psprintf("INSERT INTO %s AS t (deleted_at, %s) SELECT NULL::timestamptz, excluded.%s FROM %s"
 					" ON CONFLICT (id) DO UPDATE SET raw_json = excluded.raw_json,%s"
 					" updated_at = excluded.updated_at, deleted_at = NULL"
 					" WHERE %s RETURNING t.id::text",
@@ -268,9 +268,7 @@ count_written(NauthRun *run, const Batch *batch)
 
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		bool		isnull;
-		Datum		value = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
-		char	   *id = TextDatumGetCString(value);
+		char	   *id = nauth_target_id(SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
 
 		while (next < batch->count && strcmp(batch->users[next].id, id) != 0)
 			next++;

@@ -70,8 +70,7 @@ note_missing(HeapTuple tuple, TupleDesc desc, void *arg)
 {
 	NauthRun   *run = arg;
 	NauthKnownUser user;
-	bool		isnull;
-	char	   *id = TextDatumGetCString(SPI_getbinval(tuple, desc, 1, &isnull));
+	char	   *id = nauth_target_id(tuple, desc);
 
 	/* a row that somebody wrote during the run is not known, and stays */
 	if (nauth_known_get(run->known, id, &user) && !user.seen && !user.deleted)

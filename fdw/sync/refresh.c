@@ -20,12 +20,14 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_foreign_server.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "foreign/foreign.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
@@ -106,7 +108,7 @@ check_transaction(bool toplevel)
 				errcode(ERRCODE_OBJECT_IN_USE),
 				errmsg("cannot refresh within a refresh"),
 				errhint("A trigger on a users_sync table must not call it."));
-	if (!toplevel && XactIsoLevel != XACT_READ_COMMITTED)
+	if (!toplevel && IsolationUsesXactSnapshot())
 		ereport(ERROR,
 				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				errmsg("cannot refresh in a transaction with isolation level above READ COMMITTED"),
@@ -137,6 +139,13 @@ step_page(NauthRun *run, void *arg)
 static void
 step_find(NauthRun *run, void *arg)
 {
+	/* not the users are to blame then */
+	if (run->quarantined_users.count > 1 && run->counts.quarantined == run->counts.users)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("none of the users of server \"%s\" can be stored in %s",
+					   run->options->server, run->target.name),
+				errdetail("Reason for the first: %s.", run->quarantined_users.reasons[0]));
 	nauth_deletion_find(run);
 }
 
@@ -188,24 +197,31 @@ step_probe(NauthRun *run, void *arg)
 				errhint("Set the right credential in the user mapping, or name another table as \"target\"."));
 }
 
-/* Step: some live users, to probe a credential with. */
+/*
+ * Step: some live users, to probe a credential with: those changed last, for
+ * they are the likeliest to exist still, and none whose deletion is held.
+ */
 static void
 step_choose_probes(NauthRun *run, void *arg)
 {
+	const NauthIdList *held = &run->held_before;
+	Oid			type = TEXTARRAYOID;
+	Datum	   *ids = palloc(Max(held->count, 1) * sizeof(Datum));
+	Datum		value;
 	NauthRole	saved;
 
+	for (int i = 0; i < held->count; i++)
+		ids[i] = CStringGetTextDatum(held->ids[i]);
+	value = PointerGetDatum(construct_array(ids, held->count, TEXTOID, -1, false, TYPALIGN_INT));
 	nauth_role_enter(run->target.owner, &saved);
-	SPI_execute(psprintf("SELECT id::text FROM %s WHERE deleted_at IS NULL AND id IS NOT NULL LIMIT %d",
-						 run->target.name, CREDENTIAL_PROBES), false, 0);
+	SPI_execute_with_args(psprintf("SELECT id::text FROM %s WHERE deleted_at IS NULL AND id IS NOT NULL AND id <> ALL ($1)"
+								   " ORDER BY updated_at DESC NULLS LAST LIMIT %d",
+								   run->target.name, CREDENTIAL_PROBES),
+						  1, &type, &value, NULL, false, 0);
 	nauth_role_leave(&saved);
 	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool		isnull;
-
 		nauth_id_list_add(arg, run->cxt,
-						  TextDatumGetCString(SPI_getbinval(SPI_tuptable->vals[i],
-															SPI_tuptable->tupdesc, 1, &isnull)), NULL);
-	}
+						  nauth_target_id(SPI_tuptable->vals[i], SPI_tuptable->tupdesc), NULL);
 }
 
 static void
@@ -404,7 +420,13 @@ neon_auth_refresh_users_sync(PG_FUNCTION_ARGS)
 
 	check_transaction(toplevel);
 	SPI_connect_ext(toplevel ? SPI_OPT_NONATOMIC : 0);
-	cxt = AllocSetContextCreate(PortalContext, "neon_auth_fdw refresh", ALLOCSET_DEFAULT_SIZES);
+
+	/*
+	 * it outlives commits at top level; elsewhere an error that is caught
+	 * frees it
+	 */
+	cxt = AllocSetContextCreate(toplevel ? PortalContext : CurTransactionContext,
+								"neon_auth_fdw refresh", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(cxt);
 	run = palloc0(sizeof(NauthRun));
 	run->cxt = cxt;

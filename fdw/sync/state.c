@@ -17,6 +17,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "foreign/foreign.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -216,8 +217,10 @@ nauth_state_load(NauthRun *run)
 		if (!run->first_run)
 			run->final_before = DatumGetTimestampTz(started) - OVERLAP;
 		server = TextDatumGetCString(result_value(0, 1, &isnull));
-		same = strcmp(server, options->server) == 0 &&
-			DatumGetBool(result_value(0, 2, &isnull));
+		/* a server that is gone was renamed, or made anew */
+		same = DatumGetBool(result_value(0, 2, &isnull)) &&
+			(strcmp(server, options->server) == 0 ||
+			 !OidIsValid(get_foreign_server_oid(server, true)));
 		run->new_credential = same && DatumGetBool(result_value(0, 3, &isnull));
 		run->live_before = DatumGetInt64(result_value(0, 5, &isnull));
 		if (!same && !(run->first_run && !has_rows(run)))
@@ -353,7 +356,7 @@ nauth_state_finish(NauthRun *run)
 	execute("INSERT INTO neon_auth.sync_state AS s (target, server, provider, tenant, credential,"
 			" live_users, watermark, last_success_started_at, last_success_at)"
 			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-			" ON CONFLICT (target) DO UPDATE SET credential = $5, live_users = $6,"
+			" ON CONFLICT (target) DO UPDATE SET server = $2, credential = $5, live_users = $6,"
 			" watermark = $7, last_success_started_at = $8, last_success_at = $9", &args);
 }
 

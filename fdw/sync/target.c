@@ -18,6 +18,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
@@ -184,6 +185,10 @@ check_column(Relation rel, NauthColumn column)
 	if (att->atttypid != def->type)
 		refuse_target(rel, psprintf("Column \"%s\" must have type %s.", def->name,
 									format_type_be(def->type)));
+	if (column == NAUTH_ID && !get_collation_isdeterministic(att->attcollation))
+		refuse_target(rel, "Column \"id\" has a collation that takes different ids for the same.");
+	if (column == NAUTH_UPDATED_AT && att->atttypmod >= 0 && att->atttypmod < MAX_TIMESTAMP_PRECISION)
+		refuse_target(rel, "Column \"updated_at\" must keep microseconds.");
 	return att->attgenerated != '\0';
 }
 
@@ -195,6 +200,9 @@ check_shape(Relation rel, NauthTarget *target)
 	if (rel->rd_rel->relkind != RELKIND_RELATION &&
 		rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
 		refuse_target(rel, "It is not a table.");
+	if (rel->rd_rel->relkind == RELKIND_RELATION &&
+		find_inheritance_children(RelationGetRelid(rel), NoLock) != NIL)
+		refuse_target(rel, "It has child tables, whose rows its unique index does not cover.");
 	for (int i = 0; i < NAUTH_NUM_COLUMNS; i++)
 		if (check_column(rel, i))
 		{
@@ -225,6 +233,20 @@ nauth_target_describe(Oid relid, NauthTarget *target)
 				errhint("Call it as role %s, or name a table of your own as \"target\".",
 						quote_identifier(GetUserNameFromId(target->owner, false))));
 	relation_close(rel, AccessShareLock);
+}
+
+char *
+nauth_target_id(HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		id = SPI_getbinval(tuple, desc, 1, &isnull);
+
+	if (isnull)
+		ereport(ERROR,
+				errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				errmsg("a row of the users_sync table has lost its id"),
+				errhint("A trigger, or whoever alters the table during a refresh, must not change column \"id\"."));
+	return TextDatumGetCString(id);
 }
 
 void

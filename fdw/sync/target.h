@@ -44,6 +44,12 @@ typedef void (*NauthRowReader) (HeapTuple tuple, TupleDesc desc, void *arg);
 extern void nauth_target_read(const NauthTarget *target, const char *columns,
 							  const char *condition, NauthRowReader reader, void *arg);
 
+/*
+ * The id in the first column of a row read or returned, palloc'd.  Raises an
+ * error where it is null: triggers and casts of the owner can make it so.
+ */
+extern char *nauth_target_id(HeapTuple tuple, TupleDesc desc);
+
 /* What nauth_role_leave puts back. */
 typedef struct NauthRole
 {

@@ -250,6 +250,16 @@ query_is(
 	"$loop SELECT sum((SELECT count(*) FROM paged.users u WHERE length(u.id) > g)) FROM generate_series(1, 3) g",
 	3 * $users, '5 list');
 query_is(
+	'one id in a correlated subquery',
+	"$loop SELECT count(x) FROM (SELECT (SELECT u.id FROM paged.users u WHERE u.id = 'user_scanA' AND length(u.id) > g) x
+	   FROM generate_series(1, 3) g) y",
+	'3', '1 get');
+query_is(
+	'one id from an uncorrelated subquery in a correlated one',
+	"$loop SELECT count(x) FROM (SELECT (SELECT u.id FROM paged.users u WHERE u.id = (SELECT min(id) FROM (VALUES ('user_scanA')) v (id))
+	   AND length(u.id) > g) x FROM generate_series(1, 3) g) y",
+	'3', '1 get');
+query_is(
 	'a listing repeated because of another table',
 	"$loop SELECT sum(x.n) FROM generate_series(1, 3) g,
 	   LATERAL (SELECT count(*) AS n FROM paged.users u LEFT JOIN posts p ON p.id = g) x",
