@@ -83,6 +83,7 @@ CREATE TABLE neon_auth.sync_state (
 COMMENT ON TABLE neon_auth.sync_state IS 'one row a target: the directory it belongs to and how far it was read';
 COMMENT ON COLUMN neon_auth.sync_state.target IS 'the table kept equal to the directory';
 COMMENT ON COLUMN neon_auth.sync_state.server IS 'the only foreign server that may refresh it';
+COMMENT ON COLUMN neon_auth.sync_state.provider IS 'its provider';
 COMMENT ON COLUMN neon_auth.sync_state.tenant IS 'fingerprint of provider and URL';
 COMMENT ON COLUMN neon_auth.sync_state.credential IS 'fingerprint of the credential last used: another one has to show that it knows our users';
 COMMENT ON COLUMN neon_auth.sync_state.live_users IS 'users without deleted_at after the last successful run';
@@ -118,10 +119,27 @@ CREATE INDEX sync_run_target_idx ON neon_auth.sync_run (target, run_id);
 CREATE INDEX sync_run_running_idx ON neon_auth.sync_run (target) WHERE status OPERATOR(pg_catalog.=) 'running';
 
 COMMENT ON TABLE neon_auth.sync_run IS 'log of refresh runs';
+COMMENT ON COLUMN neon_auth.sync_run.run_id IS 'counts up over all targets';
+COMMENT ON COLUMN neon_auth.sync_run.target IS 'the table that was refreshed';
+COMMENT ON COLUMN neon_auth.sync_run.server IS 'the foreign server that was asked';
+COMMENT ON COLUMN neon_auth.sync_run.mode IS 'full: the whole directory was listed';
 COMMENT ON COLUMN neon_auth.sync_run.status IS 'running, ok, held (deletions wait for approval), failed, or crashed (its backend ended)';
+COMMENT ON COLUMN neon_auth.sync_run.started_at IS 'when it began, by the clock of this server';
+COMMENT ON COLUMN neon_auth.sync_run.finished_at IS 'when it ended, or was found to have crashed';
+COMMENT ON COLUMN neon_auth.sync_run.requests IS 'tries sent to the provider';
+COMMENT ON COLUMN neon_auth.sync_run.retries IS 'of these, after one that failed';
+COMMENT ON COLUMN neon_auth.sync_run.pages IS 'pages of the listing';
+COMMENT ON COLUMN neon_auth.sync_run.users IS 'users in the listing';
+COMMENT ON COLUMN neon_auth.sync_run.inserted IS 'rows inserted';
+COMMENT ON COLUMN neon_auth.sync_run.updated IS 'rows updated';
 COMMENT ON COLUMN neon_auth.sync_run.unchanged IS 'users of the directory that needed no write';
+COMMENT ON COLUMN neon_auth.sync_run.tombstoned IS 'rows whose deleted_at was set';
+COMMENT ON COLUMN neon_auth.sync_run.held IS 'deletions that were held back';
+COMMENT ON COLUMN neon_auth.sync_run.quarantined IS 'users that were left out';
 COMMENT ON COLUMN neon_auth.sync_run.approved IS 'approve_deletions, where the run was given it';
 COMMENT ON COLUMN neon_auth.sync_run.note IS 'why deletions were held';
+COMMENT ON COLUMN neon_auth.sync_run.sqlstate IS 'of the error of a failed run';
+COMMENT ON COLUMN neon_auth.sync_run.error IS 'its message';
 
 CREATE TABLE neon_auth.held_deletion (
 	target pg_catalog.regclass NOT NULL,
@@ -132,6 +150,10 @@ CREATE TABLE neon_auth.held_deletion (
 );
 
 COMMENT ON TABLE neon_auth.held_deletion IS 'users missing at the provider that were not marked as deleted: approve_deletions => their number does it';
+COMMENT ON COLUMN neon_auth.held_deletion.target IS 'the table with the row';
+COMMENT ON COLUMN neon_auth.held_deletion.id IS 'id of the user';
+COMMENT ON COLUMN neon_auth.held_deletion.reason IS 'why the deletion was held';
+COMMENT ON COLUMN neon_auth.held_deletion.held_since IS 'the first run that held it';
 
 CREATE TABLE neon_auth.quarantined_user (
 	target pg_catalog.regclass NOT NULL,
@@ -142,6 +164,10 @@ CREATE TABLE neon_auth.quarantined_user (
 );
 
 COMMENT ON TABLE neon_auth.quarantined_user IS 'users of the directory that PostgreSQL cannot hold, and why; a row they already had stays as it was';
+COMMENT ON COLUMN neon_auth.quarantined_user.target IS 'the table without the user';
+COMMENT ON COLUMN neon_auth.quarantined_user.id IS 'id of the user';
+COMMENT ON COLUMN neon_auth.quarantined_user.reason IS 'why it was left out';
+COMMENT ON COLUMN neon_auth.quarantined_user.quarantined_since IS 'the first run that left it out';
 
 ALTER TABLE neon_auth.sync_state ENABLE ROW LEVEL SECURITY;
 ALTER TABLE neon_auth.sync_run ENABLE ROW LEVEL SECURITY;

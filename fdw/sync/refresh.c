@@ -42,7 +42,7 @@
 #define DEFAULT_TARGET	"neon_auth.users_sync"
 
 /* Users that a new credential is asked about, to see that it knows them. */
-#define CREDENTIAL_PROBES	3
+#define CREDENTIAL_PROBES	10
 
 /* Arguments of the procedure, as in the script. */
 enum RefreshArg
@@ -194,7 +194,8 @@ step_probe(NauthRun *run, void *arg)
 				errmsg("the credential for server \"%s\" has changed, and with it the provider knows none of the users in %s",
 					   run->options->server, run->target.name),
 				errdetail("It seems to belong to another directory, which would mark all users here as deleted."),
-				errhint("Set the right credential in the user mapping, or name another table as \"target\"."));
+				errhint("Set the right credential in the user mapping, or name another table as \"target\". If it is the right one: DELETE FROM neon_auth.sync_state WHERE target = %s::regclass, as the owner of the extension.",
+						quote_literal_cstr(run->target.name)));
 }
 
 /*

@@ -21,6 +21,12 @@ AND NOT (classid = 'pg_class'::regclass AND (SELECT relkind FROM pg_class WHERE 
 AND NOT EXISTS (SELECT FROM pg_description c WHERE c.classoid = d.classid AND c.objoid = d.objid AND c.objsubid = 0)
 ORDER BY 1;
 
+SELECT c.oid::regclass AS table_with_a_column_without_comment, a.attname
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relnamespace = 'neon_auth'::regnamespace AND c.relkind = 'r' AND c.relname <> 'users_sync'
+AND col_description(c.oid, a.attnum) IS NULL
+ORDER BY 1, 2;
+
 -- state tables, their sequences included, belong to a dump
 SELECT unnest(extconfig)::regclass AS dumped FROM pg_extension WHERE extname = 'neon_auth_fdw' ORDER BY 1;
 
