@@ -357,7 +357,7 @@ nauth_state_finish(NauthRun *run)
 			" live_users, watermark, last_success_started_at, last_success_at)"
 			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 			" ON CONFLICT (target) DO UPDATE SET server = $2, credential = $5, live_users = $6,"
-			" watermark = $7, last_success_started_at = $8, last_success_at = $9", &args);
+			" watermark = greatest(s.watermark, $7), last_success_started_at = $8, last_success_at = $9", &args);
 }
 
 /* Write that a run failed, in the transaction that goes on after it. */

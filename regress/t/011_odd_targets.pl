@@ -10,6 +10,7 @@ use warnings FATAL => 'all';
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use JSON::PP;
 use NeonAuth::Test;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -97,6 +98,14 @@ is(refresh('app.seeded', server => 'renamed'), 'held 0/0/60/0/1/0', 'a server th
 is(sql(q(SELECT server FROM neon_auth.sync_state WHERE target = 'app.seeded'::regclass)), 'renamed', 'under its new name');
 add_server($node, $sim, schema => 'second');
 is(refresh('app.seeded'), '55000', 'another server does not get it');
+
+# ---- A directory that shows nobody
+
+my $watermark = sql(q(SELECT watermark FROM neon_auth.sync_state WHERE target = 'app.seeded'::regclass));
+$sim->fault({ match => 'list', empty => JSON::PP::true });
+is(refresh('app.seeded', server => 'renamed'), 'held 0/0/0/0/61/0', 'an empty directory is held');
+is(sql(q(SELECT watermark FROM neon_auth.sync_state WHERE target = 'app.seeded'::regclass)), $watermark, 'and the watermark does not go back');
+$sim->clear_faults;
 
 # ---- In a transaction
 
