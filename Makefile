@@ -3,7 +3,6 @@
 # PostgreSQL of your own (PG_CONFIG=...).
 
 EXTENSION = neon_auth_fdw
-EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" neon_auth_fdw.control)
 MODULE_big = $(EXTENSION)
 SOURCES = $(wildcard fdw/*.c fdw/provider/*.c fdw/sync/*.c)
 HEADER_FILES = $(wildcard fdw/*.h fdw/provider/*.h fdw/sync/*.h)

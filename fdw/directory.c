@@ -64,13 +64,13 @@ nauth_directory_stats(const NauthDirectory *directory)
 	return nauth_http_stats(directory->http);
 }
 
-static void
+static _Noreturn void
 fail(NauthDirectory *directory)
 {
 	nauth_report(&directory->error, directory->options->server);
 }
 
-static void
+static _Noreturn void
 fail_with(NauthDirectory *directory, NauthErrorKind kind, const char *reason)
 {
 	nauth_error_set(&directory->error, kind, reason);
@@ -132,7 +132,6 @@ accept_reply(NauthDirectory *directory, const NauthReply *reply, bool may_be_mis
 		return false;
 	directory->error.status = reply->status;
 	fail_with(directory, status_error(reply->status), NULL);
-	return false;				/* keep compiler quiet */
 }
 
 void
@@ -177,11 +176,6 @@ read_page(NauthDirectory *directory)
 
 	ask(directory, &query, cursor, &reply);
 	accept_reply(directory, &reply, false);
-	page->count = 0;
-	page->last = false;
-	page->reread = false;
-	page->next[0] = '\0';
-	page->total = -1;
 	if (!options->provider->read_page(&options->settings, cursor, &reply, page,
 									  &directory->error))
 		fail(directory);

@@ -20,6 +20,7 @@
 
 #include <stdbool.h>
 
+/* Bytes of a provider's error code, its zero included. */
 #define NAUTH_ERROR_CODE	64
 
 typedef enum NauthErrorKind

@@ -130,7 +130,14 @@ url_check_base(const NauthUrl *url, const char *text, size_t len)
 	return kind;
 }
 
-/* OK, FORBIDDEN_URL or MEMORY; see nauth_http_url_allowed. */
+/*
+ * Whether a URL may be asked: OK, FORBIDDEN_URL or MEMORY.  It must lie under
+ * allowed, if that is not NULL, or under an entry of the comma-separated list,
+ * compared by scheme, host, port and whole path segments.  An https host may
+ * be "*.example.com", for all hosts below example.com.  http is allowed by a
+ * list entry only.  A URL with a user, a fragment, a host name beyond ASCII or
+ * an encoded ".." is never allowed.
+ */
 static NauthErrorKind
 url_check(const char *text, const char *allowed, const char *list)
 {
@@ -157,12 +164,6 @@ url_check(const char *text, const char *allowed, const char *list)
 	}
 	nauth_transfer_free_url(&url);
 	return kind;
-}
-
-bool
-nauth_http_url_allowed(const char *url, const char *allowed, const char *list)
-{
-	return url_check(url, allowed, list) == NAUTH_OK;
 }
 
 bool
@@ -210,7 +211,6 @@ try_once(NauthHttp *http, const NauthRequest *request, int64_t deadline,
 	http->stats.requests++;
 	done = nauth_transfer_get(http->transfer, request, Min(own, deadline),
 							  reply, error);
-	http->stats.bytes += reply->body.len;
 	if (!done)
 		return false;
 	for (size_t i = 0; i < lengthof(busy_statuses); i++)
@@ -241,7 +241,6 @@ back_off(NauthHttp *http, int try, const NauthTransferReply *reply,
 	if (wait >= deadline - now)
 		return false;
 	nauth_wait(-1, now + wait);
-	http->stats.waited += wait;
 	return true;
 }
 

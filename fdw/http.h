@@ -3,10 +3,9 @@
  * http.h
  *	  The HTTP engine: GET requests that can be cancelled, within deadlines.
  *
- * transfer.c is the only file that includes curl.h, and this header shows
- * nothing of it.  An engine belongs to a memory context and is closed when that is
- * reset or deleted, whatever ended the query.  It keeps its connections open
- * between requests.
+ * An engine belongs to a memory context and is closed when that is reset or
+ * deleted, whatever ended the query.  It keeps its connections open between
+ * requests.
  *
  * Policy that no caller can change: https unless neon_auth_fdw.allowed_urls
  * has an http entry, certificates verified, TLS 1.2 or later, no redirect, no
@@ -46,8 +45,6 @@ typedef struct NauthHttpStats
 {
 	int64_t		requests;		/* tries sent */
 	int64_t		retries;		/* of these, after a failed one */
-	int64_t		bytes;			/* of bodies, decompressed */
-	int64_t		waited;			/* microseconds in back-off */
 } NauthHttpStats;
 
 /* Make an engine owned by the current memory context.  options are copied. */
@@ -68,16 +65,6 @@ extern bool nauth_http_get(NauthHttp *http, const NauthRequest *request,
 						   NauthError *error);
 
 extern const NauthHttpStats *nauth_http_stats(const NauthHttp *http);
-
-/*
- * Whether url may be asked: it begins with allowed, if that is not NULL, or
- * with an entry of the comma-separated list, compared by scheme, host, port
- * and whole path segments.  An https host may be "*.example.com", for all hosts
- * below example.com.  http is allowed by a list entry only.  A URL with a user,
- * a fragment, a host name beyond ASCII or an encoded ".." is never allowed.
- */
-extern bool nauth_http_url_allowed(const char *url, const char *allowed,
-								   const char *list);
 
 /*
  * Whether text is a base URL as our options take it: absolute, http or https,

@@ -9,7 +9,6 @@
  */
 #include "postgres.h"
 
-#include "foreign/fdwapi.h"
 #include "foreign/foreign.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * json.c
- *	  Small JSON documents: error bodies, counts, tokens.
+ *	  Small JSON documents: error bodies and counts.
  *
  * The only file that includes jansson.h.  It must not include a PostgreSQL
  * header, and must not call jansson's json_object(): the server has a function

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * json.h
- *	  Small JSON documents: error bodies, counts, tokens.
+ *	  Small JSON documents: error bodies and counts.
  *
  * json.c is the only file that includes jansson.h, and this header shows
  * nothing of it: jansson.h and utils/builtins.h do not compile together, and

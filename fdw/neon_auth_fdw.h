@@ -10,7 +10,13 @@
 #ifndef NEON_AUTH_FDW_H
 #define NEON_AUTH_FDW_H
 
-#include "nodes/pathnodes.h"
+#include "foreign/fdwapi.h"
+
+/* Positions in fdw_private of a plan. */
+enum NauthPlanPrivate
+{
+	NauthPlanColumns			/* IntList: attribute numbers that are read */
+};
 
 /* in plan.c */
 extern void neonAuthGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel,

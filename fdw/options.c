@@ -73,7 +73,7 @@ static const Option option_table[] = {
 
 NAUTH_FUNCTION(neon_auth_fdw_validator);
 
-static void
+static _Noreturn void
 report_unknown_option(const char *name, Oid catalog)
 {
 	StringInfoData valid;
@@ -99,10 +99,9 @@ find_option(const char *name, Oid catalog)
 			strcmp(option_table[i].name, name) == 0)
 			return &option_table[i];
 	report_unknown_option(name, catalog);
-	return NULL;				/* keep compiler quiet */
 }
 
-static void
+static _Noreturn void
 report_invalid_value(const char *name, const char *hint)
 {
 	ereport(ERROR,
@@ -125,7 +124,6 @@ parse_provider(const Option *option, const char *value)
 						 nauth_providers[i]->name);
 	report_invalid_value(option->name,
 						 psprintf("Providers are: %s.", names.data));
-	return NULL;				/* keep compiler quiet */
 }
 
 /* A base URL without the slashes at its end. */

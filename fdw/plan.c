@@ -17,7 +17,6 @@
 
 #include "access/sysattr.h"
 #include "access/table.h"
-#include "foreign/fdwapi.h"
 #include "foreign/foreign.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"

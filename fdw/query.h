@@ -14,13 +14,6 @@
 
 #include "options.h"
 
-/* Positions in fdw_private of a plan. */
-enum NauthPlanPrivate
-{
-	NauthPlanColumns,			/* IntList: attribute numbers that are read */
-	NauthPlanLength
-};
-
 /*
  * The expression that a qual of this relation equates with column id, or NULL.
  * It has no variable and is not volatile, so that it can be computed once when

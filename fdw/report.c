@@ -102,5 +102,4 @@ nauth_report(const NauthError *error, const char *server)
 			errmsg(text->message, server),
 			detail ? errdetail("%s", detail) : 0,
 			text->hint ? errhint("%s", text->hint) : 0);
-	pg_unreachable();
 }

@@ -15,7 +15,6 @@
 #include "postgres.h"
 
 #include "executor/executor.h"
-#include "foreign/fdwapi.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
@@ -47,7 +46,7 @@ typedef struct DirectoryScan
 	/* set when the first row is wanted */
 	NauthOptions *options;
 	NauthDirectory *directory;
-	bool		started;
+	bool		asked;			/* for the one id */
 	bool		finished;
 	const NauthPage *page;		/* of a listing */
 	int			next;			/* the next user in page */
@@ -165,10 +164,10 @@ static bool
 next_by_id(ForeignScanState *node)
 {
 	DirectoryScan *state = node->fdw_state;
-	char	   *id = state->started ? NULL :
+	char	   *id = state->asked ? NULL :
 	compute_id(node, state->options->provider);
 
-	state->started = true;
+	state->asked = true;
 	return id && nauth_directory_user(state->directory, id, &state->user);
 }
 
@@ -176,7 +175,6 @@ next_by_id(ForeignScanState *node)
 static bool
 next_of_list(DirectoryScan *state)
 {
-	state->started = true;
 	while (state->page == NULL || state->next >= state->page->count)
 	{
 		state->page = nauth_directory_next(state->directory);
@@ -188,6 +186,21 @@ next_of_list(DirectoryScan *state)
 	return true;
 }
 
+/* Warn of a user left out: once a scan, for there may be thousands. */
+static void
+warn_left_out(DirectoryScan *state, const char *reason)
+{
+	if (state->warned)
+		return;
+	ereport(WARNING,
+			errcode(ERRCODE_DATA_EXCEPTION),
+			errmsg("left out a user of server \"%s\" that PostgreSQL cannot hold",
+				   state->options->server),
+			errdetail("Reason: %s.", reason),
+			errhint("More users may be left out; neon_auth.quarantined_user lists them after a refresh."));
+	state->warned = true;
+}
+
 /* Put the wanted columns of the user into the slot; false leaves it out. */
 static bool
 fill_slot(DirectoryScan *state, TupleTableSlot *slot)
@@ -196,7 +209,6 @@ fill_slot(DirectoryScan *state, TupleTableSlot *slot)
 	NauthRow	row;
 	const char *reason;
 
-	ExecClearTuple(slot);
 	MemoryContextReset(state->user_cxt);
 	if (!state->any_column && state->user.flaw == NAUTH_FLAW_NONE)
 	{
@@ -208,14 +220,7 @@ fill_slot(DirectoryScan *state, TupleTableSlot *slot)
 	MemoryContextSwitchTo(old);
 	if (reason)
 	{
-		if (!state->warned)
-			ereport(WARNING,
-					errcode(ERRCODE_DATA_EXCEPTION),
-					errmsg("left out a user of server \"%s\" that PostgreSQL cannot hold",
-						   state->options->server),
-					errdetail("Reason: %s.", reason),
-					errhint("More users may be left out; neon_auth.quarantined_user lists them after a refresh."));
-		state->warned = true;
+		warn_left_out(state, reason);
 		return false;
 	}
 	memset(slot->tts_isnull, true, slot->tts_tupleDescriptor->natts * sizeof(bool));
@@ -288,7 +293,7 @@ neonAuthReScanForeignScan(ForeignScanState *node)
 	}
 	if (state->rows)
 		tuplestore_clear(state->rows);
-	state->started = false;
+	state->asked = false;
 	state->finished = false;
 	state->page = NULL;
 	if (state->directory)

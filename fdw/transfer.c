@@ -26,8 +26,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "utils/memutils.h"
-
 #include "transfer.h"
 #include "wait.h"
 
@@ -35,6 +33,9 @@
 #define SECONDS_EPOCH	INT64CONST(1000000000)
 #define SECONDS_MAX		INT64CONST(10000000000)
 #define BODY_FIRST		(64 * 1024)
+
+/* Bytes kept of a header's value: a number or a date has no need for more. */
+#define HEADER_VALUE	64
 
 /*
  * Idle connections kept, and all descriptors that may be open: epoll and
@@ -63,7 +64,7 @@ struct NauthTransfer
 	bool		no_memory;		/* malloc failed in curl's last step */
 	NauthError	failure;		/* found by a callback */
 	size_t		header_bytes;
-	int64_t		retry_after;
+	int64_t		retry_after;	/* as in NauthTransferReply */
 	int64_t		retry_own;
 	char	   *body;			/* malloc'ed, kept for the next one */
 	size_t		body_len;
@@ -231,8 +232,8 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *data)
 {
 	NauthTransfer *transfer = arg;
 
-	if (!nauth_poll_watch(&transfer->poll, fd, (what & CURL_POLL_IN) && what != CURL_POLL_REMOVE,
-						  (what & CURL_POLL_OUT) && what != CURL_POLL_REMOVE))
+	/* CURL_POLL_REMOVE has neither bit */
+	if (!nauth_poll_watch(&transfer->poll, fd, what & CURL_POLL_IN, what & CURL_POLL_OUT))
 		nauth_error_set(&transfer->failure, NAUTH_ERROR_MEMORY, "a socket could not be watched");
 	return 0;
 }
@@ -330,7 +331,8 @@ seconds_of(const char *value)
 
 /* Whether this header line has the name; its value then, if that is short. */
 static bool
-header_value(const char *line, size_t len, const char *name, char value[64])
+header_value(const char *line, size_t len, const char *name,
+			 char value[HEADER_VALUE])
 {
 	size_t		start = strlen(name) + 1;
 
@@ -341,7 +343,7 @@ header_value(const char *line, size_t len, const char *name, char value[64])
 		start++;
 	while (len > start && isspace((unsigned char) line[len - 1]))
 		len--;
-	strlcpy(value, line + start, Min(len - start + 1, 64));
+	strlcpy(value, line + start, Min(len - start + 1, HEADER_VALUE));
 	return true;
 }
 
@@ -350,7 +352,7 @@ on_header(char *line, size_t size, size_t count, void *arg)
 {
 	NauthTransfer *transfer = arg;
 	size_t		len = size * count;
-	char		value[64];
+	char		value[HEADER_VALUE];
 
 	transfer->header_bytes += len;
 	if (transfer->header_bytes > NAUTH_TRANSFER_HEADERS)
@@ -429,16 +431,16 @@ start_curl(NauthTransfer *transfer)
 		return;
 	if ((curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_ASYNCHDNS) == 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("libcurl cannot look up host names without blocking"),
-				 errhint("Use a libcurl with the threaded resolver or c-ares.")));
+				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				errmsg("libcurl cannot look up host names without blocking"),
+				errhint("Use a libcurl with the threaded resolver or c-ares."));
 	curl_enter(transfer);
 	started = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
 	curl_leave(transfer);
 	if (!started)
 		ereport(ERROR,
-				(errcode(ERRCODE_FDW_ERROR),
-				 errmsg("could not initialize libcurl")));
+				errcode(ERRCODE_FDW_ERROR),
+				errmsg("could not initialize libcurl"));
 }
 
 NauthTransfer *
@@ -457,8 +459,8 @@ nauth_transfer_open(int connect_timeout, const char *retry_header)
 	transfer->reserved = nauth_wait_reserve(DESCRIPTORS);
 	if (!transfer->reserved || !nauth_poll_open(&transfer->poll))
 		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-				 errmsg("could not open the descriptors for HTTP requests: %m")));
+				errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				errmsg("could not open the descriptors for HTTP requests: %m"));
 	return transfer;
 }
 
@@ -555,8 +557,8 @@ begin_request(NauthTransfer *transfer, const NauthRequest *request)
 static void
 advance(NauthTransfer *transfer)
 {
-	NauthPollEvent events[8];
-	int			count = nauth_poll_drain(&transfer->poll, events, lengthof(events));
+	NauthPollEvent events[NAUTH_POLL_EVENTS];
+	int			count = nauth_poll_drain(&transfer->poll, events);
 	CURLMcode	code = CURLM_OK;
 
 	curl_enter(transfer);

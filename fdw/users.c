@@ -32,14 +32,18 @@
 /* Time as text, as some providers write it, has no need for more. */
 #define NAUTH_TIME_MAX		64
 
+#define JSONB_TYPE	JSONBOID, -1, false, TYPALIGN_INT
+#define TEXT_TYPE	TEXTOID, -1, false, TYPALIGN_INT
+#define TIME_TYPE	TIMESTAMPTZOID, sizeof(TimestampTz), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE
+
 const NauthColumnDef nauth_columns[NAUTH_NUM_COLUMNS] = {
-	[NAUTH_RAW_JSON] = {"raw_json", JSONBOID},
-	[NAUTH_ID] = {"id", TEXTOID},
-	[NAUTH_NAME] = {"name", TEXTOID},
-	[NAUTH_EMAIL] = {"email", TEXTOID},
-	[NAUTH_CREATED_AT] = {"created_at", TIMESTAMPTZOID},
-	[NAUTH_UPDATED_AT] = {"updated_at", TIMESTAMPTZOID},
-	[NAUTH_DELETED_AT] = {"deleted_at", TIMESTAMPTZOID},
+	[NAUTH_RAW_JSON] = {"raw_json", JSONB_TYPE},
+	[NAUTH_ID] = {"id", TEXT_TYPE},
+	[NAUTH_NAME] = {"name", TEXT_TYPE},
+	[NAUTH_EMAIL] = {"email", TEXT_TYPE},
+	[NAUTH_CREATED_AT] = {"created_at", TIME_TYPE},
+	[NAUTH_UPDATED_AT] = {"updated_at", TIME_TYPE},
+	[NAUTH_DELETED_AT] = {"deleted_at", TIME_TYPE},
 };
 
 static const char *const flaw_reasons[] = {
@@ -208,7 +212,7 @@ set_text(JsonbContainer *user, const NauthRule *rules, size_t max,
 	return NULL;
 }
 
-/* Write a scalar of jsonb as the JSON text that the moment reader takes. */
+/* A time is a string or number of jsonb; a number is read from its text. */
 static bool
 read_moment(const JsonbValue *value, NauthMomentForm form, int64_t *moment)
 {

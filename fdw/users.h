@@ -32,6 +32,9 @@ typedef struct NauthColumnDef
 {
 	const char *name;
 	Oid			type;
+	int16		len;			/* of the type, as in pg_type */
+	bool		byval;
+	char		align;
 } NauthColumnDef;
 
 extern const NauthColumnDef nauth_columns[NAUTH_NUM_COLUMNS];

@@ -26,9 +26,6 @@
 
 #include "wait.h"
 
-/* Events taken from the kernel at a time; what is left is ready again. */
-#define NAUTH_POLL_EVENTS	16
-
 int64_t
 nauth_clock(void)
 {
@@ -151,12 +148,12 @@ nauth_poll_timer(NauthPoll *poll, long milliseconds)
 }
 
 int
-nauth_poll_drain(NauthPoll *poll, NauthPollEvent *events, int size)
+nauth_poll_drain(NauthPoll *poll, NauthPollEvent events[NAUTH_POLL_EVENTS])
 {
 	struct epoll_event ready[NAUTH_POLL_EVENTS];
 	int			count;
 
-	count = epoll_wait(poll->epoll, ready, Min(size, NAUTH_POLL_EVENTS), 0);
+	count = epoll_wait(poll->epoll, ready, NAUTH_POLL_EVENTS, 0);
 	for (int i = 0; i < count; i++)
 	{
 		uint32_t	broken = ready[i].events & (EPOLLERR | EPOLLHUP);

@@ -27,6 +27,9 @@ typedef struct NauthPoll
 	int			timer;
 } NauthPoll;
 
+/* Events taken at a time; what is left is ready again. */
+#define NAUTH_POLL_EVENTS	8
+
 typedef struct NauthPollEvent
 {
 	int			fd;				/* -1 for the timer */
@@ -65,9 +68,9 @@ extern void nauth_poll_timer(NauthPoll *poll, long milliseconds);
 
 /*
  * Take what is ready, without waiting, and stop an expired timer.  Returns
- * the number of events, 0 to size.
+ * the number of events.
  */
-extern int	nauth_poll_drain(NauthPoll *poll, NauthPollEvent *events,
-							 int size);
+extern int	nauth_poll_drain(NauthPoll *poll,
+							 NauthPollEvent events[NAUTH_POLL_EVENTS]);
 
 #endif							/* NAUTH_WAIT_H */

@@ -241,11 +241,7 @@ better_auth_read_page(const NauthSettings *settings, const char *cursor,
 	int			received;
 	int			known;
 
-	page->count = 0;
-	page->last = false;
-	page->reread = false;
-	page->next[0] = '\0';
-	page->total = -1;
+	nauth_read_begin(page);
 	if (!read_cursor(cursor, &resume))
 		return nauth_error_set(error, NAUTH_ERROR_REQUEST,
 							   "the cursor of the listing is damaged");

@@ -47,10 +47,7 @@ clerk_read_page(const NauthSettings *settings, const char *cursor,
 	const char *id;
 
 	(void) cursor;
-	page->last = false;
-	page->reread = false;
-	page->next[0] = '\0';
-	page->total = -1;
+	nauth_read_begin(page);
 	if (!nauth_read_users(&nauth_provider_clerk, reply->body, page, error))
 		return false;
 	if (page->count > settings->page_size)

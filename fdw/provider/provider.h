@@ -170,6 +170,8 @@ extern const NauthProvider nauth_provider_better_auth;
 /*
  * reading.c: what read_page is written with.
  *
+ * nauth_read_begin makes a page empty: not the last, no cursor, no total.
+ *
  * nauth_read_users splits a JSON array of users into page->users by the
  * provider's column table.  False with error set when it is no array of
  * objects or holds more than page->capacity.
@@ -184,6 +186,7 @@ extern const NauthProvider nauth_provider_better_auth;
  * nauth_read_is_not_found tells whether a reply is the provider's specific
  * answer that a user does not exist.  It also sets error->code.
  */
+extern void nauth_read_begin(NauthPage *page);
 extern bool nauth_read_users(const NauthProvider *provider, NauthSpan array,
 							 NauthPage *page, NauthError *error);
 extern bool nauth_read_user(const NauthProvider *provider, const char *id,

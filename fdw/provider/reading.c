@@ -23,6 +23,16 @@ enum
 	FOUND_ID, FOUND_UPDATED_AT, FOUND_MEMBERS
 };
 
+void
+nauth_read_begin(NauthPage *page)
+{
+	page->count = 0;
+	page->last = false;
+	page->reread = false;
+	page->next[0] = '\0';
+	page->total = -1;
+}
+
 /* Whether id is the member that stands twice. */
 static bool
 id_is_duplicate(const NauthColumns *columns, NauthSpan json)

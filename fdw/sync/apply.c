@@ -19,7 +19,6 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -27,7 +26,6 @@
 
 #include "sync/run.h"
 #include "users.h"
-
 
 /* Columns that are written: all but deleted_at, which is null of a live user. */
 #define WRITTEN_COLUMNS		NAUTH_DELETED_AT
@@ -41,7 +39,7 @@ typedef struct WantedUser
 	NauthRow	row;
 } WantedUser;
 
-/* Wanted users [first, first + count) on their way to the target. */
+/* Wanted users that one statement writes. */
 typedef struct Batch
 {
 	const char *sql;
@@ -103,6 +101,7 @@ see_user(NauthRun *run, const NauthUser *user, WantedUser *wanted)
 {
 	TimestampTz updated_at = user->has_updated_at ?
 	nauth_moment_to_timestamptz(user->updated_at) : DT_NOBEGIN;
+	NauthKnownUser now = {.updated_at = updated_at,.seen = true};
 	NauthKnownUser known = {.updated_at = DT_NOBEGIN,.deleted = true};
 
 	wanted->known = nauth_known_get(run->known, user->id, &known);
@@ -120,10 +119,7 @@ see_user(NauthRun *run, const NauthUser *user, WantedUser *wanted)
 		return false;
 	}
 	strlcpy(wanted->id, user->id, sizeof(wanted->id));
-	wanted->now = (NauthKnownUser)
-	{
-		.updated_at = updated_at,.seen = true
-	};
+	wanted->now = now;
 	return true;
 }
 
@@ -140,11 +136,10 @@ make_row(NauthRun *run, const NauthUser *user, NauthRow *row)
 	MemoryContextSwitchTo(old);
 	for (int i = 0; reason == NULL && i < NAUTH_NUM_COLUMNS; i++)
 	{
-		bool		is_time = nauth_columns[i].type == TIMESTAMPTZOID;
+		const NauthColumnDef *def = &nauth_columns[i];
 
 		if (!row->nulls[i])
-			row->values[i] = datumCopy(row->values[i], is_time && FLOAT8PASSBYVAL,
-									   is_time ? sizeof(TimestampTz) : -1);
+			row->values[i] = datumCopy(row->values[i], def->byval, def->len);
 	}
 	MemoryContextReset(run->user_cxt);
 	return reason;
@@ -239,8 +234,7 @@ build_sql(const NauthRun *run)
 static Datum
 column_array(const Batch *batch, NauthColumn column)
 {
-	Oid			type = nauth_columns[column].type;
-	bool		is_time = type == TIMESTAMPTZOID;
+	const NauthColumnDef *def = &nauth_columns[column];
 	Datum	   *values = palloc(batch->count * sizeof(Datum));
 	bool	   *nulls = palloc(batch->count * sizeof(bool));
 	int			lower = 1;
@@ -251,10 +245,8 @@ column_array(const Batch *batch, NauthColumn column)
 		values[i] = batch->users[i].row.values[column];
 		nulls[i] = batch->users[i].row.nulls[column];
 	}
-	return PointerGetDatum(construct_md_array(values, nulls, 1, &count, &lower, type,
-											  is_time ? sizeof(TimestampTz) : -1,
-											  is_time && FLOAT8PASSBYVAL,
-											  is_time ? TYPALIGN_DOUBLE : TYPALIGN_INT));
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &count, &lower, def->type,
+											  def->len, def->byval, def->align));
 }
 
 /*

@@ -19,8 +19,6 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "sync/run.h"
@@ -117,12 +115,13 @@ hold(NauthRun *run, const char *id, const char *reason)
 	nauth_id_list_add(&run->held_users, run->cxt, id, reason);
 }
 
+/* Move a list of users to those that are held. */
 static void
-hold_all(NauthRun *run, const char *reason)
+hold_all(NauthRun *run, NauthIdList *users, const char *reason)
 {
-	for (int i = 0; i < run->missing_users.count; i++)
-		hold(run, run->missing_users.ids[i], reason);
-	run->missing_users.count = 0;
+	for (int i = 0; i < users->count; i++)
+		hold(run, users->ids[i], reason);
+	users->count = 0;
 }
 
 /* Why so many new deletions at once have to wait for a person, or NULL. */
@@ -188,9 +187,9 @@ nauth_deletion_find(NauthRun *run)
 		return;
 	nauth_target_read(&run->target, "id::text", "deleted_at IS NULL", note_missing, run);
 	if (run->unreadable_ids > 0)
-		hold_all(run, "a user in the listing has no readable id");
+		hold_all(run, &run->missing_users, "a user in the listing has no readable id");
 	else if (run->duplicates > 0)
-		hold_all(run, "the listing had a user twice");
+		hold_all(run, &run->missing_users, "the listing had a user twice");
 	else
 		apply_brake(run);
 }
@@ -229,12 +228,10 @@ nauth_deletion_confirm(NauthRun *run)
 
 	if (run->missing_users.count == 0)
 		return;
-	run->phase = NAUTH_PHASE_CONFIRMING;
-	nauth_progress_publish(run);
 	reason = contradiction(run);
 	if (reason)
 	{
-		hold_all(run, reason);
+		hold_all(run, &run->missing_users, reason);
 		return;
 	}
 	for (int i = 0; i < run->missing_users.count; i++)
@@ -249,11 +246,7 @@ nauth_deletion_confirm(NauthRun *run)
 
 	/* it may have begun meanwhile to say so of everybody */
 	if (run->deleted_users.count > 0 && !finds_witness(run))
-	{
-		for (int i = 0; i < run->deleted_users.count; i++)
-			hold(run, run->deleted_users.ids[i], lost_witness);
-		run->deleted_users.count = 0;
-	}
+		hold_all(run, &run->deleted_users, lost_witness);
 }
 
 /* Step three, in the transaction that ends the run: mark them. */
@@ -263,16 +256,12 @@ nauth_deletion_apply(NauthRun *run)
 	NauthIdList *deleted = &run->deleted_users;
 	Oid			types[2] = {TEXTARRAYOID, TIMESTAMPTZOID};
 	Datum		values[2];
-	Datum	   *ids;
 	NauthRole	saved;
 
 	run->counts.tombstoned = deleted->count;
 	if (deleted->count == 0 || run->dry_run)
 		return;
-	ids = palloc(deleted->count * sizeof(Datum));
-	for (int i = 0; i < deleted->count; i++)
-		ids[i] = CStringGetTextDatum(deleted->ids[i]);
-	values[0] = PointerGetDatum(construct_array(ids, deleted->count, TEXTOID, -1, false, TYPALIGN_INT));
+	values[0] = nauth_text_array(deleted->count, (const char *const *) deleted->ids);
 	values[1] = TimestampTzGetDatum(GetCurrentTimestamp());
 	nauth_role_enter(run->target.owner, &saved);
 	SPI_execute_with_args(psprintf("UPDATE %s SET deleted_at = $2 WHERE id = ANY ($1) AND deleted_at IS NULL",

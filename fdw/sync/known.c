@@ -101,13 +101,13 @@ static NauthKnownUser
 unpack(int64 value)
 {
 	int64		time = value >> FLAG_BITS;
-
-	return (NauthKnownUser)
-	{
+	NauthKnownUser user = {
 		.updated_at = time == NO_TIME ? DT_NOBEGIN : time,
-			.deleted = value & FLAG_DELETED,
-			.seen = value & FLAG_SEEN
+		.deleted = value & FLAG_DELETED,
+		.seen = value & FLAG_SEEN
 	};
+
+	return user;
 }
 
 static int64

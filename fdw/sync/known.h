@@ -4,7 +4,7 @@
  *	  What the target holds: id -> modification time and two flags, in 18 to
  *	  37 bytes a user.
  *
- * One scan of the target fills it when a full run begins; it then answers for
+ * One scan of the target fills it when a run begins; it then answers for
  * each user of a page whether it has to be written, and after the last page
  * which users did not turn up.  It keeps a 64-bit hash of each id with a seed
  * of its own: a collision, one in 10^13 runs over a million users, can only

@@ -18,7 +18,6 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -27,17 +26,16 @@
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/portal.h"
 #include "utils/timestamp.h"
 
 #include "pgcompat.h"
 #include "sync/run.h"
 
-/* First key of the advisory lock of a target; the second is its Oid. */
+/* The advisory lock of a target has two int4 keys: this one and its Oid. */
 #define LOCK_CLASS		0x6E617574	/* "naut" */
+#define LOCK_TWO_KEYS	2		/* as pg_advisory_lock(int4, int4) has it */
 
 #define DEFAULT_TARGET	"neon_auth.users_sync"
 
@@ -85,7 +83,7 @@ lock_target(const NauthRun *run, LOCKTAG *tag)
 	static bool registered = false;
 	bool		locked;
 
-	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, LOCK_CLASS, run->target.relid, 2);
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, LOCK_CLASS, run->target.relid, LOCK_TWO_KEYS);
 	locked = LockAcquire(tag, ExclusiveLock, run->toplevel, true) != LOCKACQUIRE_NOT_AVAIL;
 	if (!run->toplevel && locked)
 	{
@@ -207,13 +205,9 @@ step_choose_probes(NauthRun *run, void *arg)
 {
 	const NauthIdList *held = &run->held_before;
 	Oid			type = TEXTARRAYOID;
-	Datum	   *ids = palloc(Max(held->count, 1) * sizeof(Datum));
-	Datum		value;
+	Datum		value = nauth_text_array(held->count, (const char *const *) held->ids);
 	NauthRole	saved;
 
-	for (int i = 0; i < held->count; i++)
-		ids[i] = CStringGetTextDatum(held->ids[i]);
-	value = PointerGetDatum(construct_array(ids, held->count, TEXTOID, -1, false, TYPALIGN_INT));
 	nauth_role_enter(run->target.owner, &saved);
 	SPI_execute_with_args(psprintf("SELECT id::text FROM %s WHERE deleted_at IS NULL AND id IS NOT NULL AND id <> ALL ($1)"
 								   " ORDER BY updated_at DESC NULLS LAST LIMIT %d",

@@ -10,7 +10,9 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "utils/memutils.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/resowner.h"
 
 #include "sync/run.h"
@@ -37,6 +39,16 @@ nauth_id_list_add(NauthIdList *list, MemoryContext cxt, const char *id, const ch
 	MemoryContextSwitchTo(old);
 }
 
+Datum
+nauth_text_array(int count, const char *const *texts)
+{
+	Datum	   *values = palloc(Max(count, 1) * sizeof(Datum));
+
+	for (int i = 0; i < count; i++)
+		values[i] = CStringGetTextDatum(texts[i]);
+	return PointerGetDatum(construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
 void
 nauth_run_quarantine(NauthRun *run, const char *id, const char *reason)
 {
@@ -46,6 +58,14 @@ nauth_run_quarantine(NauthRun *run, const char *id, const char *reason)
 	else if (run->quarantined_users.count < NAUTH_MAX_QUARANTINED)
 		nauth_id_list_add(&run->quarantined_users, run->cxt, id,
 						  MemoryContextStrdup(run->cxt, reason));
+}
+
+const char *
+nauth_run_status(const NauthRun *run)
+{
+	if (run->dry_run)
+		return "dry run";
+	return run->held_users.count > 0 ? "held" : "ok";
 }
 
 ErrorData *

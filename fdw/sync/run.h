@@ -32,6 +32,9 @@ typedef struct NauthIdList
 extern void nauth_id_list_add(NauthIdList *list, MemoryContext cxt,
 							  const char *id, const char *reason);
 
+/* Texts as a text[], palloc'd. */
+extern Datum nauth_text_array(int count, const char *const *texts);
+
 typedef enum NauthPhase
 {
 	NAUTH_PHASE_STARTING,
@@ -101,6 +104,9 @@ typedef struct NauthRun
 /* Leave a user out, with the reason why PostgreSQL cannot hold it. */
 extern void nauth_run_quarantine(NauthRun *run, const char *id, const char *reason);
 
+/* How a run that reached its end is logged: ok, held or dry run. */
+extern const char *nauth_run_status(const NauthRun *run);
+
 /*
  * Run a step in a subtransaction.  Returns NULL, or the error that it ended
  * with, copied into the run's memory; the subtransaction is then rolled back.
@@ -137,6 +143,5 @@ extern void nauth_state_load(NauthRun *run);
 extern void nauth_state_begin(NauthRun *run);
 extern void nauth_state_finish(NauthRun *run);
 extern void nauth_state_fail(NauthRun *run, const ErrorData *error);
-extern const char *nauth_run_status(const NauthRun *run);
 
 #endif							/* NAUTH_RUN_H */

@@ -18,7 +18,6 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "foreign/foreign.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
@@ -71,13 +70,7 @@ add_time(Args *args, TimestampTz value)
 static void
 add_texts(Args *args, int count, const char *const *texts)
 {
-	Datum	   *values = palloc(Max(count, 1) * sizeof(Datum));
-
-	for (int i = 0; i < count; i++)
-		values[i] = CStringGetTextDatum(texts[i]);
-	add_arg(args, TEXTARRAYOID,
-			PointerGetDatum(construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT)),
-			false);
+	add_arg(args, TEXTARRAYOID, nauth_text_array(count, texts), false);
 }
 
 /* The role that owns the state tables. */
@@ -273,14 +266,6 @@ nauth_state_begin(NauthRun *run)
 	execute("INSERT INTO neon_auth.sync_state (target, server, provider, tenant, credential)"
 			" VALUES ($1, $2, $3, $4, $5) ON CONFLICT (target) DO UPDATE"
 			" SET server = $2, provider = $3, tenant = $4", &args);
-}
-
-const char *
-nauth_run_status(const NauthRun *run)
-{
-	if (run->dry_run)
-		return "dry run";
-	return run->held_users.count > 0 ? "held" : "ok";
 }
 
 /* Close the row of the run. */

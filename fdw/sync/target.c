@@ -37,6 +37,9 @@
 
 #define READ_BATCH		10000
 
+/* Columns that Neon's shape generates: id, name, email and created_at. */
+#define GENERATED_COLUMNS	4
+
 NAUTH_FUNCTION(neon_auth_create_users_sync);
 
 static const char *const column_comments[NAUTH_NUM_COLUMNS] = {
@@ -210,7 +213,7 @@ check_shape(Relation rel, NauthTarget *target)
 				refuse_target(rel, psprintf("Column \"%s\" must not be generated.", nauth_columns[i].name));
 			generated++;
 		}
-	if (generated != 0 && generated != 4)
+	if (generated != 0 && generated != GENERATED_COLUMNS)
 		refuse_target(rel, "Either all or none of the columns id, name, email and created_at are generated.");
 	target->generated = generated > 0;
 	if (!has_unique_id(rel))

@@ -15,9 +15,9 @@ breach() {
 # forbid WHAT FILES PATTERN: no line of these files may match
 forbid() {
 	local what=$1 files=$2 pattern=$3 line
+	# shellcheck disable=SC2086 # a list of files
 	while IFS= read -r line; do
 		breach "$what: $line"
-		# shellcheck disable=SC2086 # a list of files
 	done < <(grep -nE "$pattern" $files || [ $? -eq 1 ] || echo "cannot read $files")
 }
 
