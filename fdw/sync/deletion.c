@@ -34,7 +34,8 @@
 /*
  * Why deletions wait for a person.  Other reasons pass by themselves, and so
  * may these when fewer users are missing; only the users that a table had
- * before us wait for as long as it takes.
+ * before us wait for as long as it takes.  The texts are stored with the held
+ * users and follow the constants above.
  */
 enum BrakeReason
 {

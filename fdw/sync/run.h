@@ -12,6 +12,7 @@
 
 #include "directory.h"
 #include "sync/known.h"
+#include "sync/role.h"
 #include "sync/target.h"
 
 /* Hexadecimal digits of a fingerprint, and the zero. */

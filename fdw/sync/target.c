@@ -1,12 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * target.c
- *	  The table that is kept equal to a directory, and acting as its owner.
+ *	  The table that is kept equal to a directory.
  *
  * users_sync is an ordinary table of the role that made it, not a member of
  * the extension: pg_dump would lose what users add to a member.  So anything
- * may have been done to it, and its triggers are its owner's code: they must
- * never run with the rights of whoever calls the refresh.
+ * may have been done to it, and its shape is checked in every run.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -25,13 +24,13 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/varlena.h"
 
 #include "pgcompat.h"
+#include "sync/role.h"
 #include "sync/target.h"
 #include "users.h"
 
@@ -273,22 +272,4 @@ nauth_target_read(const NauthTarget *target, const char *columns,
 	} while (SPI_processed > 0);
 	SPI_cursor_close(cursor);
 	nauth_role_leave(&saved);
-}
-
-void
-nauth_role_enter(Oid role, NauthRole *saved)
-{
-	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
-	SetUserIdAndSecContext(role, saved->sec_context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
-	saved->guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-}
-
-void
-nauth_role_leave(const NauthRole *saved)
-{
-	AtEOXact_GUC(false, saved->guc_level);
-	SetUserIdAndSecContext(saved->userid, saved->sec_context);
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * target.h
- *	  The table that is kept equal to a directory, and acting as its owner.
+ *	  The table that is kept equal to a directory.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -49,21 +49,5 @@ extern void nauth_target_read(const NauthTarget *target, const char *columns,
  * error where it is null: triggers and casts of the owner can make it so.
  */
 extern char *nauth_target_id(HeapTuple tuple, TupleDesc desc);
-
-/* What nauth_role_leave puts back. */
-typedef struct NauthRole
-{
-	Oid			userid;
-	int			sec_context;
-	int			guc_level;
-} NauthRole;
-
-/*
- * Act as another role in a security-restricted context with a search_path of
- * pg_catalog, until nauth_role_leave.  It must not be entered across a commit.
- * After an error the end of the subtransaction puts everything back.
- */
-extern void nauth_role_enter(Oid role, NauthRole *saved);
-extern void nauth_role_leave(const NauthRole *saved);
 
 #endif							/* NAUTH_TARGET_H */

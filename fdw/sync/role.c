@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ *
+ * role.c
+ *	  Acting as the owner of a table, for single statements.
+ *
+ * Targets and state tables are written as their owners: a trigger on a target
+ * is its owner's code and must never run with the rights of whoever calls the
+ * refresh, and a caller needs no right on state that others' targets share.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "sync/role.h"
+
+void
+nauth_role_enter(Oid role, NauthRole *saved)
+{
+	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
+	SetUserIdAndSecContext(role, saved->sec_context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	saved->guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+void
+nauth_role_leave(const NauthRole *saved)
+{
+	AtEOXact_GUC(false, saved->guc_level);
+	SetUserIdAndSecContext(saved->userid, saved->sec_context);
+}
