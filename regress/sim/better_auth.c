@@ -310,17 +310,9 @@ read_query(const SimRequest *request, SimQuery *query, SimReply *reply)
 static void
 put_users(SimReply *reply, const SimPage *page)
 {
-	SIM_LITERAL(&reply->body, "{\"users\":[");
-	for (size_t i = 0; i < page->users.n; i++)
-	{
-		SimUser		user;
-
-		if (i > 0)
-			SIM_LITERAL(&reply->body, ",");
-		sim_users_get(page->users.item[i], &user);
-		sim_users_put(&reply->body, &user);
-	}
-	sim_buf_printf(&reply->body, "],\"total\":%lld", (long long) page->total);
+	SIM_LITERAL(&reply->body, "{\"users\":");
+	sim_query_put(&reply->body, page);
+	sim_buf_printf(&reply->body, ",\"total\":%lld", (long long) page->total);
 }
 
 static void

@@ -139,17 +139,7 @@ put_list(SimQuery *query, const SimRequest *request, SimReply *reply,
 		 SimPage *page)
 {
 	sim_query_run(query, request->fault, page);
-	SIM_LITERAL(&reply->body, "[");
-	for (size_t i = 0; i < page->users.n; i++)
-	{
-		SimUser		user;
-
-		if (i > 0)
-			SIM_LITERAL(&reply->body, ",");
-		sim_users_get(page->users.item[i], &user);
-		sim_users_put(&reply->body, &user);
-	}
-	SIM_LITERAL(&reply->body, "]");
+	sim_query_put(&reply->body, page);
 }
 
 static void

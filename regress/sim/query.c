@@ -359,6 +359,22 @@ sim_query_run(SimQuery *query, const json_t *fault, SimPage *page)
 }
 
 void
+sim_query_put(SimBuf *buf, const SimPage *page)
+{
+	SIM_LITERAL(buf, "[");
+	for (size_t i = 0; i < page->users.n; i++)
+	{
+		SimUser		user;
+
+		if (i > 0)
+			SIM_LITERAL(buf, ",");
+		sim_users_get(page->users.item[i], &user);
+		sim_users_put(buf, &user);
+	}
+	SIM_LITERAL(buf, "]");
+}
+
+void
 sim_query_free(SimQuery *query, SimPage *page)
 {
 	free(query->include.item);

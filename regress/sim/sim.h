@@ -291,6 +291,7 @@ extern void sim_query_init(SimQuery *query);
 extern void sim_query_narrow(SimQuery *query, SimIndexes *users);	/* owns users */
 extern int64_t sim_query_count(const SimQuery *query);
 extern void sim_query_run(SimQuery *query, const json_t *fault, SimPage *page);
+extern void sim_query_put(SimBuf *buf, const SimPage *page);	/* JSON array */
 extern void sim_query_free(SimQuery *query, SimPage *page);
 
 /* in fault.c */

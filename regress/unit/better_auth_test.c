@@ -395,11 +395,7 @@ test_single(void)
 static void
 test_count(void)
 {
-	NauthReply	reply = {200, unit_fixture("better_auth/count.json")};
-	int64_t		count;
-
-	ok(BETTER_AUTH->read_count(&reply, &count, &unit_error) && count == 251, "a count");
-	unit_free(reply.body);
+	is_int(unit_read_count_body(BETTER_AUTH, unit_fixture("better_auth/count.json")), 251, "a count");
 	is_int(unit_read_count(BETTER_AUTH, "{\"users\":[],\"total\":0,\"limit\":1}"), 0, "of nobody");
 	is_int(unit_read_count(BETTER_AUTH, "{\"users\":[],\"total\":0}"), -1, "a swallowed error");
 	is_int(unit_read_count(BETTER_AUTH, "{\"users\":[],\"total\":0,\"limit\":100}"), -1, "another limit");

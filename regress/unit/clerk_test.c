@@ -144,11 +144,7 @@ test_single(void)
 static void
 test_count(void)
 {
-	NauthReply	reply = {200, unit_fixture("clerk/count.json")};
-	int64_t		count;
-
-	ok(CLERK->read_count(&reply, &count, &unit_error) && count == 42, "a count");
-	unit_free(reply.body);
+	is_int(unit_read_count_body(CLERK, unit_fixture("clerk/count.json")), 42, "a count");
 	is_int(unit_read_count(CLERK, "{\"total_count\":0}"), 0, "of nobody");
 	is_int(unit_read_count(CLERK, "{\"total_count\":-1}"), -1, "a negative count");
 	is_int(unit_read_count(CLERK, "{\"total_count\":\"42\"}"), -1, "a count as text");

@@ -206,15 +206,22 @@ unit_read_user(const NauthProvider *provider, const char *id,
 	return read;
 }
 
+/* Read a count from this body, which is freed; -1 when it is refused. */
 static inline int64_t
-unit_read_count(const NauthProvider *provider, const char *json)
+unit_read_count_body(const NauthProvider *provider, NauthSpan body)
 {
-	NauthReply	reply = {200, unit_copy_text(json)};
+	NauthReply	reply = {200, body};
 	int64_t		count;
 	bool		read = provider->read_count(&reply, &count, &unit_error);
 
-	unit_free(reply.body);
+	unit_free(body);
 	return read ? count : -1;
+}
+
+static inline int64_t
+unit_read_count(const NauthProvider *provider, const char *json)
+{
+	return unit_read_count_body(provider, unit_copy_text(json));
 }
 
 #endif							/* NAUTH_PROVIDER_UNIT_H */
