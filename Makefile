@@ -4,17 +4,17 @@
 
 EXTENSION = neon_auth_fdw
 MODULE_big = $(EXTENSION)
-SOURCES = $(wildcard fdw/*.c fdw/provider/*.c fdw/sync/*.c)
-HEADER_FILES = $(wildcard fdw/*.h fdw/provider/*.h fdw/sync/*.h)
+SOURCES = $(wildcard cache/*.c fdw/*.c fdw/*/*.c)
+HEADER_FILES = $(wildcard cache/*.h fdw/*.h fdw/*/*.h)
 OBJS = $(SOURCES:.c=.o)
 DATA = $(wildcard sql/$(EXTENSION)--*.sql)
 
 # modules are opened RTLD_GLOBAL: export SQL functions and nothing else (before
 # 16 the server does not say how to export one)
-PG_CPPFLAGS = -I$(CURDIR)/fdw -DPGDLLEXPORT='__attribute__((visibility("default")))'
+PG_CPPFLAGS = -I$(CURDIR) -I$(CURDIR)/fdw -DPGDLLEXPORT='__attribute__((visibility("default")))'
 PG_CFLAGS = -std=gnu11 -fvisibility=hidden -Wall -Wextra -Wno-unused-parameter \
 	-Wno-missing-field-initializers -Wno-sign-compare
-SHLIB_LINK = -lcurl -ljansson
+SHLIB_LINK = -lcurl -ljansson -lhiredis
 
 # "sql" is the extension's own folder here, so tests live in regress
 REGRESS = $(patsubst regress/sql/%.sql,%,$(wildcard regress/sql/*.sql))

@@ -40,6 +40,7 @@ nauth_directory_open(const NauthOptions *options, int budget)
 	NauthHttpOptions http = {
 		.allowed_url = options->provider->url,
 		.retry_header = options->provider->retry_header,
+		.connection = options->connection,
 		.connect_timeout = options->connect_timeout,
 		.request_timeout = options->request_timeout,
 	};
@@ -50,12 +51,6 @@ nauth_directory_open(const NauthOptions *options, int budget)
 	directory->page.capacity = options->settings.page_size;
 	directory->page.users = palloc0(sizeof(NauthUser) * directory->page.capacity);
 	return directory;
-}
-
-void
-nauth_directory_close(NauthDirectory *directory)
-{
-	nauth_http_close(directory->http);
 }
 
 const NauthHttpStats *
@@ -75,25 +70,6 @@ fail_with(NauthDirectory *directory, NauthErrorKind kind, const char *reason)
 {
 	nauth_error_set(&directory->error, kind, reason);
 	fail(directory);
-}
-
-/* Send a request to the provider: whatever it answers is returned. */
-static void
-ask(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
-	NauthReply *reply)
-{
-	const NauthOptions *options = directory->options;
-	int64		start = nauth_clock();
-	bool		answered;
-
-	memset(&directory->error, 0, sizeof(NauthError));
-	options->provider->write_request(&options->settings, query, cursor,
-									 &directory->request);
-	answered = nauth_http_get(directory->http, &directory->request,
-							  start + directory->budget, reply, &directory->error);
-	directory->budget -= nauth_clock() - start;
-	if (!answered)
-		fail(directory);
 }
 
 static NauthErrorKind
@@ -119,19 +95,44 @@ status_error(int status)
 }
 
 /*
- * Accept a reply with status 200.  Returns false for the provider's answer
- * that a user does not exist, and raises an error for any other status.
+ * Whether a reply is one to be read: with status 200 and not of another type.
+ * *missing says that it is the provider's answer for a user who does not exist.
  */
 static bool
-accept_reply(NauthDirectory *directory, const NauthReply *reply, bool may_be_missing)
+accept_reply(NauthDirectory *directory, const NauthReply *reply, bool *missing)
 {
+	NauthError *error = &directory->error;
+
+	*missing = false;
+	if (reply->status == 200 && reply->other_type)
+		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE, "the reply is not JSON");
 	if (reply->status == 200)
 		return true;
-	if (nauth_read_is_not_found(directory->options->provider, reply, &directory->error) &&
-		may_be_missing)
-		return false;
-	directory->error.status = reply->status;
-	fail_with(directory, status_error(reply->status), NULL);
+	*missing = nauth_read_is_not_found(directory->options->provider, reply, error);
+	error->status = reply->status;
+	return nauth_error_set(error, status_error(reply->status), NULL);
+}
+
+/*
+ * Send a request to the provider.  True with a reply to be read; else the
+ * error is set, and *missing as in accept_reply.
+ */
+static bool
+ask(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
+	NauthReply *reply, bool *missing)
+{
+	const NauthOptions *options = directory->options;
+	int64		start = nauth_clock();
+	bool		answered;
+
+	*missing = false;
+	memset(&directory->error, 0, sizeof(NauthError));
+	options->provider->write_request(&options->settings, query, cursor,
+									 &directory->request);
+	answered = nauth_http_get(directory->http, &directory->request,
+							  start + directory->budget, reply, &directory->error);
+	directory->budget -= nauth_clock() - start;
+	return answered && accept_reply(directory, reply, missing);
 }
 
 void
@@ -173,10 +174,10 @@ read_page(NauthDirectory *directory)
 	const char *cursor = directory->begun ? directory->cursor : NULL;
 	NauthQuery	query = {.kind = NAUTH_QUERY_LIST};
 	NauthReply	reply;
+	bool		missing;
 
-	ask(directory, &query, cursor, &reply);
-	accept_reply(directory, &reply, false);
-	if (!options->provider->read_page(&options->settings, cursor, &reply, page,
+	if (!ask(directory, &query, cursor, &reply, &missing) ||
+		!options->provider->read_page(&options->settings, cursor, &reply, page,
 									  &directory->error))
 		fail(directory);
 	directory->begun = true;
@@ -204,26 +205,45 @@ nauth_directory_user(NauthDirectory *directory, const char *id, NauthUser *user)
 {
 	NauthQuery	query = {.kind = NAUTH_QUERY_USER,.id = id};
 	NauthReply	reply;
+	bool		missing;
 
-	ask(directory, &query, NULL, &reply);
-	if (!accept_reply(directory, &reply, true))
-		return false;
-	if (!nauth_read_user(directory->options->provider, id, &reply, user,
-						 &directory->error))
+	if (ask(directory, &query, NULL, &reply, &missing) &&
+		nauth_read_user(directory->options->provider, id, &reply, user,
+						&directory->error))
+		return true;
+	if (!missing)
 		fail(directory);
-	return true;
+	return false;
+}
+
+static bool
+count_users(NauthDirectory *directory, int64_t *count)
+{
+	NauthQuery	query = {.kind = NAUTH_QUERY_COUNT};
+	NauthReply	reply;
+	bool		missing;
+
+	return ask(directory, &query, NULL, &reply, &missing) &&
+		directory->options->provider->read_count(&reply, count, &directory->error);
 }
 
 int64
 nauth_directory_count(NauthDirectory *directory)
 {
-	NauthQuery	query = {.kind = NAUTH_QUERY_COUNT};
-	NauthReply	reply;
 	int64_t		count;
 
-	ask(directory, &query, NULL, &reply);
-	accept_reply(directory, &reply, false);
-	if (!directory->options->provider->read_count(&reply, &count, &directory->error))
+	if (!count_users(directory, &count))
 		fail(directory);
 	return count;
+}
+
+bool
+nauth_directory_check(NauthDirectory *directory, NauthError *error)
+{
+	int64_t		count;
+
+	if (count_users(directory, &count))
+		return true;
+	*error = directory->error;
+	return false;
 }

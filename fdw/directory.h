@@ -7,8 +7,9 @@
  * from.  A directory belongs to the memory context it was opened in; all it
  * holds is released with that, whatever ended the query.
  *
- * All functions raise an error when the provider cannot be asked or does not
- * answer as its API promises: what they return is true.
+ * All functions but nauth_directory_check raise an error when the provider
+ * cannot be asked or does not answer as its API promises: what they return is
+ * true.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -32,7 +33,6 @@ typedef struct NauthDirectory NauthDirectory;
  * between them does not count.
  */
 extern NauthDirectory *nauth_directory_open(const NauthOptions *options, int budget);
-extern void nauth_directory_close(NauthDirectory *directory);
 
 /* Begin a listing of all users, forgetting the one before. */
 extern void nauth_directory_list(NauthDirectory *directory);
@@ -52,6 +52,9 @@ extern bool nauth_directory_user(NauthDirectory *directory, const char *id,
 
 /* How many users a complete listing has, as the provider counts them. */
 extern int64 nauth_directory_count(NauthDirectory *directory);
+
+/* Ask for the number only to see whether that works; false with error set. */
+extern bool nauth_directory_check(NauthDirectory *directory, NauthError *error);
 
 extern const NauthHttpStats *nauth_directory_stats(const NauthDirectory *directory);
 

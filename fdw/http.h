@@ -1,11 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * http.h
- *	  The HTTP engine: GET requests that can be cancelled, within deadlines.
+ *	  HTTP requests that can be cancelled, within deadlines.
  *
- * An engine belongs to a memory context and is closed when that is reset or
- * deleted, whatever ended the query.  It keeps its connections open between
- * requests.
+ * A client belongs to a memory context, which owns the reply.  The connections
+ * are the session's (net/connection.h) and outlive it.
  *
  * Policy that no caller can change: https unless neon_auth_fdw.allowed_urls
  * has an http entry, certificates verified, TLS 1.2 or later, no redirect, no
@@ -22,21 +21,20 @@
 #define NAUTH_HTTP_H
 
 #include "error.h"
+#include "net/connection.h"
 #include "request.h"
 
 #define NAUTH_HTTP_TRIES	4
-
-/* neon_auth_fdw.allowed_urls, set by superusers only */
-extern char *nauth_allowed_urls;
 
 typedef struct NauthHttp NauthHttp;
 
 typedef struct NauthHttpOptions
 {
-	const char *allowed_url;	/* base URL allowed besides the GUC, or NULL */
+	const char *allowed_url;	/* the provider's own base URL, or NULL */
 	const char *retry_header;	/* says after a 429 without Retry-After how
 								 * many seconds to wait, or until which epoch
 								 * second; or NULL */
+	NauthConnectionId connection;
 	int			connect_timeout;	/* milliseconds, of one try */
 	int			request_timeout;	/* milliseconds, of one try */
 } NauthHttpOptions;
@@ -47,29 +45,24 @@ typedef struct NauthHttpStats
 	int64_t		retries;		/* of these, after a failed one */
 } NauthHttpStats;
 
-/* Make an engine owned by the current memory context.  options are copied. */
+/*
+ * Make a client, without any I/O, owned by the current memory context.  What
+ * options point to must live as long.
+ */
 extern NauthHttp *nauth_http_open(const NauthHttpOptions *options);
-
-/* Close it now; its memory goes with the context. */
-extern void nauth_http_close(NauthHttp *http);
 
 /*
  * Send a request and wait for the reply, retrying as said above.  deadline is
  * absolute, of nauth_clock() (wait.h).  True with reply set whenever the
  * provider answered with a status that is not to be retried, 404 and 401
  * included; its bytes live until the next call.  False with error set (kind,
- * status) otherwise.  Raises an error only for an interrupt.
+ * status) otherwise.  Raises an error only for an interrupt or when this
+ * process has no descriptor left.
  */
 extern bool nauth_http_get(NauthHttp *http, const NauthRequest *request,
 						   int64_t deadline, NauthReply *reply,
 						   NauthError *error);
 
 extern const NauthHttpStats *nauth_http_stats(const NauthHttp *http);
-
-/*
- * Whether text is a base URL as our options take it: absolute, http or https,
- * with a host, without user, query or fragment.
- */
-extern bool nauth_http_url_valid(const char *text);
 
 #endif							/* NAUTH_HTTP_H */

@@ -19,7 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
-#include "http.h"
+#include "net/url.h"
 #include "neon_auth_fdw.h"
 #include "pgcompat.h"
 #include "provider/provider.h"

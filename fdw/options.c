@@ -25,7 +25,7 @@
 #include "utils/guc.h"
 #include "utils/syscache.h"
 
-#include "http.h"
+#include "net/url.h"
 #include "options.h"
 #include "pgcompat.h"
 
@@ -35,6 +35,7 @@ typedef enum OptionType
 {
 	OPTION_PROVIDER,
 	OPTION_URL,
+	OPTION_REDIS_URL,
 	OPTION_SECRET,
 	OPTION_MILLISECONDS,
 	OPTION_INTEGER
@@ -67,8 +68,18 @@ static const Option option_table[] = {
 	offsetof(NauthOptions, scan_timeout), 1, DAY_MS},
 	{"refresh_timeout", ForeignServerRelationId, OPTION_MILLISECONDS,
 	offsetof(NauthOptions, refresh_timeout), 1, DAY_MS},
+	{"idle_timeout", ForeignServerRelationId, OPTION_MILLISECONDS,
+	offsetof(NauthOptions, connection.idle_timeout), 0, DAY_MS},
+	{"redis_url", ForeignServerRelationId, OPTION_REDIS_URL,
+	offsetof(NauthOptions, redis_url), 0, 0},
+	{"redis_timeout", ForeignServerRelationId, OPTION_MILLISECONDS,
+	offsetof(NauthOptions, redis_timeout), 1, DAY_MS},
 	{"api_key", UserMappingRelationId, OPTION_SECRET,
 	offsetof(NauthOptions, settings.api_key), 0, 0},
+	{"redis_user", UserMappingRelationId, OPTION_SECRET,
+	offsetof(NauthOptions, redis_user), 0, 0},
+	{"redis_password", UserMappingRelationId, OPTION_SECRET,
+	offsetof(NauthOptions, redis_password), 0, 0},
 };
 
 NAUTH_FUNCTION(neon_auth_fdw_validator);
@@ -132,13 +143,24 @@ parse_url(const Option *option, const char *value)
 {
 	char	   *url;
 
-	if (strlen(value) > NAUTH_URL_MAX / 2 || !nauth_http_url_valid(value))
+	if (strlen(value) > NAUTH_URL_MAX / 2 || !nauth_url_valid(value))
 		report_invalid_value(option->name,
 							 "It is an absolute http or https URL without user, query and fragment, such as https://auth.example.com.");
 	url = pstrdup(value);
 	for (size_t len = strlen(url); len > 0 && url[len - 1] == '/'; len--)
 		url[len - 1] = '\0';
 	return url;
+}
+
+static char *
+parse_redis_url(const Option *option, const char *value)
+{
+	NauthRedisAddress address;
+
+	if (!nauth_url_redis(value, &address))
+		report_invalid_value(option->name,
+							 "It is redis://host:port/database, rediss:// for TLS, or unix:/path/of/socket; user and password belong into the user mapping.");
+	return pstrdup(value);
 }
 
 /* A secret travels in a header, where a control character would end it. */
@@ -166,7 +188,7 @@ parse_number(const Option *option, const char *value)
 	if (!parse_int(value, &number, duration ? GUC_UNIT_MS : 0, NULL) ||
 		number < option->min || number > option->max)
 		report_invalid_value(option->name, duration ?
-							 "It is a duration from 1ms to 1d, such as 500ms, 10s or 5min." :
+							 psprintf("It is a duration from %dms to 1d, such as 500ms, 10s or 5min.", option->min) :
 							 "It is a whole number above 0.");
 	return number;
 }
@@ -184,6 +206,9 @@ set_option(NauthOptions *options, const Option *option, const char *value)
 			break;
 		case OPTION_URL:
 			*(char **) place = parse_url(option, value);
+			break;
+		case OPTION_REDIS_URL:
+			*(char **) place = parse_redis_url(option, value);
 			break;
 		case OPTION_SECRET:
 			*(char **) place = parse_secret(option, value);
@@ -217,6 +242,8 @@ default_options(void)
 	options->request_timeout = 10 * 1000;
 	options->scan_timeout = 60 * 1000;
 	options->refresh_timeout = 10 * 60 * 1000;
+	options->connection.idle_timeout = 60 * 1000;
+	options->redis_timeout = 250;
 	return options;
 }
 
@@ -263,9 +290,9 @@ neon_auth_fdw_validator(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* The options of the user mapping of this role, or of the public one. */
-static List *
-mapping_options(ForeignServer *server, Oid userid)
+/* The user mapping of this role, or the public one. */
+static UserMapping *
+find_mapping(ForeignServer *server, Oid userid)
 {
 	if (!SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(userid),
 							   ObjectIdGetDatum(server->serverid)) &&
@@ -278,20 +305,29 @@ mapping_options(ForeignServer *server, Oid userid)
 				errhint("Create it with: CREATE USER MAPPING FOR %s SERVER %s OPTIONS (api_key '...').",
 						quote_identifier(GetUserNameFromId(userid, false)),
 						quote_identifier(server->servername)));
-	return GetUserMapping(userid, server->serverid)->options;
+	return GetUserMapping(userid, server->serverid);
 }
 
 NauthOptions *
 nauth_options_get(Oid serverid, Oid userid)
 {
-	ForeignServer *server = GetForeignServer(serverid);
 	NauthOptions *options = default_options();
+	ForeignServer *server;
 
+	/* first, to notice what changes while the rest is read */
+	nauth_connection_identify(&options->connection);
+	server = GetForeignServer(serverid);
 	options->server = server->servername;
+	options->connection.server = serverid;
 	set_options(options, server->options, ForeignServerRelationId);
 	complete_server(options);
 	if (OidIsValid(userid))
-		set_options(options, mapping_options(server, userid), UserMappingRelationId);
+	{
+		UserMapping *mapping = find_mapping(server, userid);
+
+		options->connection.mapping = mapping->umid;
+		set_options(options, mapping->options, UserMappingRelationId);
+	}
 	if (options->settings.api_key == NULL)
 		options->settings.api_key = "";
 	if (OidIsValid(userid) && options->settings.api_key[0] == '\0')

@@ -10,18 +10,24 @@
 #ifndef NAUTH_OPTIONS_H
 #define NAUTH_OPTIONS_H
 
+#include "net/connection.h"
 #include "provider/provider.h"
 
 /* All that is known of a server, for one role. */
 typedef struct NauthOptions
 {
 	const char *server;			/* name of the foreign server */
+	NauthConnectionId connection;
 	const NauthProvider *provider;
 	NauthSettings settings;
 	int			connect_timeout;	/* milliseconds, of one try */
 	int			request_timeout;	/* milliseconds, of one try */
 	int			scan_timeout;	/* milliseconds of waiting, of one scan */
 	int			refresh_timeout;	/* milliseconds, of one refresh */
+	const char *redis_url;		/* or NULL, like the next two */
+	const char *redis_user;
+	const char *redis_password;
+	int			redis_timeout;	/* milliseconds, of one exchange */
 } NauthOptions;
 
 /*

@@ -19,58 +19,58 @@
 typedef struct ErrorText
 {
 	int			sqlstate;
-	const char *message;		/* with one %s: the server's name */
+	const char *message;		/* with one %s: who was asked */
 	const char *hint;
 } ErrorText;
 
 static const ErrorText error_texts[] = {
 	[NAUTH_ERROR_CONNECT] = {ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION,
-		"could not connect to the provider of server \"%s\"",
+		"could not connect to %s",
 	"Check option \"url\" of the server, its name resolution and its certificate."},
 	[NAUTH_ERROR_FORBIDDEN_URL] = {ERRCODE_INSUFFICIENT_PRIVILEGE,
-		"the URL of server \"%s\" may not be asked",
+		"the address of %s may not be asked",
 	"A superuser can allow it: LOAD 'neon_auth_fdw'; ALTER SYSTEM SET neon_auth_fdw.allowed_urls = '...'; SELECT pg_reload_conf();"},
 	[NAUTH_ERROR_TIMEOUT] = {ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION,
-		"the provider of server \"%s\" did not answer in time",
+		"%s did not answer in time",
 	"Options connect_timeout, request_timeout, scan_timeout and refresh_timeout of the server set the limits."},
 	[NAUTH_ERROR_TRANSFER] = {ERRCODE_FDW_UNABLE_TO_CREATE_REPLY,
-		"the connection to the provider of server \"%s\" broke",
+		"the connection to %s broke",
 	"Try again."},
 	[NAUTH_ERROR_TOO_LARGE] = {ERRCODE_FDW_UNABLE_TO_CREATE_REPLY,
-		"the provider of server \"%s\" sent too large a reply",
+		"%s sent too large a reply",
 	"A smaller option \"page_size\" of the server makes replies smaller."},
 	[NAUTH_ERROR_CREDENTIAL] = {ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
-		"the provider of server \"%s\" did not accept the credential",
+		"%s did not accept the credential",
 	"Set a valid one with: ALTER USER MAPPING FOR ... SERVER ... OPTIONS (SET api_key '...')."},
 	[NAUTH_ERROR_PERMISSION] = {ERRCODE_INSUFFICIENT_PRIVILEGE,
-		"the provider of server \"%s\" does not let this credential read users",
+		"%s does not let this credential read users",
 	"Give the credential the right to list users at the provider."},
 	[NAUTH_ERROR_NOT_FOUND] = {ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION,
-		"the provider of server \"%s\" has no user directory at this address",
+		"%s has no user directory at this address",
 	"Check option \"url\" of the server."},
 	[NAUTH_ERROR_RATE_LIMIT] = {ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
-		"the provider of server \"%s\" takes no more requests for now",
+		"%s takes no more requests for now",
 	"Try again later, or with a larger option \"page_size\" of the server."},
 	[NAUTH_ERROR_UNAVAILABLE] = {ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION,
-		"the provider of server \"%s\" is not available",
+		"%s is not available",
 	"Try again later."},
 	[NAUTH_ERROR_REDIRECT] = {ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION,
-		"the provider of server \"%s\" redirects to another address",
+		"%s redirects to another address",
 	"Redirects are not followed, for they would carry the credential along. Set option \"url\" of the server to the final address."},
 	[NAUTH_ERROR_REFUSED] = {ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION,
-		"the provider of server \"%s\" refused the request",
+		"%s refused the request",
 	"Check that options \"provider\" and \"url\" of the server belong together."},
 	[NAUTH_ERROR_UNREADABLE] = {ERRCODE_FDW_UNABLE_TO_CREATE_REPLY,
-		"could not read the reply of the provider of server \"%s\"",
+		"could not read the reply of %s",
 	"Check that options \"provider\" and \"url\" of the server belong together."},
 	[NAUTH_ERROR_INCOMPLETE] = {ERRCODE_FDW_UNABLE_TO_CREATE_REPLY,
-		"could not read the whole user directory of server \"%s\"",
+		"could not read the whole user directory of %s",
 	"Try again."},
 	[NAUTH_ERROR_REQUEST] = {ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION,
-		"could not write a request to the provider of server \"%s\"",
+		"could not write a request to %s",
 	"A value or an option is too long for a request."},
 	[NAUTH_ERROR_MEMORY] = {ERRCODE_OUT_OF_MEMORY,
-		"out of memory while asking the provider of server \"%s\"",
+		"out of memory while asking %s",
 	NULL},
 };
 
@@ -90,16 +90,49 @@ error_detail(const NauthError *error)
 	return facts ? psprintf("The reply had %s.", facts) : NULL;
 }
 
+/* What mends a fault of Redis, where that differs. */
+static const char *
+redis_hint(NauthErrorKind kind)
+{
+	switch (kind)
+	{
+		case NAUTH_ERROR_FORBIDDEN_URL:
+			return error_texts[kind].hint;
+		case NAUTH_ERROR_TIMEOUT:
+			return "Option \"redis_timeout\" of the server sets the limit.";
+		case NAUTH_ERROR_CREDENTIAL:
+		case NAUTH_ERROR_PERMISSION:
+			return "Set options redis_user and redis_password of the user mapping, or the rights of that user in Redis.";
+		case NAUTH_ERROR_UNAVAILABLE:
+			return "Try again later.";
+		default:
+			return "Check option \"redis_url\" of the server, and that a Redis listens there.";
+	}
+}
+
+void
+nauth_report_describe(const NauthError *error, NauthReportPeer peer,
+					  const char *server, NauthReport *report)
+{
+	const ErrorText *text = &error_texts[error->kind];
+	const char *who = peer == NAUTH_PEER_REDIS ? "the Redis" : "the provider";
+
+	Assert(error->kind > NAUTH_OK && error->kind < lengthof(error_texts));
+	report->sqlstate = text->sqlstate;
+	report->message = psprintf(text->message, psprintf("%s of server \"%s\"", who, server));
+	report->detail = error_detail(error);
+	report->hint = peer == NAUTH_PEER_REDIS ? redis_hint(error->kind) : text->hint;
+}
+
 void
 nauth_report(const NauthError *error, const char *server)
 {
-	const ErrorText *text = &error_texts[error->kind];
-	char	   *detail = error_detail(error);
+	NauthReport report;
 
-	Assert(error->kind > NAUTH_OK && error->kind < lengthof(error_texts));
+	nauth_report_describe(error, NAUTH_PEER_PROVIDER, server, &report);
 	ereport(ERROR,
-			errcode(text->sqlstate),
-			errmsg(text->message, server),
-			detail ? errdetail("%s", detail) : 0,
-			text->hint ? errhint("%s", text->hint) : 0);
+			errcode(report.sqlstate),
+			errmsg("%s", report.message),
+			report.detail ? errdetail("%s", report.detail) : 0,
+			report.hint ? errhint("%s", report.hint) : 0);
 }

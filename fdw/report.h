@@ -12,7 +12,28 @@
 
 #include "error.h"
 
-/* Raise error, which is not NAUTH_OK, for the foreign server of this name. */
+typedef enum NauthReportPeer
+{
+	NAUTH_PEER_PROVIDER,
+	NAUTH_PEER_REDIS
+} NauthReportPeer;
+
+typedef struct NauthReport
+{
+	int			sqlstate;
+	const char *message;
+	const char *detail;			/* or NULL */
+	const char *hint;			/* or NULL */
+} NauthReport;
+
+/*
+ * Put error, which is not NAUTH_OK, into words, in the current memory context.
+ * peer is who was asked for the foreign server of this name.
+ */
+extern void nauth_report_describe(const NauthError *error, NauthReportPeer peer,
+								  const char *server, NauthReport *report);
+
+/* Raise error, of the provider of the foreign server of this name. */
 extern _Noreturn void nauth_report(const NauthError *error, const char *server);
 
 #endif							/* NAUTH_REPORT_H */

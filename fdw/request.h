@@ -37,6 +37,7 @@ typedef struct NauthRequest
 typedef struct NauthReply
 {
 	int			status;
+	bool		other_type;		/* it says that it is something else than JSON */
 	NauthSpan	body;
 } NauthReply;
 

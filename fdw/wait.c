@@ -55,13 +55,12 @@ nauth_wait(int fd, int64_t deadline)
 		if (got & WL_LATCH_SET)
 			ResetLatch(MyLatch);
 
-		/* Even when fd is always ready a cancel must get through. */
+		/* Even when fd is always ready, a cancel and the deadline count. */
 		CHECK_FOR_INTERRUPTS();
-
-		if (got & WL_SOCKET_READABLE)
-			return true;
 		if (nauth_clock() >= deadline)
 			return false;
+		if (got & WL_SOCKET_READABLE)
+			return true;
 	}
 }
 

@@ -41,8 +41,8 @@ typedef struct NauthPollEvent
 extern int64_t nauth_clock(void);
 
 /*
- * Wait until fd is readable (true) or the deadline passed (false); fd -1 is a
- * plain sleep.  A cancel, a termination or a statement timeout raises its
+ * Wait until fd is readable (true) or the deadline passed (false, whatever fd
+ * is by then); fd -1 is a plain sleep.  A cancel, a termination or a statement timeout raises its
  * error from here.
  */
 extern bool nauth_wait(int fd, int64_t deadline);

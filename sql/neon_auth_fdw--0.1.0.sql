@@ -64,6 +64,51 @@ LANGUAGE C STRICT STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION neon_auth.providers() IS 'the values of server option "provider"; url is NULL where option "url" is required';
 
 /*
+ * The session's connections, and whether a server can be reached
+ */
+
+CREATE FUNCTION neon_auth.connections(
+	OUT server pg_catalog.text,
+	OUT role pg_catalog.text,
+	OUT kind pg_catalog.text,
+	OUT valid pg_catalog.bool,
+	OUT sockets pg_catalog.int4,
+	OUT uses pg_catalog.int8,
+	OUT idle pg_catalog.interval)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'neon_auth_connections'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION neon_auth.connections() IS 'connections that this session keeps open; valid is false after a change of any server or user mapping';
+
+CREATE FUNCTION neon_auth.disconnect(server pg_catalog.text)
+RETURNS pg_catalog.bool
+AS 'MODULE_PATHNAME', 'neon_auth_disconnect'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION neon_auth.disconnect(pg_catalog.text) IS 'closes the connections of this session to a server; false if there were none';
+
+CREATE FUNCTION neon_auth.disconnect_all()
+RETURNS pg_catalog.bool
+AS 'MODULE_PATHNAME', 'neon_auth_disconnect_all'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION neon_auth.disconnect_all() IS 'closes all connections that this session keeps; false if there were none';
+
+CREATE FUNCTION neon_auth.check_server(
+	server pg_catalog.text,
+	OUT part pg_catalog.text,
+	OUT ok pg_catalog.bool,
+	OUT message pg_catalog.text,
+	OUT detail pg_catalog.text,
+	OUT hint pg_catalog.text)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'neon_auth_check_server'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION neon_auth.check_server(pg_catalog.text) IS 'asks the provider of a server, and its Redis, whether they can be reached and accept the credentials of the caller';
+
+/*
  * State.  Only the refresh writes these tables, as their owner.  A role sees
  * the rows of targets whose owner it is or belongs to.
  */

@@ -390,7 +390,6 @@ refresh_locked(NauthRun *run)
 	{
 		refreshing = false;
 		nauth_progress_end();
-		nauth_directory_close(run->directory);
 		if (run->toplevel)
 			LockRelease(&tag, ExclusiveLock, true);
 	}

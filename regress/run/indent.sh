@@ -18,7 +18,7 @@ core=$(find /usr/share/postgresql /usr/lib/postgresql -name typedefs.list 2>/dev
 cat docs/typedefs.list ${core:+"$core"} >"$list"
 
 status=0
-for file in $(find fdw regress -name node_modules -prune -o -name '*.[ch]' -print | sort); do
+for file in $(find cache fdw regress -name node_modules -prune -o -name '*.[ch]' -print | sort); do
 	# shellcheck disable=SC2086
 	pg_bsd_indent $options -U"$list" <"$file" | mend >"$out"
 	cmp -s "$file" "$out" && continue

@@ -21,15 +21,17 @@ forbid() {
 	done < <(grep -nE "$pattern" $files || [ $? -eq 1 ] || echo "cannot read $files")
 }
 
-# only_in WHAT FILE PATTERN: no other file of the extension may match
+# only_in WHAT PLACE PATTERN: no file of the extension outside of PLACE, a file
+# or a folder, may match
 only_in() {
-	local what=$1 file=$2 pattern=$3 line
+	local what=$1 place=$2 pattern=$3 line
 	while IFS= read -r line; do
 		breach "$what: $line"
-	done < <(grep -rnE --include='*.[ch]' "$pattern" fdw | grep -v "^$file:" || true)
+	done < <(grep -rnE --include='*.[ch]' "$pattern" fdw cache | grep -v "^$place[:/]" || true)
 }
 
-only_in "curl belongs into fdw/transfer.c" fdw/transfer.c '#include <curl/'
+only_in "curl belongs into fdw/net" fdw/net '#include <curl/|#include "(net/)?engine'
+only_in "hiredis belongs into cache/redis.c" cache/redis.c '#include <hiredis/'
 only_in "jansson belongs into fdw/json.c" fdw/json.c '#include <jansson'
 only_in "versions belong into fdw/pgcompat.h" fdw/pgcompat.h 'PG_VERSION_NUM'
 only_in "waiting belongs into fdw/wait.c" fdw/wait.c '#include <(poll|sys/epoll|sys/timerfd|sys/select)\.h>|WaitLatch|WaitEventSet|pg_usleep|[^_]sleep\('
@@ -41,14 +43,14 @@ own='#include "'
 pure="fdw/slice.[ch] fdw/slice_value.c fdw/moment.[ch] fdw/json.[ch] fdw/error.[ch] fdw/request.[ch]"
 forbid "no PostgreSQL below the providers" "$pure fdw/provider/*.[ch]" \
 	"$own(postgres|c\.h|utils/|lib/|nodes/|executor/|access/|catalog/|miscadmin)"
-forbid "libraries know nothing above them" "$pure fdw/http.[ch] fdw/transfer.[ch] fdw/wait.[ch] fdw/report.[ch]" \
+forbid "libraries know nothing above them" "$pure fdw/net/*.[ch] fdw/http.[ch] fdw/wait.[ch] fdw/report.[ch] cache/redis.[ch]" \
 	"$own(provider/|options|query|users|directory|sync/|neon_auth_fdw)"
 forbid "providers do no I/O" "fdw/provider/*.[ch]" \
-	"$own(\.\./)?(http|transfer|wait|directory|options|users|query|sync/|report)|<(sys/socket|unistd)\.h>"
+	"$own(\.\./)?(http|net/|cache/|wait|directory|options|users|query|sync/|report)|<(sys/socket|unistd)\.h>"
 forbid "meaning does no I/O" "fdw/options.[ch] fdw/query.[ch] fdw/users.[ch]" \
-	"$own(wait|directory|sync/)|nauth_http_(open|get)"
+	"$own(wait|directory|sync/|cache/)|nauth_http_(open|get)|nauth_connection_use"
 forbid "the directory knows no planner, executor or SPI" "fdw/directory.[ch]" \
 	"$own(executor|optimizer|nodes|commands|foreign|sync)/|SPI_"
-forbid "only fdw/provider names a provider" "fdw/*.[ch] fdw/sync/*.[ch]" 'clerk|better_auth'
+forbid "only fdw/provider names a provider" "fdw/*.[ch] fdw/net/*.[ch] fdw/sync/*.[ch] cache/*.[ch]" 'clerk|better_auth'
 
 [ "$breaches" -eq 0 ]

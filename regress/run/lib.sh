@@ -8,7 +8,7 @@
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
-BUILD_PACKAGES=(build-essential 'libcurl4-openssl-dev|libcurl4-gnutls-dev' libjansson-dev libmicrohttpd-dev
+BUILD_PACKAGES=(build-essential 'libcurl4-openssl-dev|libcurl4-gnutls-dev' libjansson-dev libhiredis-dev libmicrohttpd-dev
 	ca-certificates curl)
 CHECK_PACKAGES=(libipc-run-perl pg-bsd-indent cppcheck clang libclang-rt-dev)
 NODE_MAJOR=22

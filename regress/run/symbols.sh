@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 
 library=neon_auth_fdw.so
 exported='Pg_magic_func|_PG_init|(pg_finfo_)?neon_auth_[a-z_]+'
-blocking='curl_easy_perform|curl_multi_wait|curl_multi_poll|getaddrinfo|gethostbyname|connect|recv|poll|select|sleep|usleep|nanosleep|pg_usleep'
+blocking='redis(Connect|Command|vCommand|GetReply|AppendCommand|BufferRead|BufferWrite).*|curl_easy_perform|curl_multi_wait|curl_multi_poll|getaddrinfo|gethostbyname|connect|recv|poll|select|sleep|usleep|nanosleep|pg_usleep'
 replaced='curl_global_init_mem|curl_global_cleanup|json_set_alloc_funcs|json_object|signal|sigaction|pqsignal|setitimer|setlocale|sigprocmask'
 
 [ -f "$library" ] || { echo "$library is not built"; exit 1; }

@@ -1,0 +1,395 @@
+/*-------------------------------------------------------------------------
+ *
+ * engine.c
+ *	  libcurl inside a backend: one transfer or one stream at a time.
+ *
+ * curl tells us which sockets and timers it wants watched and never waits
+ * itself; we wait in nauth_wait, the only place that may raise an error while
+ * something is under way.  The on_... functions are called by curl: they note
+ * what is wrong in failure, and neither palloc nor ereport, for a longjmp
+ * through curl makes its handles unusable and unfreeable.
+ *
+ * An engine is used as long as all goes well.  Whatever failed, was canceled
+ * or ran out of memory is closed with all its connections by connection.c:
+ * a handle left in the middle of something is not worth the risk.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/engine.h"
+
+/* Idle connections kept: there is one request at a time. */
+#define CONNECTIONS		1
+
+/* What holds for all that is sent. */
+static const struct
+{
+	CURLoption	option;
+	long		value;
+}			policy_numbers[] = {
+	{CURLOPT_NOSIGNAL, 1},
+	{CURLOPT_SSL_VERIFYPEER, 1},
+	{CURLOPT_SSL_VERIFYHOST, 2},
+	{CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2},
+	{CURLOPT_NETRC, CURL_NETRC_IGNORED},
+	{CURLOPT_TCP_KEEPALIVE, 1},
+#if LIBCURL_VERSION_NUM >= 0x075700
+	/* else freeing a handle waits for its getaddrinfo thread */
+	{CURLOPT_QUICK_EXIT, 1},
+#endif
+#if LIBCURL_VERSION_NUM < 0x075500
+	{CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS},
+#endif
+};
+
+static const struct
+{
+	CURLoption	option;
+	const char *value;
+}			policy_texts[] = {
+#if LIBCURL_VERSION_NUM >= 0x075500
+	{CURLOPT_PROTOCOLS_STR, "http,https"},
+#endif
+	{CURLOPT_PROXY, ""},		/* nor one from the environment */
+};
+
+/* What curl reports, by kind; "again" is worth another try. */
+static const struct
+{
+	CURLcode	code;
+	NauthErrorKind kind;
+	bool		again;
+	const char *reason;
+}			curl_failures[] = {
+	{CURLE_COULDNT_RESOLVE_HOST, NAUTH_ERROR_CONNECT, true, "the host name could not be resolved"},
+	{CURLE_COULDNT_CONNECT, NAUTH_ERROR_CONNECT, true, "the connection failed"},
+	{CURLE_SSL_CONNECT_ERROR, NAUTH_ERROR_CONNECT, true, "the TLS handshake failed"},
+	/* the only time-out left to curl is that of connecting */
+	{CURLE_OPERATION_TIMEDOUT, NAUTH_ERROR_CONNECT, false, "no connection was made in time"},
+	{CURLE_PEER_FAILED_VERIFICATION, NAUTH_ERROR_CONNECT, false, "the TLS certificate was not accepted"},
+	{CURLE_SSL_CACERT_BADFILE, NAUTH_ERROR_CONNECT, false, "the trusted certificates could not be read"},
+	{CURLE_GOT_NOTHING, NAUTH_ERROR_TRANSFER, true, "the connection was closed without a reply"},
+	{CURLE_PARTIAL_FILE, NAUTH_ERROR_TRANSFER, true, "the reply was cut off"},
+	{CURLE_RECV_ERROR, NAUTH_ERROR_TRANSFER, true, "the connection broke while receiving"},
+	{CURLE_SEND_ERROR, NAUTH_ERROR_TRANSFER, true, "the connection broke while sending"},
+	{CURLE_HTTP2, NAUTH_ERROR_TRANSFER, true, "the HTTP/2 connection broke"},
+	{CURLE_HTTP2_STREAM, NAUTH_ERROR_TRANSFER, true, "the HTTP/2 stream broke"},
+	{CURLE_FILESIZE_EXCEEDED, NAUTH_ERROR_TOO_LARGE, false, "the reply is too large"},
+#if LIBCURL_VERSION_NUM >= 0x080600
+	{CURLE_TOO_LARGE, NAUTH_ERROR_TOO_LARGE, false, "the reply is too large"},
+#endif
+	{CURLE_BAD_CONTENT_ENCODING, NAUTH_ERROR_UNREADABLE, false, "the compression of the reply is malformed"},
+	{CURLE_UNSUPPORTED_PROTOCOL, NAUTH_ERROR_UNREADABLE, false, "the reply is not HTTP"},
+	{CURLE_WEIRD_SERVER_REPLY, NAUTH_ERROR_UNREADABLE, false, "the reply is not HTTP"},
+	{CURLE_URL_MALFORMAT, NAUTH_ERROR_REQUEST, false, "the URL is malformed"},
+	{CURLE_OUT_OF_MEMORY, NAUTH_ERROR_MEMORY, false, "out of memory"},
+	/* the last one stands for all others */
+	{CURLE_OK, NAUTH_ERROR_TRANSFER, false, "the transfer failed"},
+};
+
+/*
+ * Addresses never connected to, IPv4 as mapped: link-local ones, where clouds
+ * serve credentials, through NAT64 too, and the IPv6 one of such a service.
+ */
+static const struct
+{
+	const char *prefix;
+	int			bits;
+}			forbidden_addresses[] = {
+	{"::ffff:169.254.0.0", 112},
+	{"64:ff9b::169.254.0.0", 112},
+	{"fe80::", 10},
+	{"fd00:ec2::254", 128},
+};
+
+/*
+ * Every call of curl that may start a thread or take long stands between these
+ * two.  A thread inherits the mask, and a signal must not find one in which to
+ * run the server's handlers.
+ */
+static void
+curl_enter(NauthEngine *engine)
+{
+	sigset_t	all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &engine->signals);
+}
+
+static void
+curl_leave(NauthEngine *engine)
+{
+	pthread_sigmask(SIG_SETMASK, &engine->signals, NULL);
+}
+
+static int
+on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *data)
+{
+	NauthEngine *engine = arg;
+
+	/* CURL_POLL_REMOVE has neither bit */
+	if (!nauth_poll_watch(&engine->poll, fd, what & CURL_POLL_IN, what & CURL_POLL_OUT))
+		nauth_error_set(&engine->failure, NAUTH_ERROR_MEMORY, "a socket could not be watched");
+	return 0;
+}
+
+static int
+on_timer(CURLM *multi, long milliseconds, void *arg)
+{
+	nauth_poll_timer(&((NauthEngine *) arg)->poll, milliseconds);
+	return 0;
+}
+
+static bool
+address_is_forbidden(const struct sockaddr *address)
+{
+	struct in6_addr ip = {.s6_addr = {[10] = 0xff,[11] = 0xff}};
+
+	if (address->sa_family == AF_INET)
+		memcpy(&ip.s6_addr[12], &((const struct sockaddr_in *) address)->sin_addr, 4);
+	else if (address->sa_family == AF_INET6)
+		ip = ((const struct sockaddr_in6 *) address)->sin6_addr;
+
+	for (size_t i = 0; i < lengthof(forbidden_addresses); i++)
+	{
+		struct in6_addr prefix;
+		int			bytes = forbidden_addresses[i].bits / 8;
+		int			mask = 0xff00 >> forbidden_addresses[i].bits % 8 & 0xff;
+
+		inet_pton(AF_INET6, forbidden_addresses[i].prefix, &prefix);
+		if (memcmp(&ip, &prefix, bytes) == 0 &&
+			(mask == 0 || (ip.s6_addr[bytes] & mask) == prefix.s6_addr[bytes]))
+			return true;
+	}
+	return false;
+}
+
+/* The name is resolved now, and curl leaves out the close-on-exec flag. */
+static curl_socket_t
+on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	NauthEngine *engine = arg;
+	int			fd;
+
+	if (address_is_forbidden(&address->addr))
+	{
+		nauth_error_set(&engine->failure, NAUTH_ERROR_FORBIDDEN_URL,
+						"the host has a link-local address");
+		return CURL_SOCKET_BAD;
+	}
+	fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
+				address->protocol);
+	if (fd >= 0)
+		engine->sockets++;
+	return fd;
+}
+
+static int
+on_close_socket(void *arg, curl_socket_t fd)
+{
+	NauthEngine *engine = arg;
+
+	engine->sockets--;
+	return close(fd);
+}
+
+/*
+ * curl's own state is of the process, and lives as long: another extension
+ * may use it too.  Not at load time, for it does not survive a fork.
+ */
+static void
+start_curl(NauthEngine *engine)
+{
+	static bool started = false;
+
+	if (started)
+		return;
+	if ((curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_ASYNCHDNS) == 0)
+		ereport(ERROR,
+				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				errmsg("libcurl cannot look up host names without blocking"),
+				errhint("Use a libcurl with the threaded resolver or c-ares."));
+	curl_enter(engine);
+	started = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+	curl_leave(engine);
+	if (!started)
+		ereport(ERROR,
+				errcode(ERRCODE_FDW_ERROR),
+				errmsg("could not initialize libcurl"));
+}
+
+/* Make the handle that keeps the connections. */
+static bool
+open_multi(NauthEngine *engine)
+{
+	CURLM	   *multi;
+	int			next[2];
+
+	/*
+	 * curl's wakeup pair lacks the close-on-exec flag.  It gets the lowest
+	 * free numbers, which are found by taking them first.
+	 */
+	for (int i = 0; i < 2; i++)
+		next[i] = fcntl(engine->poll.epoll, F_DUPFD_CLOEXEC, 0);
+	for (int i = 0; i < 2; i++)
+		close(next[i]);
+	engine->multi = multi = curl_multi_init();
+	for (int i = 0; i < 2; i++)
+		(void) fcntl(next[i], F_SETFD, FD_CLOEXEC);
+	if (multi == NULL)
+		return false;
+	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, engine);
+	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer);
+	curl_multi_setopt(multi, CURLMOPT_TIMERDATA, engine);
+	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) CONNECTIONS);
+#if LIBCURL_VERSION_NUM >= 0x081400
+	curl_multi_setopt(multi, CURLMOPT_QUICK_EXIT, 1L);
+#endif
+	return true;
+}
+
+bool
+nauth_engine_open(NauthEngine *engine)
+{
+	int			reason;
+
+	memset(engine, 0, sizeof(*engine));
+	engine->poll.epoll = engine->poll.timer = -1;
+	start_curl(engine);
+	errno = ENOMEM;				/* curl does not say */
+	if (nauth_poll_open(&engine->poll) && open_multi(engine))
+		return true;
+	reason = errno;
+	nauth_engine_close(engine);
+	errno = reason;
+	return false;
+}
+
+void
+nauth_engine_end(NauthEngine *engine)
+{
+	curl_enter(engine);
+	if (engine->easy != NULL)
+	{
+		curl_multi_remove_handle(engine->multi, engine->easy);
+		curl_easy_cleanup(engine->easy);
+	}
+	curl_leave(engine);
+	engine->easy = NULL;
+}
+
+void
+nauth_engine_close(NauthEngine *engine)
+{
+	nauth_engine_end(engine);
+	curl_enter(engine);
+	if (engine->multi != NULL)
+		curl_multi_cleanup(engine->multi);
+	curl_leave(engine);
+	engine->multi = NULL;
+	nauth_poll_close(&engine->poll);
+}
+
+CURLcode
+nauth_engine_prepare(NauthEngine *engine, const char *url, int connect_timeout)
+{
+	CURLcode	code = CURLE_OK;
+	CURL	   *easy = curl_easy_init();
+
+	engine->easy = easy;
+	if (easy == NULL)
+		return CURLE_OUT_OF_MEMORY;
+	for (size_t i = 0; code == CURLE_OK && i < lengthof(policy_numbers); i++)
+		code = curl_easy_setopt(easy, policy_numbers[i].option, policy_numbers[i].value);
+	for (size_t i = 0; code == CURLE_OK && i < lengthof(policy_texts); i++)
+		code = curl_easy_setopt(easy, policy_texts[i].option, policy_texts[i].value);
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(easy, CURLOPT_URL, url);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) connect_timeout);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, engine);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, engine);
+	return code;
+}
+
+/* Hand curl what is ready. */
+static void
+advance(NauthEngine *engine)
+{
+	NauthPollEvent events[NAUTH_POLL_EVENTS];
+	int			count = nauth_poll_drain(&engine->poll, events);
+	CURLMcode	code = CURLM_OK;
+
+	curl_enter(engine);
+	errno = 0;
+	for (int i = 0; code == CURLM_OK && i < count; i++)
+		code = curl_multi_socket_action(engine->multi,
+										events[i].fd < 0 ? CURL_SOCKET_TIMEOUT : events[i].fd,
+										(events[i].readable ? CURL_CSELECT_IN : 0) |
+										(events[i].writable ? CURL_CSELECT_OUT : 0),
+										&engine->running);
+	engine->no_memory = errno == ENOMEM;
+	curl_leave(engine);
+	if (code != CURLM_OK)
+		nauth_error_set(&engine->failure, NAUTH_ERROR_MEMORY, "libcurl ran out of memory");
+}
+
+CURLcode
+nauth_engine_run(NauthEngine *engine, int64_t deadline)
+{
+	CURLMsg    *message;
+	CURLcode	code = CURLE_OK;
+	int			left;
+
+	memset(&engine->failure, 0, sizeof(engine->failure));
+	engine->no_memory = false;
+	curl_enter(engine);
+	if (curl_multi_add_handle(engine->multi, engine->easy) != CURLM_OK)
+		code = CURLE_OUT_OF_MEMORY;
+	curl_leave(engine);
+	if (code != CURLE_OK)
+		return code;
+
+	for (engine->running = 1;;)
+	{
+		advance(engine);
+		if (engine->running == 0 || engine->failure.kind != NAUTH_OK)
+			break;
+		if (!nauth_wait(engine->poll.epoll, deadline))
+			nauth_error_set(&engine->failure, NAUTH_ERROR_TIMEOUT,
+							"no complete reply came in time");
+	}
+	message = curl_multi_info_read(engine->multi, &left);
+	if (message != NULL)
+		code = message->data.result;
+
+	/* a lack of memory may come under another name */
+	return code != CURLE_OK && engine->no_memory ? CURLE_OUT_OF_MEMORY : code;
+}
+
+bool
+nauth_engine_explain(CURLcode code, NauthError *error)
+{
+	size_t		i = 0;
+
+	while (i < lengthof(curl_failures) - 1 && curl_failures[i].code != code)
+		i++;
+	nauth_error_set(error, curl_failures[i].kind, curl_failures[i].reason);
+	return curl_failures[i].again;
+}
+
+int
+nauth_engine_sockets(const NauthEngine *engine)
+{
+	return engine->sockets;
+}

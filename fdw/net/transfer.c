@@ -1,0 +1,283 @@
+/*-------------------------------------------------------------------------
+ *
+ * transfer.c
+ *	  One HTTP GET at a time.
+ *
+ * The on_... functions are called by curl: see engine.c for what they must
+ * not do.  A reply is bounded while it arrives, counted as it will be used:
+ * decompressed.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <ctype.h>
+#include <time.h>
+
+#include "net/engine.h"
+#include "net/transfer.h"
+
+/* A number of seconds from here on is no wait but a moment. */
+#define SECONDS_EPOCH	INT64CONST(1000000000)
+#define SECONDS_MAX		INT64CONST(10000000000)
+#define BODY_FIRST		(64 * 1024)
+
+/* Bytes kept of a header's value: a number or a date has no need for more. */
+#define HEADER_VALUE	64
+
+struct NauthTransfer
+{
+	NauthEngine engine;
+
+	/* the request under way */
+	struct curl_slist *headers;
+	const char *retry_header;
+	NauthBody  *body;
+	size_t		header_bytes;
+	int64_t		retry_after;	/* as in NauthTransferReply */
+	int64_t		retry_own;
+};
+
+/* What holds for every request, besides the engine's own policy. */
+static const struct
+{
+	CURLoption	option;
+	long		value;
+}			http_options[] = {
+	{CURLOPT_FOLLOWLOCATION, 0},
+	{CURLOPT_HTTP09_ALLOWED, 0},
+	{CURLOPT_HTTPGET, 1},
+	{CURLOPT_MAXFILESIZE, NAUTH_TRANSFER_BODY},
+	{CURLOPT_MAXAGE_CONN, 60},
+#if LIBCURL_VERSION_NUM >= 0x075000
+	{CURLOPT_MAXLIFETIME_CONN, 600},
+#endif
+};
+
+void *
+nauth_transfer_open(void)
+{
+	NauthTransfer *transfer = palloc0(sizeof(NauthTransfer));
+
+	return nauth_engine_open(&transfer->engine) ? transfer : NULL;
+}
+
+/* Free what a request needed. */
+static void
+end_request(NauthTransfer *transfer)
+{
+	nauth_engine_end(&transfer->engine);
+	curl_slist_free_all(transfer->headers);
+	transfer->headers = NULL;
+}
+
+void
+nauth_transfer_close(void *handle)
+{
+	NauthTransfer *transfer = handle;
+
+	end_request(transfer);
+	nauth_engine_close(&transfer->engine);
+}
+
+int
+nauth_transfer_sockets(const void *handle)
+{
+	return nauth_engine_sockets(&((const NauthTransfer *) handle)->engine);
+}
+
+static size_t
+on_body(char *data, size_t size, size_t count, void *arg)
+{
+	NauthTransfer *transfer = arg;
+	NauthBody  *body = transfer->body;
+	size_t		len = size * count;
+
+	if (len > NAUTH_TRANSFER_BODY - body->len)
+	{
+		nauth_error_set(&transfer->engine.failure, NAUTH_ERROR_TOO_LARGE, "the reply is too large");
+		return 0;
+	}
+	if (len > body->size - body->len)
+	{
+		size_t		size = Max(Max(body->len + len, body->size * 2), BODY_FIRST);
+		char	   *larger = realloc(body->data, size);
+
+		if (larger == NULL)
+		{
+			nauth_error_set(&transfer->engine.failure, NAUTH_ERROR_MEMORY, "out of memory");
+			return 0;
+		}
+		body->data = larger;
+		body->size = size;
+	}
+	memcpy(body->data + body->len, data, len);
+	body->len += len;
+	return len;
+}
+
+/*
+ * Seconds to wait by the value of a header: a number or a date.  Not above 0
+ * where it says nothing of use.
+ */
+static int64_t
+seconds_of(const char *value)
+{
+	time_t		date;
+
+	if (*value && strspn(value, "0123456789") == strlen(value))
+		return Min(strtoll(value, NULL, 10), SECONDS_MAX);
+	date = curl_getdate(value, NULL);
+	return date == -1 ? 0 : (int64_t) date - time(NULL);
+}
+
+/* Whether this header line has the name; its value then, if that is short. */
+static bool
+header_value(const char *line, size_t len, const char *name,
+			 char value[HEADER_VALUE])
+{
+	size_t		start = strlen(name) + 1;
+
+	if (len <= start || line[start - 1] != ':' ||
+		pg_strncasecmp(line, name, start - 1) != 0)
+		return false;
+	while (start < len && isspace((unsigned char) line[start]))
+		start++;
+	while (len > start && isspace((unsigned char) line[len - 1]))
+		len--;
+	strlcpy(value, line + start, Min(len - start + 1, HEADER_VALUE));
+	return true;
+}
+
+static size_t
+on_header(char *line, size_t size, size_t count, void *arg)
+{
+	NauthTransfer *transfer = arg;
+	size_t		len = size * count;
+	char		value[HEADER_VALUE];
+
+	transfer->header_bytes += len;
+	if (transfer->header_bytes > NAUTH_TRANSFER_HEADERS)
+	{
+		nauth_error_set(&transfer->engine.failure, NAUTH_ERROR_TOO_LARGE,
+						"the headers of the reply are too large");
+		return 0;
+	}
+	if (header_value(line, len, "Retry-After", value))
+		transfer->retry_after = seconds_of(value);
+	if (transfer->retry_header != NULL && header_value(line, len, transfer->retry_header, value))
+	{
+		transfer->retry_own = seconds_of(value);
+		if (transfer->retry_own >= SECONDS_EPOCH)
+			transfer->retry_own -= time(NULL);
+	}
+	return len;
+}
+
+static CURLcode
+set_headers(NauthTransfer *transfer, const char *headers)
+{
+	while (*headers)
+	{
+		char		line[NAUTH_HEADERS_MAX];
+		size_t		len = strcspn(headers, "\n");
+		struct curl_slist *list;
+
+		memcpy(line, headers, len);
+		line[len] = '\0';
+		list = curl_slist_append(transfer->headers, line);
+		if (list == NULL)
+			return CURLE_OUT_OF_MEMORY;
+		transfer->headers = list;
+		headers += len + (headers[len] == '\n');
+	}
+	return curl_easy_setopt(transfer->engine.easy, CURLOPT_HTTPHEADER, transfer->headers);
+}
+
+/* Make the handle of a request and tell it everything. */
+static CURLcode
+begin_request(NauthTransfer *transfer, const NauthTransferCall *call)
+{
+	CURLcode	code = nauth_engine_prepare(&transfer->engine, call->request->url,
+											call->connect_timeout);
+	CURL	   *easy = transfer->engine.easy;
+
+	transfer->retry_header = call->retry_header;
+	transfer->body = call->body;
+	transfer->body->len = 0;
+	transfer->header_bytes = 0;
+	transfer->retry_after = 0;
+	transfer->retry_own = 0;
+
+	for (size_t i = 0; code == CURLE_OK && i < lengthof(http_options); i++)
+		code = curl_easy_setopt(easy, http_options[i].option, http_options[i].value);
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(easy, CURLOPT_USERAGENT, "neon_auth_fdw");
+	if (code == CURLE_OK)
+		code = set_headers(transfer, call->request->headers);
+	if (code != CURLE_OK)
+		return code;
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
+	return code;
+}
+
+/* Whether a media type is JSON's, such as "application/json; charset=utf-8". */
+static bool
+type_is_json(const char *type)
+{
+	size_t		len = strcspn(type, "; \t");
+
+	return len > 5 && pg_strncasecmp(type + len - 4, "json", 4) == 0 &&
+		(type[len - 5] == '/' || type[len - 5] == '+');
+}
+
+/* What is known of the reply, whole or not. */
+static void
+describe_reply(NauthTransfer *transfer, NauthTransferReply *reply)
+{
+	long		status = 0;
+	char	   *type = NULL;
+
+	if (transfer->engine.easy != NULL)
+	{
+		curl_easy_getinfo(transfer->engine.easy, CURLINFO_RESPONSE_CODE, &status);
+		curl_easy_getinfo(transfer->engine.easy, CURLINFO_CONTENT_TYPE, &type);
+	}
+	reply->status = (int) status;
+	reply->other_type = type != NULL && !type_is_json(type);
+	reply->retry_after = transfer->retry_after;
+	reply->retry_own = transfer->retry_own;
+}
+
+bool
+nauth_transfer_get(NauthTransfer *transfer, const NauthTransferCall *call,
+				   NauthTransferReply *reply, NauthError *error)
+{
+	CURLcode	code = begin_request(transfer, call);
+
+	memset(reply, 0, sizeof(*reply));
+	memset(&transfer->engine.failure, 0, sizeof(NauthError));
+	if (code == CURLE_OK)
+		code = nauth_engine_run(&transfer->engine, call->deadline);
+
+	/* before 8.6 a header line beyond curl's own limit comes as this */
+	if (code == CURLE_OUT_OF_MEMORY && !transfer->engine.no_memory &&
+		transfer->header_bytes > 0)
+		code = CURLE_FILESIZE_EXCEEDED;
+
+	*error = transfer->engine.failure;
+	if (error->kind == NAUTH_OK && code != CURLE_OK)
+		reply->again = nauth_engine_explain(code, error);
+	describe_reply(transfer, reply);
+	if (error->kind != NAUTH_OK)
+		error->status = reply->status;
+	end_request(transfer);
+	return error->kind == NAUTH_OK;
+}

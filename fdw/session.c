@@ -1,0 +1,167 @@
+/*-------------------------------------------------------------------------
+ *
+ * session.c
+ *	  SQL functions about what a session holds and whom it reaches:
+ *	  connections(), disconnect(), disconnect_all(), check_server().
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_user_mapping.h"
+#include "foreign/foreign.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "cache/redis.h"
+#include "directory.h"
+#include "pgcompat.h"
+#include "report.h"
+
+#define NUM_CONNECTION_COLUMNS	7
+#define NUM_CHECK_COLUMNS		5
+
+NAUTH_FUNCTION(neon_auth_connections);
+NAUTH_FUNCTION(neon_auth_disconnect);
+NAUTH_FUNCTION(neon_auth_disconnect_all);
+NAUTH_FUNCTION(neon_auth_check_server);
+
+/* Whose user mapping it is; NULL if it was dropped. */
+static const char *
+mapping_role(Oid mapping)
+{
+	HeapTuple	tuple = SearchSysCache1(USERMAPPINGOID, ObjectIdGetDatum(mapping));
+	const char *role;
+	Oid			userid;
+
+	if (!HeapTupleIsValid(tuple))
+		return NULL;
+	userid = ((Form_pg_user_mapping) GETSTRUCT(tuple))->umuser;
+	role = OidIsValid(userid) ? GetUserNameFromId(userid, true) : "public";
+	ReleaseSysCache(tuple);
+	return role;
+}
+
+static void
+put_text(Datum *value, bool *null, const char *text)
+{
+	*null = text == NULL;
+	*value = text ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
+/* SQL function connections(): one row a connection that this session keeps. */
+Datum
+neon_auth_connections(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	NauthConnectionInfo info[NAUTH_CONNECTIONS_MAX];
+	int			count = nauth_connection_list(info);
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < count; i++)
+	{
+		ForeignServer *server = GetForeignServerExtended(info[i].server, FSV_MISSING_OK);
+		Interval	idle = {.time = info[i].idle};
+		Datum		values[NUM_CONNECTION_COLUMNS];
+		bool		nulls[NUM_CONNECTION_COLUMNS] = {false};
+
+		put_text(&values[0], &nulls[0], server ? server->servername : NULL);
+		put_text(&values[1], &nulls[1], mapping_role(info[i].mapping));
+		put_text(&values[2], &nulls[2], info[i].kind);
+		values[3] = BoolGetDatum(info[i].valid);
+		values[4] = Int32GetDatum(info[i].sockets);
+		values[5] = Int64GetDatum(info[i].uses);
+		values[6] = IntervalPGetDatum(&idle);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* SQL function disconnect(server): whether there was anything to close. */
+Datum
+neon_auth_disconnect(PG_FUNCTION_ARGS)
+{
+	ForeignServer *server = GetForeignServerByName(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
+
+	PG_RETURN_BOOL(nauth_connection_close(server->serverid));
+}
+
+/* SQL function disconnect_all() */
+Datum
+neon_auth_disconnect_all(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(nauth_connection_close(InvalidOid));
+}
+
+static bool
+check_provider(const NauthOptions *options, NauthError *error)
+{
+	return nauth_directory_check(nauth_directory_open(options, options->scan_timeout), error);
+}
+
+static bool
+check_redis(const NauthOptions *options, NauthError *error)
+{
+	NauthRedisOptions redis = {
+		.connection = options->connection,
+		.url = options->redis_url,
+		.user = options->redis_user,
+		.password = options->redis_password,
+		.timeout = options->redis_timeout,
+	};
+
+	return nauth_redis_ping(&redis, error);
+}
+
+/* Add the row of one check; what went wrong is in error unless it worked. */
+static void
+put_check(ReturnSetInfo *rsinfo, const char *name, bool worked,
+		  const NauthError *error, NauthReportPeer peer, const char *server)
+{
+	NauthReport report = {.message = "works"};
+	Datum		values[NUM_CHECK_COLUMNS];
+	bool		nulls[NUM_CHECK_COLUMNS] = {false};
+
+	if (!worked)
+		nauth_report_describe(error, peer, server, &report);
+	put_text(&values[0], &nulls[0], name);
+	values[1] = BoolGetDatum(worked);
+	put_text(&values[2], &nulls[2], report.message);
+	put_text(&values[3], &nulls[3], report.detail);
+	put_text(&values[4], &nulls[4], report.hint);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/*
+ * SQL function check_server(server): one row for each part that the server's
+ * options name.  Only what keeps it from asking at all is an error.
+ */
+Datum
+neon_auth_check_server(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ForeignServer *server = GetForeignServerByName(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
+	NauthOptions *options;
+	NauthError	error = {0};
+	bool		worked;
+
+	if (!nauth_server_usable(server->serverid, GetUserId()))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER, server->servername);
+	options = nauth_options_get(server->serverid, GetUserId());
+	InitMaterializedSRF(fcinfo, 0);
+
+	worked = check_provider(options, &error);
+	put_check(rsinfo, "provider", worked, &error, NAUTH_PEER_PROVIDER, options->server);
+	if (options->redis_url)
+	{
+		worked = check_redis(options, &error);
+		put_check(rsinfo, "redis", worked, &error, NAUTH_PEER_REDIS, options->server);
+	}
+	return (Datum) 0;
+}
