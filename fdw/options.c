@@ -275,8 +275,7 @@ complete_server(NauthOptions *options)
 }
 
 /*
- * Validate the options of one catalog entry.  A server is also checked as a
- * whole, since all its options are here.
+ * Validate the options of one catalog entry, one by one and as a whole.
  */
 Datum
 neon_auth_fdw_validator(PG_FUNCTION_ARGS)
@@ -287,6 +286,10 @@ neon_auth_fdw_validator(PG_FUNCTION_ARGS)
 	set_options(options, untransformRelOptions(PG_GETARG_DATUM(0)), catalog);
 	if (catalog == ForeignServerRelationId)
 		complete_server(options);
+	if (options->redis_user && !options->redis_password)
+		ereport(ERROR,
+				errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+				errmsg("option \"redis_user\" requires option \"redis_password\""));
 	PG_RETURN_VOID();
 }
 

@@ -27,7 +27,7 @@ only_in() {
 	local what=$1 place=$2 pattern=$3 line
 	while IFS= read -r line; do
 		breach "$what: $line"
-	done < <(grep -rnE --include='*.[ch]' "$pattern" fdw cache | grep -v "^$place[:/]" || true)
+	done < <(grep -rnE --include='*.[ch]' "$pattern" fdw cache | grep -v "^${place}[:/]" || true)
 }
 
 only_in "curl belongs into fdw/net" fdw/net '#include <curl/|#include "(net/)?engine'

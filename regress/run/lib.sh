@@ -10,7 +10,7 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 BUILD_PACKAGES=(build-essential 'libcurl4-openssl-dev|libcurl4-gnutls-dev' libjansson-dev libhiredis-dev libmicrohttpd-dev
 	ca-certificates curl)
-CHECK_PACKAGES=(libipc-run-perl pg-bsd-indent cppcheck clang libclang-rt-dev)
+CHECK_PACKAGES=(libipc-run-perl pg-bsd-indent cppcheck clang libclang-rt-dev redis-tools)
 NODE_MAJOR=22
 OLDEST_NODE=20
 

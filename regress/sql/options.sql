@@ -23,6 +23,36 @@ CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', re
 CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', request_timeout '10 parsecs');
 CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', request_timeout '-1s');
 
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', idle_timeout '-1');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', redis_timeout '0');
+
+-- the address of a Redis
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', redis_url '127.0.0.1:6379');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', redis_url 'http://127.0.0.1:6379');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', redis_url 'redis://');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', redis_url 'redis://:secret@127.0.0.1');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', redis_url 'redis://127.0.0.1/one');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', redis_url 'redis://127.0.0.1/1/2');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', redis_url 'redis://127.0.0.1/1?x=y');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', redis_url 'redis://127.0.0.1:66000');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', redis_url E'redis://127.0.0.1/\r\n1');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', redis_url 'unix:redis.sock');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', redis_url 'unix://host/redis.sock');
+DO $$
+BEGIN
+	EXECUTE format('CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider %L, redis_url %L)',
+				   'clerk', 'unix:/' || repeat('x', 107));
+EXCEPTION WHEN invalid_parameter_value THEN
+	RAISE NOTICE '%', SQLERRM;
+END
+$$;
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw
+	OPTIONS (provider 'clerk', redis_url 'redis://127.0.0.1', idle_timeout '0', redis_timeout '1s');
+ALTER SERVER s OPTIONS (SET redis_url 'rediss://cache.example.com:6380/15');
+ALTER SERVER s OPTIONS (SET redis_url 'redis://[::1]:6379/');
+ALTER SERVER s OPTIONS (SET redis_url 'unix:/run/redis/redis.sock');
+DROP SERVER s;
+
 CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw
 	OPTIONS (provider 'better_auth', url 'https://auth.example.com/base/', page_size '100',
 		connect_timeout '500ms', request_timeout '5s', scan_timeout '1min', refresh_timeout '1h');
@@ -42,7 +72,9 @@ EXCEPTION WHEN invalid_parameter_value THEN
 	RAISE NOTICE '%', SQLERRM;
 END
 $$;
-CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (api_key 'sk_test_x');
+CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (api_key 'sk_test_x', redis_user 'app');
+CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (api_key 'sk_test_x', redis_password E'a\nb');
+CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (api_key 'sk_test_x', redis_user 'app', redis_password 'x');
 
 -- foreign tables and the wrapper take none
 CREATE FOREIGN TABLE t (id text) SERVER s OPTIONS (id 'x');
