@@ -104,6 +104,7 @@ try_once(NauthHttp *http, const NauthRequest *request, int64_t deadline,
 		.call = {
 			.request = request,
 			.connect_timeout = http->options.connect_timeout,
+			.idle_timeout = http->options.connection.idle_timeout,
 			.deadline = Min(own, deadline),
 			.retry_header = http->options.retry_header,
 			.body = &http->body,

@@ -85,7 +85,7 @@ on_transaction_end(XactEvent event, void *arg)
 		bool		outdated = c->id.catalog != catalog && !c->in_transaction;
 
 		c->in_transaction = false;
-		if (c->handle &&
+		if (c->handle && !c->in_use &&
 			(outdated || now - c->last_use >= c->id.idle_timeout * INT64CONST(1000)))
 			close_connection(c);
 	}

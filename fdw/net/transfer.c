@@ -50,7 +50,6 @@ static const struct
 	{CURLOPT_HTTP09_ALLOWED, 0},
 	{CURLOPT_HTTPGET, 1},
 	{CURLOPT_MAXFILESIZE, NAUTH_TRANSFER_BODY},
-	{CURLOPT_MAXAGE_CONN, 60},
 #if LIBCURL_VERSION_NUM >= 0x075000
 	{CURLOPT_MAXLIFETIME_CONN, 600},
 #endif
@@ -221,6 +220,8 @@ begin_request(NauthTransfer *transfer, const NauthTransferCall *call)
 		code = set_headers(transfer, call->request->headers);
 	if (code != CURLE_OK)
 		return code;
+	/* a kept connection that rested longer is not tried; 0 would be a default */
+	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, Max(call->idle_timeout / 1000L, 1L));
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);

@@ -31,7 +31,8 @@ typedef struct NauthBody
 typedef struct NauthTransferCall
 {
 	const NauthRequest *request;
-	int			connect_timeout;	/* milliseconds */
+	int			connect_timeout;	/* milliseconds, like idle_timeout */
+	int			idle_timeout;
 	int64_t		deadline;		/* of nauth_clock() */
 	const char *retry_header;	/* says as Retry-After does when to come back,
 								 * or at which epoch second; or NULL */

@@ -39,6 +39,16 @@ only_in "waiting belongs into fdw/wait.c" fdw/wait.c '#include <(poll|sys/epoll|
 # jansson's function of this name is the server's in a backend, and crashes it
 forbid "json_object() is not jansson's here" "$(echo fdw/*.c fdw/*/*.c)" '^[^*]*[^_]json_object\('
 
+# a library calls these functions, and a longjmp through it would break it
+while IFS= read -r line; do
+	breach "a callback must not raise an error: $line"
+done < <(awk '
+	/^on_[a-z_]+\(/ { inside = 1 }
+	/^}/ { inside = 0 }
+	inside && /ereport|elog|palloc|pstrdup|psprintf|MemoryContext|CHECK_FOR_INTERRUPTS|nauth_report|nauth_wait\(/ {
+		print FILENAME ":" FNR ":" $0
+	}' cache/*.c fdw/net/*.c)
+
 own='#include "'
 pure="fdw/slice.[ch] fdw/slice_value.c fdw/moment.[ch] fdw/json.[ch] fdw/error.[ch] fdw/request.[ch]"
 forbid "no PostgreSQL below the providers" "$pure fdw/provider/*.[ch]" \
