@@ -62,10 +62,7 @@ typedef struct Try
 static void
 free_body(void *arg)
 {
-	NauthHttp  *http = arg;
-
-	free(http->body.data);
-	http->body.data = NULL;
+	nauth_transfer_free_body(arg);
 }
 
 NauthHttp *
@@ -75,7 +72,7 @@ nauth_http_open(const NauthHttpOptions *options)
 
 	http->options = *options;
 	http->on_reset.func = free_body;
-	http->on_reset.arg = http;
+	http->on_reset.arg = &http->body;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &http->on_reset);
 	return http;
 }

@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include <ctype.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "net/engine.h"
@@ -36,6 +37,7 @@ struct NauthTransfer
 	const char *retry_header;
 	NauthBody  *body;
 	size_t		header_bytes;
+	bool		headers_end;	/* the empty line after them was there */
 	int64_t		retry_after;	/* as in NauthTransferReply */
 	int64_t		retry_own;
 };
@@ -87,6 +89,34 @@ nauth_transfer_sockets(const void *handle)
 	return nauth_engine_sockets(&((const NauthTransfer *) handle)->engine);
 }
 
+/*
+ * Make room for a body.  Not with malloc, which keeps what was once as large
+ * as this: the memory of a backend would not go down again.
+ */
+static bool
+grow_body(NauthBody *body, size_t size)
+{
+	void	   *data;
+
+	if (body->data == NULL)
+		data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	else
+		data = mremap(body->data, body->size, size, MREMAP_MAYMOVE);
+	if (data == MAP_FAILED)
+		return false;
+	body->data = data;
+	body->size = size;
+	return true;
+}
+
+void
+nauth_transfer_free_body(NauthBody *body)
+{
+	if (body->data != NULL)
+		munmap(body->data, body->size);
+	memset(body, 0, sizeof(*body));
+}
+
 static size_t
 on_body(char *data, size_t size, size_t count, void *arg)
 {
@@ -99,18 +129,11 @@ on_body(char *data, size_t size, size_t count, void *arg)
 		nauth_error_set(&transfer->engine.failure, NAUTH_ERROR_TOO_LARGE, "the reply is too large");
 		return 0;
 	}
-	if (len > body->size - body->len)
+	if (len > body->size - body->len &&
+		!grow_body(body, Max(Max(body->len + len, body->size * 2), BODY_FIRST)))
 	{
-		size_t		size = Max(Max(body->len + len, body->size * 2), BODY_FIRST);
-		char	   *larger = realloc(body->data, size);
-
-		if (larger == NULL)
-		{
-			nauth_error_set(&transfer->engine.failure, NAUTH_ERROR_MEMORY, "out of memory");
-			return 0;
-		}
-		body->data = larger;
-		body->size = size;
+		nauth_error_set(&transfer->engine.failure, NAUTH_ERROR_MEMORY, "out of memory");
+		return 0;
 	}
 	memcpy(body->data + body->len, data, len);
 	body->len += len;
@@ -150,6 +173,13 @@ header_value(const char *line, size_t len, const char *name,
 	return true;
 }
 
+/* Of the reply, or of one that came before it. */
+static bool
+is_status_line(const char *line, size_t len)
+{
+	return len >= 5 && memcmp(line, "HTTP/", 5) == 0;
+}
+
 static size_t
 on_header(char *line, size_t size, size_t count, void *arg)
 {
@@ -158,6 +188,8 @@ on_header(char *line, size_t size, size_t count, void *arg)
 	char		value[HEADER_VALUE];
 
 	transfer->header_bytes += len;
+	transfer->headers_end = line[0] == '\r' || line[0] == '\n' ||
+		(transfer->headers_end && !is_status_line(line, len));
 	if (transfer->header_bytes > NAUTH_TRANSFER_HEADERS)
 	{
 		nauth_error_set(&transfer->engine.failure, NAUTH_ERROR_TOO_LARGE,
@@ -207,6 +239,7 @@ begin_request(NauthTransfer *transfer, const NauthTransferCall *call)
 	transfer->body = call->body;
 	transfer->body->len = 0;
 	transfer->header_bytes = 0;
+	transfer->headers_end = false;
 	transfer->retry_after = 0;
 	transfer->retry_own = 0;
 
@@ -266,12 +299,15 @@ nauth_transfer_get(NauthTransfer *transfer, const NauthTransferCall *call,
 	memset(reply, 0, sizeof(*reply));
 	memset(&transfer->engine.failure, 0, sizeof(NauthError));
 	if (code == CURLE_OK)
+	{
 		code = nauth_engine_run(&transfer->engine, call->deadline);
-
-	/* before 8.6 a header line beyond curl's own limit comes as this */
-	if (code == CURLE_OUT_OF_MEMORY && !transfer->engine.no_memory &&
-		transfer->header_bytes > 0)
-		code = CURLE_FILESIZE_EXCEEDED;
+		/* before 8.6 a header line beyond curl's own limit comes as this */
+		if (code == CURLE_OUT_OF_MEMORY && !transfer->engine.no_memory)
+			code = CURLE_FILESIZE_EXCEEDED;
+		/* and a reply that is cut within its headers as a whole one */
+		else if (code == CURLE_OK && !transfer->headers_end)
+			code = CURLE_PARTIAL_FILE;
+	}
 
 	*error = transfer->engine.failure;
 	if (error->kind == NAUTH_OK && code != CURLE_OK)

@@ -20,7 +20,7 @@
 
 typedef struct NauthTransfer NauthTransfer;
 
-/* Where a reply is received: malloc'ed, and freed by whoever owns it. */
+/* Where a reply is received; whoever owns it frees it in the end. */
 typedef struct NauthBody
 {
 	char	   *data;
@@ -65,5 +65,7 @@ extern int	nauth_transfer_sockets(const void *handle);
 extern bool nauth_transfer_get(NauthTransfer *transfer,
 							   const NauthTransferCall *call,
 							   NauthTransferReply *reply, NauthError *error);
+
+extern void nauth_transfer_free_body(NauthBody *body);
 
 #endif							/* NAUTH_TRANSFER_H */

@@ -1,19 +1,17 @@
 
 # The HTTP engine as a query meets it: deadlines, cancel and terminate in every
-# kind of wait, replies that are too large, cut, compressed or no HTTP, retries,
-# redirects, which URLs may be asked, TLS, and an environment that would lead the
-# requests astray.  No result depends on how long something took.
+# kind of wait, retries, which URLs may be asked, TLS, and an environment that
+# would lead the requests astray.  What replies may be is in 020_replies.pl.  No
+# result depends on how long something took.
 #
 # Copyright (c) 2026, neon_auth_fdw contributors
 
 use strict;
 use warnings FATAL => 'all';
 
-use IO::Compress::Gzip qw(gzip);
-use IO::Socket::INET;
 use IPC::Run;
 use NeonAuth::Test;
-use POSIX ();
+use NeonAuth::Wire;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -25,79 +23,13 @@ my $folder = PostgreSQL::Test::Utils::tempdir();
 my $sim = start_sim(provider => 'clerk', users => $users);
 my $elsewhere = start_sim(provider => 'clerk', users => 1);
 
-# ---- A server of raw replies: the first segment of the path names the reply
-
-my $page = '[{"id":"packed","first_name":"Pia"}]';
-my $spaces = ' ' x (17 * 1024 * 1024);
-gzip(\$page, \my $packed) or die 'gzip';
-gzip(\$spaces, \my $bomb) or die 'gzip';
-
-sub http_reply
-{
-	my ($headers, $body) = @_;
-
-	return "HTTP/1.1 200 OK\r\nConnection: close\r\n${headers}Content-Length: " . length($body) . "\r\n\r\n$body";
-}
-
-# A reply, and what is sent after it again and again.
-my %raw_replies = (
-	packed => [ http_reply("Content-Encoding: gzip\r\n", $packed), '' ],
-	bomb => [ http_reply("Content-Encoding: gzip\r\n", $bomb), '' ],
-	half_packed => [ http_reply("Content-Encoding: gzip\r\n", substr($packed, 0, -20)), '' ],
-	not_packed => [ http_reply("Content-Encoding: gzip\r\n", $page), '' ],
-	headers => [ "HTTP/1.1 200 OK\r\n", 'X-More: ' . 'x' x 1000 . "\r\n" ],
-	header => [ "HTTP/1.1 200 OK\r\nX-Long: ", 'x' x 65536 ],
-	no_http => [ "SSH-2.0-OpenSSH_9.2\r\n", '' ],
-	bare => [ $page, '' ],
-	nothing => [ '', '' ]);
-
-# Answers one connection, keeping the request for later.
-sub answer_raw
-{
-	my ($client) = @_;
-	my $request = '';
-
-	while ($request !~ /\r\n\r\n/)
-	{
-		sysread($client, $request, 65536, length $request) or return;
-	}
-	append_to_file("$folder/requests", $request);
-	my ($start, $more) = @{ $raw_replies{ $request =~ m{^GET /(\w+)} ? $1 : 'nothing' } };
-	syswrite($client, $start) if length $start;
-	for (1 .. (length $more ? 8 * 1024 * 1024 / length $more : 0))
-	{
-		syswrite($client, $more) or last;
-	}
-	return;
-}
-
-# Returns process id and port.
-sub start_raw_server
-{
-	my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 8, Proto => 'tcp')
-	  or die "listen: $!";
-	my $pid = fork() // die "fork: $!";
-
-	return ($pid, $listener->sockport) if $pid;
-	$SIG{TERM} = 'DEFAULT';
-	$SIG{PIPE} = 'IGNORE';
-	while (my $client = $listener->accept)
-	{
-		answer_raw($client);
-	}
-	POSIX::_exit(0);
-}
-
-my ($raw_pid, $raw_port) = start_raw_server();
-my $raw_url = "http://127.0.0.1:$raw_port";
-
-END
-{
-	my $status = $?;
-
-	kill('TERM', $raw_pid) if $raw_pid;
-	$? = $status;
-}
+# Two pages, the first of which sets a cookie.
+my $body = '[{"id":"ada"}]';
+my $wire = start_wire(
+	[ 'read', '\r\n\r\n' ],
+	[ 'send', "HTTP/1.1 200 OK\r\nSet-Cookie: crumb=1; Path=/\r\nContent-Length: " . length($body) . "\r\n\r\n$body" ],
+	[ 'read', '\r\n\r\n' ],
+	[ 'send', "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]" ]);
 
 # ---- PostgreSQL, in an environment with proxies and a .netrc
 
@@ -109,7 +41,7 @@ my $node;
 {
 	local @ENV{qw(http_proxy https_proxy HTTPS_PROXY all_proxy ALL_PROXY)} = ($elsewhere->url) x 5;
 	local $ENV{HOME} = "$folder/home";
-	$node = new_node('http', urls => [ $sim->url, $raw_url ]);
+	$node = new_node('http', urls => [ $sim->url, $wire->url ]);
 }
 add_server($node, $sim);
 add_server($node, $sim, name => 'paged', schema => 'paged', options => ", page_size '5'");
@@ -286,38 +218,11 @@ for my $wait (sort keys %waits)
 
 # ---- Retries
 
-my $length = length($sim->{http}->get($sim->url . '/v1/users?limit=500&order_by=created_at',
-		{ headers => { Authorization => 'Bearer sk_test_x' } })->{content});
-my $broke = 'the connection to the provider of server "clerk" broke';
-
-for my $cut (0, 1, int($length / 2), $length - 1)
-{
-	query_is("body cut after $cut bytes, once", { cut => $cut }, $scan, $users, 2);
-}
-query_is('chunked body cut, once', { cut => int($length / 2), chunked => \1 }, $scan, $users, 2);
-query_fails('body cut, always', { cut => $length - 1, times => -1 }, $scan, 'HV00M', $broke, 4);
-query_fails('chunked body cut at its end, always',
-	{ cut => $length, chunked => \1, times => -1 }, $scan, 'HV00M', $broke, 4);
 query_is('502, 503 and 504', [ map { { status => $_ } } 502 .. 504 ], $scan, $users, 4);
 query_fails('503, always', { status => 503, times => -1 }, $scan, 'HV00L', 'is not available', 4);
 query_fails('401 is final', { status => 401 }, $scan, '28000', 'did not accept', 1);
 
-# ---- Replies of any size and form
-
-my $too_large = 'sent too large a reply';
-my $unreadable = 'could not read the reply';
-my $kilobyte = 'x' x 1024;
-
-for my $chunked (\0, \1)
-{
-	my $how = $$chunked ? 'chunked' : 'announced';
-
-	query_fails("17 MiB, $how", { body => $kilobyte, body_repeat => 17 * 1024, chunked => $chunked },
-		$scan, 'HV00M', $too_large, 1);
-	query_fails("16 MiB, $how, are read", { body => $kilobyte, body_repeat => 16 * 1024, chunked => $chunked },
-		$scan, 'HV00M', $unreadable, 1);
-}
-query_is('chunked', { chunked => \1 }, $scan, $users, 1);
+# ---- Which URLs may be asked
 
 sub use_url
 {
@@ -327,40 +232,6 @@ sub use_url
 }
 
 my $other = 'SELECT id FROM other.users';
-my @raw_errors = (
-	[ 'bomb', 'HV00M', $too_large ],
-	[ 'half_packed', 'HV00M', '' ],
-	[ 'not_packed', 'HV00M', 'compression of the reply is malformed' ],
-	[ 'headers', 'HV00M', $too_large ],
-	[ 'header', 'HV00M', $too_large ],
-	[ 'no_http', 'HV00M', 'the reply is not HTTP' ],
-	[ 'bare', 'HV00M', 'the reply is not HTTP' ],
-	[ 'nothing', 'HV00M', 'closed without a reply' ]);
-
-query_is('gzip', undef, use_url("$raw_url/packed") . "; $other", 'packed');
-for my $row (@raw_errors)
-{
-	my ($name, $sqlstate, $message) = @$row;
-
-	query_fails("raw reply \"$name\"", undef, use_url("$raw_url/$name") . "; $other", $sqlstate, $message);
-}
-
-# ---- Redirects
-
-$elsewhere->reset_stats;
-for my $status (301, 302, 303, 307, 308)
-{
-	query_fails("redirect with $status", { status => $status, redirect => $elsewhere->url . '/v1/users' },
-		$scan, 'HV00L', "redirects to another address.*HTTP status $status", 1);
-}
-for my $target ('/v1/users?limit=1', 'file:///etc/passwd')
-{
-	query_fails("redirect to $target", { redirect => $target }, $scan, 'HV00L', 'redirects', 1);
-}
-is(asked($elsewhere), 0, 'redirects are not followed');
-
-# ---- Which URLs may be asked
-
 my $port = $sim->port;
 my $closed = PostgreSQL::Test::Cluster::get_free_port();
 my $refused = '42501';
@@ -463,10 +334,11 @@ $tls->{run}->kill_kill;
 $elsewhere->reset_stats;
 query_is('a scan beside proxies', undef, $scan, $users, 1);
 is(asked($elsewhere), 0, 'proxies of the environment are not used');
-my $requests = slurp_file("$folder/requests");
-my $received = () = $requests =~ /^GET /mg;
-is(scalar(() = $requests =~ /^Authorization: Bearer sk_test_x\r$/mg), $received, 'each request has the key');
-is(scalar(() = $requests =~ /^Authorization:/mgi), $received, 'and nothing of .netrc');
+query_is('two pages', undef, use_url($wire->url) . "; ALTER SERVER other OPTIONS (ADD page_size '1'); $other", 'ada');
+my $requests = $wire->received(0);
+is(scalar(() = $requests =~ /^GET /mg), 2, 'pages are asked for on one connection');
+is(scalar(() = $requests =~ /^Authorization: Bearer sk_test_x\r$/mg), 2, 'each request has the key');
+is(scalar(() = $requests =~ /^Authorization:/mgi), 2, 'and nothing of .netrc');
 unlike($requests, qr/^(Cookie|Proxy-\S+):/mi, 'no cookie and no proxy header');
 
 # ---- Descriptors

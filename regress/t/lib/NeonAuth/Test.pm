@@ -1,6 +1,6 @@
 
-# What the TAP tests share: a PostgreSQL with the extension, a simulated provider
-# and the real Better Auth, each ended by its process id when the test script
+# What the TAP tests share: a PostgreSQL with the extension, a simulated provider,
+# the real Better Auth and a real Redis, each ended by its process id when the test script
 # ends, however it ends.  Only Perl's own modules and PostgreSQL's test modules.
 #
 #	my $sim = start_sim(provider => 'clerk', users => 300);
@@ -24,7 +24,7 @@ use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep);
 
 our @EXPORT = qw(new_node allow_urls add_server start_sim start_better_auth
-  better_auth_missing tree);
+  better_auth_missing start_redis tree);
 
 my $tree = File::Spec->rel2abs(dirname(__FILE__) . '/../../../..');
 my $owner = $$;
@@ -206,6 +206,24 @@ sub start_better_auth
 		slurp_line("$file.token"));
 }
 
+# Starts a Redis on a port and a socket of its own.  Arguments are its options,
+# such as '--requirepass', 'secret'.  Debian's package redis-tools has the server
+# under another name; the package redis-server would start one for the machine.
+sub start_redis
+{
+	my (@options) = @_;
+	my $folder = PostgreSQL::Test::Utils::tempdir_short();
+	my $port = PostgreSQL::Test::Cluster::get_free_port();
+	my $server = "$folder/redis-server";
+
+	symlink('/usr/bin/redis-check-rdb', $server) or die "$server: $!";
+	my ($pid) = start_process('redis', $server, '--bind', '127.0.0.1', '--port', $port,
+		'--unixsocket', "$folder/socket", '--dir', $folder, '--save', '', '--pidfile', 'FILE', @options);
+	my $redis = bless { pid => $pid, port => $port, socket => "$folder/socket" }, 'NeonAuth::Test::Redis';
+	$redis->call('PING');
+	return $redis;
+}
+
 sub slurp_line
 {
 	my ($file) = @_;
@@ -293,6 +311,31 @@ sub create_raw
 	my $query = $self->{http}->www_form_urlencode({ raw => 1, %parameters });
 
 	return $self->control('POST', "users?$query", $json);
+}
+
+# ---- A running Redis
+
+package NeonAuth::Test::Redis;
+
+our @ISA = ('NeonAuth::Test::Provider');
+
+sub url { return "redis://127.0.0.1:$_[0]->{port}"; }
+sub socket { return $_[0]->{socket}; }
+
+# What it answers to a command, by redis-cli, which waits until it is there.
+sub call
+{
+	my ($self, @command) = @_;
+	my ($out, $err) = ('', '');
+
+	for (1 .. 100)
+	{
+		last if IPC::Run::run([ 'redis-cli', '-e', '-s', $self->socket, @command ], '>', \$out, '2>', \$err);
+		last if $err !~ /Could not connect/;
+		Time::HiRes::sleep(0.1);
+	}
+	chomp $out;
+	return $out;
 }
 
 # ---- A running Better Auth

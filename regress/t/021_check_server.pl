@@ -1,0 +1,185 @@
+
+# check_server says of each part of a server whether it can be reached, and what
+# to do if not: the provider, and its Redis, a real one and one that lies.
+#
+# Copyright (c) 2026, neon_auth_fdw contributors
+
+use strict;
+use warnings FATAL => 'all';
+
+use NeonAuth::Test;
+use NeonAuth::Wire;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $canary = 'canary-8d1f2b';
+my $sim = start_sim();
+my $node = new_node('main', conf => "log_min_messages = debug5\n");
+
+allow_urls($node, $sim->url);
+add_server($node, $sim);
+
+sub run_sql
+{
+	my ($sql) = @_;
+	my ($status, $out, $err) = $node->psql('postgres', $sql);
+
+	return $out . $err;
+}
+
+# The row of a part, after setting these options of server or mapping.
+sub check
+{
+	my ($part, @settings) = @_;
+
+	run_sql($_) for @settings;
+	return run_sql("SELECT ok, message, detail, hint FROM neon_auth.check_server('clerk') WHERE part = '$part'");
+}
+
+# A check that must find this fault.
+sub finds
+{
+	my ($name, $part, $fault, @settings) = @_;
+
+	return like(check($part, @settings), qr/^f\|.*$fault/s, "$name");
+}
+
+sub redis_url
+{
+	my ($url) = @_;
+
+	return "ALTER SERVER clerk OPTIONS (SET redis_url '$url')";
+}
+
+sub mapping
+{
+	my ($options) = @_;
+
+	return "ALTER USER MAPPING FOR CURRENT_USER SERVER clerk OPTIONS ($options)";
+}
+
+# ---- The provider
+
+is(run_sql(q(SELECT * FROM neon_auth.check_server('clerk'))), 'provider|t|works||', 'without a Redis there is one part');
+for my $row (
+	[ 'a wrong key', { status => 401 }, 'did not accept the credential' ],
+	[ 'a key without rights', { status => 403 }, 'does not let this credential read users' ],
+	[ 'a provider that is down', { status => 500 }, 'is not available.*HTTP status 500' ],
+	[ 'another service', { status => 404 }, 'has no user directory at this address' ],
+	[ 'a page of HTML', { body => '<html></html>', content_type => 'text/html' }, 'could not read the reply.*is not JSON' ],
+	[ 'a number that is none', { body => '{}' }, 'could not read the reply' ])
+{
+	my ($name, $fault, $message) = @$row;
+
+	$sim->fault({ match => 'any', %$fault });
+	finds($name, 'provider', $message);
+	$sim->clear_faults;
+}
+my $nowhere = 'http://127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port();
+my $url = $sim->url;
+finds('an address that is not allowed', 'provider', 'may not be asked.*allowed_urls',
+	"ALTER SERVER clerk OPTIONS (SET url '$nowhere')");
+allow_urls($node, $sim->url, $nowhere);
+finds('nobody there', 'provider', 'could not connect to the provider', 'SELECT 1');
+is(check('provider', "ALTER SERVER clerk OPTIONS (SET url '$url')"), 't|works||', 'the provider again');
+
+# ---- A real Redis
+
+my $redis = start_redis('--requirepass', $canary);
+$redis->call('-a', $canary, 'ACL', 'SETUSER', 'sync', 'on', ">$canary", '+@all');
+$redis->call('-a', $canary, 'ACL', 'SETUSER', 'mute', 'on', ">$canary", '-@all', '+auth');
+my $real = $redis->url;
+
+finds('Redis wants a password', 'redis', 'asks for a password.*redis_password', "ALTER SERVER clerk OPTIONS (ADD redis_url '$real')");
+finds('Redis, a wrong password', 'redis', 'WRONGPASS', mapping(qq(ADD redis_password 'wrong-$canary')));
+is(check('redis', mapping("SET redis_password '$canary'")), 't|works||', 'Redis with a password');
+is(check('redis', mapping(q(ADD redis_user 'sync'))), 't|works||', 'Redis with user and password');
+finds('Redis, a user without rights', 'redis', 'may not run this command.*NOPERM', mapping(q(SET redis_user 'mute')));
+run_sql(mapping('DROP redis_user'));
+is(check('redis', redis_url("$real/7")), 't|works||', 'Redis, another database');
+finds('Redis, no such database', 'redis', 'refused', redis_url("$real/9999"));
+is(check('redis', redis_url('unix:' . $redis->socket)), 't|works||', 'Redis on a Unix socket');
+finds('Redis, no such socket', 'redis', 'could not connect to the Redis', redis_url('unix:/nowhere/at/all'));
+is(check('redis', redis_url(q(redis://localhost:) . $redis->port)), 't|works||', 'Redis by name');
+finds('Redis without TLS', 'redis', 'could not connect', redis_url($real =~ s/redis/rediss/r));
+finds('Redis elsewhere', 'redis', 'may not be asked.*allowed_urls', redis_url('redis://192.0.2.1'));
+finds('the provider as Redis', 'redis', 'broke|not Redis', redis_url('redis://127.0.0.1:' . $sim->port));
+
+my $session = $node->background_psql('postgres', on_error_stop => 0);
+my $ask = q(SELECT ok FROM neon_auth.check_server('clerk') WHERE part = 'redis';);
+my $uses = q(SELECT uses FROM neon_auth.connections() WHERE kind = 'redis';);
+run_sql(redis_url($real));
+is($session->query($ask x 3), "t\nt\nt", 'Redis, three times');
+is($session->query($uses), '3', 'over one connection');
+$redis->call('-a', $canary, 'CLIENT', 'KILL', 'TYPE', 'normal');
+is($session->query($ask), 't', 'it may have been closed since');
+$redis->stop;
+is($session->query($ask), 'f', 'a Redis that is gone');
+is($session->query($uses), '', 'keeps no connection');
+is($session->query('SELECT count(*) FROM app.users;'), '1000', 'and no query from its answer');
+
+# ---- A Redis that lies
+
+run_sql(mapping('DROP redis_password'));
+my $wire = start_wire();
+run_sql(redis_url('redis://127.0.0.1:' . $wire->port));
+run_sql(q(ALTER SERVER clerk OPTIONS (ADD redis_timeout '10s')));
+for my $row (
+	[ 'PONG', [ 'send', "+PONG\r\n" ], 't' ],
+	[ 'PONG in pieces', [ 'drip', "+PONG\r\n", 0.01 ], 't' ],
+	[ 'nothing', ['close'], 'closed without a reply' ],
+	[ 'a reset', ['reset'], 'broke' ],
+	[ 'another status', [ 'send', "+OK\r\n" ], 'not Redis' ],
+	[ 'two replies', [ 'send', "+PONG\r\n+PONG\r\n" ], 'not Redis' ],
+	[ 'no RESP', [ 'send', "SSH-2.0-OpenSSH_9.2\r\n" ], 'not Redis' ],
+	[ 'a number', [ 'send', ":7\r\n" ], 'not Redis' ],
+	[ 'nothing at all', [ 'send', "\$-1\r\n" ], 'not Redis' ],
+	[ 'an array', [ 'send', "*2\r\n+a\r\n+b\r\n" ], 'not Redis' ],
+	[ 'a huge array', [ 'send', "*2000000000\r\n" ], 'not Redis' ],
+	[ 'a negative array', [ 'send', "*-9\r\n" ], 'not Redis' ],
+	[ 'a push of RESP3', [ 'send', ">2\r\n+a\r\n+b\r\n" ], 'not Redis' ],
+	[ 'a huge string', [ 'flood', "\$2000000000\r\n" . 'x' x 4096 ], 'too large' ],
+	[ 'a line without end', [ 'flood', '+' . 'x' x 4096 ], 'too large' ],
+	[ 'loading', [ 'send', "-LOADING Redis is loading the dataset in memory\r\n" ], 'is not available.*LOADING' ],
+	[ 'a master that is down', [ 'send', "-MASTERDOWN Link with MASTER is down\r\n" ], 'is not available' ],
+	[ 'a script', [ 'send', "-BUSY Redis is busy running a script\r\n" ], 'is not available' ],
+	[ 'an error', [ 'send', "-ERR $canary\r\n" ], 'refused the request.*ERR' ],
+	[ 'an error of no form', [ 'send', "-<b>$canary</b> x\r\n" ], 'refused' ])
+{
+	my ($name, $step, $result) = @$row;
+
+	$wire->script([ 'command', 1 ], $step, ['stall']);
+	$result eq 't'
+	  ? is(check('redis'), 't|works||', "Redis says $name")
+	  : finds("Redis says $name", 'redis', $result);
+}
+run_sql(q(ALTER SERVER clerk OPTIONS (SET redis_timeout '200ms')));
+my $connections = $wire->connections;
+for my $row (
+	[ 'nothing', ['stall'] ],
+	[ 'half a reply', [ 'command', 1 ], [ 'send', '+PO' ], ['stall'] ],
+	[ 'a byte a second', [ 'command', 1 ], [ 'drip', '+' . 'x' x 600, 1 ] ])
+{
+	my ($name, @steps) = @$row;
+
+	$wire->script(@steps);
+	finds("Redis says $name", 'redis', 'did not answer in time.*redis_timeout');
+	$connections++;
+	is($wire->connections, $connections, 'and is asked once');
+}
+$wire->wait_at('closed', $connections);
+is($wire->at('stall'), 0, 'no connection stays after a time-out');
+
+# ---- Who may check, and what is told
+
+run_sql('CREATE ROLE guest');
+my $denied = run_sql(q(SET ROLE guest; SELECT * FROM neon_auth.check_server('clerk')));
+like($denied, qr/permission denied for foreign server clerk/, 'only who may use the server may check it');
+like(run_sql(q(SELECT * FROM neon_auth.check_server('nobody'))), qr/server "nobody" does not exist/, 'an unknown server');
+$node->stop;
+my $log = slurp_file($node->logfile);
+$log =~ s/^.*(ALTER|CREATE) USER MAPPING.*$//mg;    # as they were typed
+unlike($log, qr/$canary/, 'no message has a password or what Redis says');
+
+done_testing();
