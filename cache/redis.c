@@ -274,8 +274,9 @@ ping(void *handle, void *arg)
 	exchange->kept = redis->ready;
 	if (!redis->ready)
 	{
-		if (!nauth_url_redis(exchange->options->url, &address) ||
-			!nauth_stream_connect(redis->stream, &address, exchange->deadline, exchange->error) ||
+		if (nauth_url_redis(exchange->options->url, &address) != NAUTH_OK)
+			return nauth_error_set(exchange->error, NAUTH_ERROR_MEMORY, "out of memory");
+		if (!nauth_stream_connect(redis->stream, &address, exchange->deadline, exchange->error) ||
 			!introduce(redis, exchange, address.database))
 			return false;
 		redis->ready = true;

@@ -137,15 +137,27 @@ parse_provider(const Option *option, const char *value)
 						 psprintf("Providers are: %s.", names.data));
 }
 
+/* kind is what reading an address came to. */
+static void
+check_address(const Option *option, NauthErrorKind kind, const char *hint)
+{
+	if (kind == NAUTH_ERROR_MEMORY)
+		ereport(ERROR,
+				errcode(ERRCODE_OUT_OF_MEMORY),
+				errmsg("out of memory"));
+	if (kind != NAUTH_OK)
+		report_invalid_value(option->name, hint);
+}
+
 /* A base URL without the slashes at its end. */
 static char *
 parse_url(const Option *option, const char *value)
 {
 	char	   *url;
 
-	if (strlen(value) > NAUTH_URL_MAX / 2 || !nauth_url_valid(value))
-		report_invalid_value(option->name,
-							 "It is an absolute http or https URL without user, query and fragment, such as https://auth.example.com.");
+	check_address(option, strlen(value) > NAUTH_URL_MAX / 2 ? NAUTH_ERROR_FORBIDDEN_URL :
+				  nauth_url_check_base(value),
+				  "It is an absolute http or https URL without user, query and fragment, such as https://auth.example.com.");
 	url = pstrdup(value);
 	for (size_t len = strlen(url); len > 0 && url[len - 1] == '/'; len--)
 		url[len - 1] = '\0';
@@ -157,9 +169,8 @@ parse_redis_url(const Option *option, const char *value)
 {
 	NauthRedisAddress address;
 
-	if (!nauth_url_redis(value, &address))
-		report_invalid_value(option->name,
-							 "It is redis://host:port/database, rediss:// for TLS, or unix:/path/of/socket; user and password belong into the user mapping.");
+	check_address(option, nauth_url_redis(value, &address),
+				  "It is redis://host:port/database, rediss:// for TLS, or unix:/path/of/socket; user and password belong into the user mapping.");
 	return pstrdup(value);
 }
 

@@ -226,24 +226,37 @@ start_curl(NauthEngine *engine)
 				errmsg("could not initialize libcurl"));
 }
 
+/*
+ * The socket pairs that curl makes for itself lack the close-on-exec flag.  A
+ * pair gets the lowest free numbers, which are found by taking them first.
+ */
+static void
+expect_pair(NauthEngine *engine, int pair[2])
+{
+	for (int i = 0; i < 2; i++)
+		pair[i] = fcntl(engine->poll.epoll, F_DUPFD_CLOEXEC, 0);
+	for (int i = 0; i < 2; i++)
+		close(pair[i]);
+}
+
+static void
+protect_pair(const int pair[2])
+{
+	for (int i = 0; i < 2; i++)
+		(void) fcntl(pair[i], F_SETFD, FD_CLOEXEC);
+}
+
 /* Make the handle that keeps the connections. */
 static bool
 open_multi(NauthEngine *engine)
 {
 	CURLM	   *multi;
-	int			next[2];
+	int			pair[2];
 
-	/*
-	 * curl's wakeup pair lacks the close-on-exec flag.  It gets the lowest
-	 * free numbers, which are found by taking them first.
-	 */
-	for (int i = 0; i < 2; i++)
-		next[i] = fcntl(engine->poll.epoll, F_DUPFD_CLOEXEC, 0);
-	for (int i = 0; i < 2; i++)
-		close(next[i]);
+	expect_pair(engine, pair);
 	engine->multi = multi = curl_multi_init();
-	for (int i = 0; i < 2; i++)
-		(void) fcntl(next[i], F_SETFD, FD_CLOEXEC);
+	protect_pair(pair);
+	errno = ENOMEM;				/* curl does not say */
 	if (multi == NULL)
 		return false;
 	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
@@ -265,7 +278,6 @@ nauth_engine_open(NauthEngine *engine)
 	memset(engine, 0, sizeof(*engine));
 	engine->poll.epoll = engine->poll.timer = -1;
 	start_curl(engine);
-	errno = ENOMEM;				/* curl does not say */
 	if (nauth_poll_open(&engine->poll) && open_multi(engine))
 		return true;
 	reason = errno;
@@ -322,14 +334,20 @@ nauth_engine_prepare(NauthEngine *engine, const char *url, int connect_timeout)
 	return code;
 }
 
-/* Hand curl what is ready. */
+/*
+ * Hand curl what is ready.  A step that may begin to look up a name makes a
+ * pair, which outlives a look-up that is given up.
+ */
 static void
-advance(NauthEngine *engine)
+advance(NauthEngine *engine, bool looking_up)
 {
 	NauthPollEvent events[NAUTH_POLL_EVENTS];
 	int			count = nauth_poll_drain(&engine->poll, events);
 	CURLMcode	code = CURLM_OK;
+	int			pair[2];
 
+	if (looking_up)
+		expect_pair(engine, pair);
 	curl_enter(engine);
 	errno = 0;
 	for (int i = 0; code == CURLM_OK && i < count; i++)
@@ -340,8 +358,21 @@ advance(NauthEngine *engine)
 										&engine->running);
 	engine->no_memory = errno == ENOMEM;
 	curl_leave(engine);
+	if (looking_up)
+		protect_pair(pair);
 	if (code != CURLM_OK)
 		nauth_error_set(&engine->failure, NAUTH_ERROR_MEMORY, "libcurl ran out of memory");
+}
+
+/*
+ * When curl has no memory to look up a name it closes descriptor 0 (seen in
+ * 7.88), which a file of the server would get next, to be closed in its turn.
+ */
+static void
+mend_standard_input(void)
+{
+	if (fcntl(STDIN_FILENO, F_GETFD) < 0 && errno == EBADF)
+		(void) open("/dev/null", O_RDONLY);
 }
 
 CURLcode
@@ -360,18 +391,25 @@ nauth_engine_run(NauthEngine *engine, int64_t deadline)
 	if (code != CURLE_OK)
 		return code;
 
-	for (engine->running = 1;;)
+	engine->running = 1;
+	advance(engine, true);
+	for (;;)
 	{
-		advance(engine);
 		if (engine->running == 0 || engine->failure.kind != NAUTH_OK)
 			break;
 		if (!nauth_wait(engine->poll.epoll, deadline))
+		{
 			nauth_error_set(&engine->failure, NAUTH_ERROR_TIMEOUT,
 							"no complete reply came in time");
+			break;
+		}
+		advance(engine, engine->sockets == 0);
 	}
 	message = curl_multi_info_read(engine->multi, &left);
 	if (message != NULL)
 		code = message->data.result;
+	if (code != CURLE_OK)
+		mend_standard_input();
 
 	/* a lack of memory may come under another name */
 	return code != CURLE_OK && engine->no_memory ? CURLE_OUT_OF_MEMORY : code;

@@ -19,6 +19,7 @@
 
 #include "net/engine.h"
 #include "net/transfer.h"
+#include "net/url.h"
 
 /* A number of seconds from here on is no wait but a moment. */
 #define SECONDS_EPOCH	INT64CONST(1000000000)
@@ -227,6 +228,24 @@ set_headers(NauthTransfer *transfer, const char *headers)
 	return curl_easy_setopt(transfer->engine.easy, CURLOPT_HTTPHEADER, transfer->headers);
 }
 
+/*
+ * Tell curl what to ask of the host: path and query as url.c understands them.
+ * When curl has no memory to take the query out of the URL by itself, it sends
+ * the request without.
+ */
+static CURLcode
+set_target(CURL *easy, const char *url)
+{
+	char		target[NAUTH_URL_MAX];
+	NauthErrorKind kind = nauth_url_target(url, target, sizeof(target));
+
+	if (kind == NAUTH_ERROR_MEMORY)
+		return CURLE_OUT_OF_MEMORY;
+	if (kind != NAUTH_OK)
+		return CURLE_URL_MALFORMAT;
+	return curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, target);
+}
+
 /* Make the handle of a request and tell it everything. */
 static CURLcode
 begin_request(NauthTransfer *transfer, const NauthTransferCall *call)
@@ -249,6 +268,8 @@ begin_request(NauthTransfer *transfer, const NauthTransferCall *call)
 		code = curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(easy, CURLOPT_USERAGENT, "neon_auth_fdw");
+	if (code == CURLE_OK)
+		code = set_target(easy, call->request->url);
 	if (code == CURLE_OK)
 		code = set_headers(transfer, call->request->headers);
 	if (code != CURLE_OK)

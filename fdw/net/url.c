@@ -174,7 +174,7 @@ url_is_under(const NauthUrl *url, const NauthUrl *base, bool wildcard)
 
 /* Whether url lies under this base URL of len bytes, maybe with a wildcard. */
 static NauthErrorKind
-url_check_base(const NauthUrl *url, const char *text, size_t len)
+url_check_entry(const NauthUrl *url, const char *text, size_t len)
 {
 	static const char any[] = "https://*.";
 	char		base_text[NAUTH_URL_MAX];
@@ -214,7 +214,7 @@ url_check_list(const NauthUrl *url)
 		size_t		len = strcspn(list, blank);
 
 		if (len > 0)
-			kind = url_check_base(url, list, len);
+			kind = url_check_entry(url, list, len);
 		list += len;
 		list += strspn(list, blank);
 	}
@@ -233,7 +233,7 @@ nauth_url_check(const char *text, const char *provider)
 	{
 		kind = NAUTH_ERROR_FORBIDDEN_URL;
 		if (provider && schemes[url_scheme(&url)].tls)
-			kind = url_check_base(&url, provider, strlen(provider));
+			kind = url_check_entry(&url, provider, strlen(provider));
 		if (kind == NAUTH_ERROR_FORBIDDEN_URL)
 			kind = url_check_list(&url);
 	}
@@ -241,16 +241,36 @@ nauth_url_check(const char *text, const char *provider)
 	return kind;
 }
 
-bool
-nauth_url_valid(const char *text)
+NauthErrorKind
+nauth_url_check_base(const char *text)
 {
 	NauthUrl	url;
-	bool		valid = url_split(&url, text) == NAUTH_OK &&
-	url_is_plain(&url) && url.part[NAUTH_URL_QUERY] == NULL &&
-	!schemes[url_scheme(&url)].redis;
+	NauthErrorKind kind = url_split(&url, text);
 
+	if (kind == NAUTH_OK &&
+		(!url_is_plain(&url) || url.part[NAUTH_URL_QUERY] != NULL ||
+		 schemes[url_scheme(&url)].redis))
+		kind = NAUTH_ERROR_FORBIDDEN_URL;
 	url_free(&url);
-	return valid;
+	return kind;
+}
+
+NauthErrorKind
+nauth_url_target(const char *text, char *buffer, size_t size)
+{
+	NauthUrl	url;
+	NauthErrorKind kind = url_split(&url, text);
+
+	if (kind == NAUTH_OK)
+	{
+		const char *query = url.part[NAUTH_URL_QUERY];
+
+		if (snprintf(buffer, size, "%s%s%s", url.part[NAUTH_URL_PATH],
+					 query ? "?" : "", query ? query : "") >= size)
+			kind = NAUTH_ERROR_FORBIDDEN_URL;
+	}
+	url_free(&url);
+	return kind;
 }
 
 /* Copy a part if it fits. */
@@ -272,6 +292,16 @@ read_database(const char *path, int *database)
 	return true;
 }
 
+/* "unix:///path" is another way to write "unix:/path". */
+static bool
+read_socket_path(const char *path, NauthRedisAddress *address)
+{
+	if (strncmp(path, "//", 2) == 0)
+		path += 2;
+	return path[0] == '/' && path[1] != '\0' && path[1] != '/' &&
+		copy_part(address->socket, sizeof(address->socket), path);
+}
+
 static bool
 read_redis_address(const NauthUrl *url, NauthRedisAddress *address)
 {
@@ -284,25 +314,21 @@ read_redis_address(const NauthUrl *url, NauthRedisAddress *address)
 		read_database(url->part[NAUTH_URL_PATH], &address->database);
 }
 
-bool
+NauthErrorKind
 nauth_url_redis(const char *text, NauthRedisAddress *address)
 {
 	NauthUrl	url;
-	bool		valid;
+	NauthErrorKind kind;
 
 	memset(address, 0, sizeof(*address));
 	if (strncmp(text, UNIX_SCHEME, strlen(UNIX_SCHEME)) == 0)
-	{
-		const char *path = text + strlen(UNIX_SCHEME);
-
-		if (strncmp(path, "//", 2) == 0)
-			path += 2;
-		return path[0] == '/' && path[1] != '\0' && path[1] != '/' &&
-			copy_part(address->socket, sizeof(address->socket), path);
-	}
-	valid = url_split(&url, text) == NAUTH_OK && read_redis_address(&url, address);
+		return read_socket_path(text + strlen(UNIX_SCHEME), address) ?
+			NAUTH_OK : NAUTH_ERROR_FORBIDDEN_URL;
+	kind = url_split(&url, text);
+	if (kind == NAUTH_OK && !read_redis_address(&url, address))
+		kind = NAUTH_ERROR_FORBIDDEN_URL;
 	url_free(&url);
-	return valid;
+	return kind;
 }
 
 NauthErrorKind
@@ -310,11 +336,12 @@ nauth_url_check_redis(const char *text)
 {
 	static const char *const local[] = {"127.0.0.1", "localhost", "[::1]"};
 	NauthRedisAddress address;
+	NauthErrorKind kind = nauth_url_redis(text, &address);
 
-	if (!nauth_url_redis(text, &address))
-		return NAUTH_ERROR_FORBIDDEN_URL;
+	if (kind != NAUTH_OK || address.socket[0])
+		return kind;
 	for (int i = 0; i < lengthof(local); i++)
 		if (pg_strcasecmp(address.host, local[i]) == 0)
 			return NAUTH_OK;
-	return address.socket[0] ? NAUTH_OK : nauth_url_check(text, NULL);
+	return nauth_url_check(text, NULL);
 }

@@ -13,7 +13,7 @@
 #ifndef NAUTH_URL_H
 #define NAUTH_URL_H
 
-#include <stdbool.h>
+#include <stddef.h>
 
 #include "error.h"
 
@@ -32,9 +32,15 @@ extern NauthErrorKind nauth_url_check(const char *text, const char *provider);
 
 /*
  * Whether text is a base URL as our options take it: absolute, http or https,
- * with a host, without user, query or fragment.
+ * with a host, without user, query or fragment.  OK, FORBIDDEN_URL or MEMORY.
  */
-extern bool nauth_url_valid(const char *text);
+extern NauthErrorKind nauth_url_check_base(const char *text);
+
+/*
+ * Write path and query of a URL into a buffer, as they are to be sent.  OK,
+ * MEMORY, or FORBIDDEN_URL where it is none or does not fit.
+ */
+extern NauthErrorKind nauth_url_target(const char *text, char *buffer, size_t size);
 
 /* Where a Redis is; all of it fits a URL that libcurl may be given. */
 typedef struct NauthRedisAddress
@@ -48,10 +54,10 @@ typedef struct NauthRedisAddress
 
 /*
  * Read "redis://host:port/database" ("rediss" with TLS, port and database may
- * be left out) or "unix:/path".  False if it is none, or has a user, a
- * password, a query or a fragment in it.
+ * be left out) or "unix:/path".  OK, MEMORY, or FORBIDDEN_URL if it is none, or
+ * has a user, a password, a query or a fragment in it.
  */
-extern bool nauth_url_redis(const char *text, NauthRedisAddress *address);
+extern NauthErrorKind nauth_url_redis(const char *text, NauthRedisAddress *address);
 
 /*
  * Whether this Redis may be asked: it is on this machine, or allowed by an
