@@ -113,7 +113,15 @@ target()
 
 build_with_werror()
 {
-	build_and_install COPT=-Werror && build_simulator
+	build_and_install COPT=-Werror && build_simulator && build_for_tests
+}
+
+# What the TAP tests put into a server besides the extension: a library that is preloaded, and an extension.
+build_for_tests()
+{
+	local probe=(make -s -C "$TOP/regress/probe" "PG_CONFIG=$pg_bin/pg_config")
+
+	make -s -C "$TOP/regress/shim" && "${probe[@]}" all && "${probe[@]}" install
 }
 
 node_and_packages()

@@ -1,0 +1,160 @@
+
+# Servers with regress/shim/nauth_shim.so preloaded: host names that resolve when
+# the test says so, and a network that must not be touched.
+#
+#	my $shim = new_shim();
+#	my $node = $shim->new_node('main', urls => [ "http://clerk.test:$port" ]);
+#	$shim->slow_dns(600);                # whoever looks up *.test waits
+#	$shim->wait_dns(1);                  # until somebody does
+#	$shim->end_dns;                      # and gets 127.0.0.1
+#
+# Copyright (c) 2026, neon_auth_fdw contributors
+
+package NeonAuth::Shim;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Exporter 'import';
+use NeonAuth::Test ();
+use PostgreSQL::Test::Utils;
+use Time::HiRes qw(sleep);
+
+our @EXPORT = qw(new_shim);
+
+my $library = NeonAuth::Test::tree() . '/regress/shim/nauth_shim.so';
+
+# Controls the servers made through it, all at once.
+sub new_shim
+{
+	die "$library is missing: make -C regress/shim" unless -f $library;
+	return bless { folder => PostgreSQL::Test::Utils::tempdir() }, __PACKAGE__;
+}
+
+# The environment that preloads it.
+sub environment
+{
+	my ($self) = @_;
+
+	return (LD_PRELOAD => $library, NAUTH_SHIM => $self->{folder});
+}
+
+# NeonAuth::Test's new_node, preloaded then and whenever it starts again.
+sub new_node
+{
+	my ($self, $name, %opts) = @_;
+	local %ENV = (%ENV, $self->environment);
+	my $node = NeonAuth::Test::new_node($name, %opts);
+
+	$node->{nauth_shim} = $self;
+	return bless $node, 'NeonAuth::Shim::Node';
+}
+
+# Replaces the link in one step; without a value removes it.
+sub control
+{
+	my ($self, $name, $value) = @_;
+	my $link = "$self->{folder}/$name";
+
+	if (!defined $value)
+	{
+		unlink $link;
+		return;
+	}
+	symlink($value, "$link.new") and rename("$link.new", $link) or die "$link: $!";
+	return;
+}
+
+# From now on a name that ends in ".test" resolves to 127.0.0.1 after that many
+# seconds, counted from when its look-up began; those under way, too.
+sub slow_dns
+{
+	my ($self, $seconds) = @_;
+
+	$self->control('dns', $seconds || undef);
+	return;
+}
+
+# Ends the pauses under way, and there are no more until slow_dns.
+sub end_dns
+{
+	my ($self) = @_;
+
+	$self->slow_dns(0);
+	return;
+}
+
+# The threads in such a pause now, each as [ process, thread ].  One that ended
+# in the middle has left its mark.
+sub dns_threads
+{
+	my ($self) = @_;
+
+	return grep { -d "/proc/$_->[0]/task/$_->[1]" }
+	  map { /wait\.(\d+)\.(\d+)$/ ? [ $1, $2 ] : () } glob("$self->{folder}/wait.*");
+}
+
+# How many there are.
+sub dns_waiting
+{
+	my ($self) = @_;
+
+	return scalar(my @threads = $self->dns_threads);
+}
+
+# Waits, with a bound, until there are at least that many.
+sub wait_dns
+{
+	my ($self, $count) = @_;
+
+	for (1 .. 50 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return if $self->dns_waiting >= $count;
+		sleep(0.02);
+	}
+	die "only " . $self->dns_waiting . " look-ups are waiting, not $count";
+}
+
+# Whether this process has initialized libcurl.
+sub curl_started
+{
+	my ($self, $pid) = @_;
+
+	return -l "$self->{folder}/curl.$pid";
+}
+
+# While true, a server that looks up a name or connects to anything but a
+# PostgreSQL on this machine aborts, and all its sessions end; its log tells.
+sub forbid_network
+{
+	my ($self, $forbidden) = @_;
+
+	$self->control('forbid', $forbidden ? 'yes' : undef);
+	return;
+}
+
+# ---- A server that keeps the library when it starts again
+
+package NeonAuth::Shim::Node;
+
+use PostgreSQL::Test::Cluster;
+
+our @ISA = ('PostgreSQL::Test::Cluster');
+
+sub start
+{
+	my ($self, @options) = @_;
+	local %ENV = (%ENV, $self->{nauth_shim}->environment);
+
+	return $self->SUPER::start(@options);
+}
+
+sub restart
+{
+	my ($self, @options) = @_;
+	local %ENV = (%ENV, $self->{nauth_shim}->environment);
+
+	return $self->SUPER::restart(@options);
+}
+
+1;
