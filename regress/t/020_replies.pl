@@ -237,13 +237,14 @@ cmp_ok($again - $after, '<', 1024, 'and another round takes no more');
 my $late = 'HV00L .* did not answer in time .*';
 my $gzip_header = substr($gzip_begin, 0, 10);
 
+# The request_timeout ends them, or libcurl, whose later versions count these bytes.
 for my $endless (
 	[ 'a chunk extension without end', "${chunks}1;", 'x' ],
 	[ 'empty gzip without end', unframed($gzip_header, 'Content-Encoding: gzip'), "\0\0\0\xff\xff" ])
 {
 	my ($name, $first, $ever) = @$endless;
 
-	outcome_is($name, 'brisk', $list, [ [ 'send', $first ], [ 'flood', $ever ] ], $late);
+	outcome_is($name, 'brisk', $list, [ [ 'send', $first ], [ 'flood', $ever ] ], "($late|HV00M .* too large .*)");
 }
 ok((memory())[1] - $most < $slack, 'bytes that count for nothing take no memory');
 
