@@ -153,6 +153,8 @@ send_command(Redis *redis, int count, const char **words, const Exchange *exchan
 
 	free(redis->command);
 	redis->command = NULL;
+	/* hiredis 1 has types of reply that it does not tell us about */
+	memset(&redis->reply, 0, sizeof(redis->reply));
 	len = redisFormatCommandArgv(&redis->command, count, words, NULL);
 	if (len < 0)
 		return nauth_error_set(exchange->error, NAUTH_ERROR_MEMORY, "out of memory");
@@ -187,7 +189,7 @@ receive_reply(Redis *redis, const Exchange *exchange)
 	return true;
 }
 
-/* Replies that say no, by their first word. */
+/* Replies that say no, by how they begin. */
 static const struct
 {
 	const char *code;
@@ -196,10 +198,12 @@ static const struct
 }			refusals[] = {
 	{"NOAUTH", NAUTH_ERROR_CREDENTIAL, "it asks for a password"},
 	{"WRONGPASS", NAUTH_ERROR_CREDENTIAL, "it did not accept user and password"},
-	{"NOPERM", NAUTH_ERROR_PERMISSION, "the user may not run this command"},
+	{"NOPERM", NAUTH_ERROR_CREDENTIAL, "the user may not run this command"},
 	{"LOADING", NAUTH_ERROR_UNAVAILABLE, "it is loading its data"},
 	{"MASTERDOWN", NAUTH_ERROR_UNAVAILABLE, "it is a replica without a master"},
-	{"BUSY", NAUTH_ERROR_UNAVAILABLE, "it is running a script"},
+	{"BUSY ", NAUTH_ERROR_UNAVAILABLE, "it is running a script"},
+	{"ERR max number of clients", NAUTH_ERROR_UNAVAILABLE, "it has as many clients as it takes"},
+	{"DENIED", NAUTH_ERROR_UNAVAILABLE, "its protected mode denies this address"},
 	/* the last one stands for all others */
 	{"ERR", NAUTH_ERROR_REFUSED, "it refused a command"},
 };
@@ -211,7 +215,7 @@ explain_refusal(const RedisReply *reply, NauthError *error)
 	char		code[NAUTH_ERROR_CODE];
 
 	strlcpy(code, reply->text, Min(strcspn(reply->text, " ") + 1, sizeof(code)));
-	while (i < lengthof(refusals) - 1 && strcmp(refusals[i].code, code) != 0)
+	while (i < lengthof(refusals) - 1 && strncmp(reply->text, refusals[i].code, strlen(refusals[i].code)) != 0)
 		i++;
 	nauth_error_set_code(error, code);
 	return nauth_error_set(error, refusals[i].kind, refusals[i].reason);
@@ -248,7 +252,7 @@ introduce(Redis *redis, const Exchange *exchange, int database)
 		words[count++] = options->password;
 		if (!command(redis, exchange, "OK", count, words))
 		{
-			/* whatever it says to AUTH is about what we sent */
+			/* any other no to AUTH is about what we sent */
 			if (exchange->error->kind == NAUTH_ERROR_REFUSED)
 				nauth_error_set(exchange->error, NAUTH_ERROR_CREDENTIAL,
 								"it did not accept user and password");

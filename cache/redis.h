@@ -27,8 +27,8 @@ typedef struct NauthRedisOptions
 
 /*
  * Ask Redis whether it is there and takes our password.  False with error set
- * if not.  Raises an error only for an interrupt, or when this process has no
- * descriptor left.
+ * if not.  Raises an error for an interrupt, or when the server has no
+ * descriptor or memory left for a connection.
  */
 extern bool nauth_redis_ping(const NauthRedisOptions *options, NauthError *error);
 

@@ -56,8 +56,8 @@ extern NauthHttp *nauth_http_open(const NauthHttpOptions *options);
  * absolute, of nauth_clock() (wait.h).  True with reply set whenever the
  * provider answered with a status that is not to be retried, 404 and 401
  * included; its bytes live until the next call.  False with error set (kind,
- * status) otherwise.  Raises an error only for an interrupt or when this
- * process has no descriptor left.
+ * status) otherwise.  Raises an error for an interrupt, or when the server has
+ * no descriptor or memory left for a connection.
  */
 extern bool nauth_http_get(NauthHttp *http, const NauthRequest *request,
 						   int64_t deadline, NauthReply *reply,

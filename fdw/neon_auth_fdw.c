@@ -13,9 +13,12 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_foreign_server.h"
 #include "fmgr.h"
 #include "foreign/fdwapi.h"
 #include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
@@ -63,6 +66,27 @@ neon_auth_fdw_handler(PG_FUNCTION_ARGS)
 	routine->ExplainForeignScan = neonAuthExplainForeignScan;
 	routine->ImportForeignSchema = neonAuthImportForeignSchema;
 	PG_RETURN_POINTER(routine);
+}
+
+/*
+ * USAGE on our wrapper decides who may make servers, and so connections; a
+ * server of another wrapper would be a way around it.
+ */
+ForeignServer *
+nauth_server_to_ask(const char *name)
+{
+	ForeignServer *server = GetForeignServerByName(name, false);
+	FdwRoutine *routine;
+
+	if (!nauth_server_usable(server->serverid, GetUserId()))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER, server->servername);
+	routine = GetFdwRoutineByServerId(server->serverid);
+	if (routine->BeginForeignScan != neonAuthBeginForeignScan)
+		ereport(ERROR,
+				errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				errmsg("server \"%s\" is not one of foreign data wrapper neon_auth_fdw",
+					   server->servername));
+	return server;
 }
 
 /* SQL function providers(): one row a provider. */

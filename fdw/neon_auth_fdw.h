@@ -11,12 +11,22 @@
 #define NEON_AUTH_FDW_H
 
 #include "foreign/fdwapi.h"
+#include "foreign/foreign.h"
 
 /* Positions in fdw_private of a plan. */
 enum NauthPlanPrivate
 {
 	NauthPlanColumns			/* IntList: attribute numbers that are read */
 };
+
+/* in neon_auth_fdw.c */
+
+/*
+ * The foreign server of this name, for a function that will ask its provider.
+ * Raises an error if there is none, it is not one of ours, or the caller has
+ * no USAGE on it.
+ */
+extern ForeignServer *nauth_server_to_ask(const char *name);
 
 /* in plan.c */
 extern void neonAuthGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel,

@@ -157,7 +157,7 @@ parse_url(const Option *option, const char *value)
 
 	check_address(option, strlen(value) > NAUTH_URL_MAX / 2 ? NAUTH_ERROR_FORBIDDEN_URL :
 				  nauth_url_check_base(value),
-				  "It is an absolute http or https URL without user, query and fragment, such as https://auth.example.com.");
+				  "It is an absolute http or https URL without user, query, fragment and encoded slashes, such as https://auth.example.com.");
 	url = pstrdup(value);
 	for (size_t len = strlen(url); len > 0 && url[len - 1] == '/'; len--)
 		url[len - 1] = '\0';

@@ -26,10 +26,13 @@ typedef struct ErrorText
 static const ErrorText error_texts[] = {
 	[NAUTH_ERROR_CONNECT] = {ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION,
 		"could not connect to %s",
-	"Check option \"url\" of the server, its name resolution and its certificate."},
+	"Check options url and connect_timeout of the server, its name resolution and its certificate."},
 	[NAUTH_ERROR_FORBIDDEN_URL] = {ERRCODE_INSUFFICIENT_PRIVILEGE,
 		"the address of %s may not be asked",
 	"A superuser can allow it: LOAD 'neon_auth_fdw'; ALTER SYSTEM SET neon_auth_fdw.allowed_urls = '...'; SELECT pg_reload_conf();"},
+	[NAUTH_ERROR_FORBIDDEN_ADDRESS] = {ERRCODE_INSUFFICIENT_PRIVILEGE,
+		"%s has a link-local address",
+	"Such an address is never asked, for there clouds hand out credentials."},
 	[NAUTH_ERROR_TIMEOUT] = {ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION,
 		"%s did not answer in time",
 	"Options connect_timeout, request_timeout, scan_timeout and refresh_timeout of the server set the limits."},
@@ -97,16 +100,17 @@ redis_hint(NauthErrorKind kind)
 	switch (kind)
 	{
 		case NAUTH_ERROR_FORBIDDEN_URL:
+		case NAUTH_ERROR_FORBIDDEN_ADDRESS:
+		case NAUTH_ERROR_MEMORY:
 			return error_texts[kind].hint;
 		case NAUTH_ERROR_TIMEOUT:
 			return "Option \"redis_timeout\" of the server sets the limit.";
 		case NAUTH_ERROR_CREDENTIAL:
-		case NAUTH_ERROR_PERMISSION:
 			return "Set options redis_user and redis_password of the user mapping, or the rights of that user in Redis.";
 		case NAUTH_ERROR_UNAVAILABLE:
 			return "Try again later.";
 		default:
-			return "Check option \"redis_url\" of the server, and that a Redis listens there.";
+			return "Check options redis_url and redis_timeout of the server, and that a Redis listens there.";
 	}
 }
 

@@ -10,18 +10,17 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_foreign_server.h"
 #include "catalog/pg_user_mapping.h"
 #include "foreign/foreign.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "cache/redis.h"
 #include "directory.h"
+#include "neon_auth_fdw.h"
 #include "pgcompat.h"
 #include "report.h"
 
@@ -147,13 +146,11 @@ Datum
 neon_auth_check_server(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	ForeignServer *server = GetForeignServerByName(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
+	ForeignServer *server = nauth_server_to_ask(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	NauthOptions *options;
 	NauthError	error = {0};
 	bool		worked;
 
-	if (!nauth_server_usable(server->serverid, GetUserId()))
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER, server->servername);
 	options = nauth_options_get(server->serverid, GetUserId());
 	InitMaterializedSRF(fcinfo, 0);
 

@@ -120,7 +120,11 @@ close_oldest(void)
 	return oldest != NULL;
 }
 
-/* Have so many descriptors reserved, if need be in place of another's. */
+/*
+ * Have so many descriptors reserved, if need be in place of another's.  One
+ * more must be free: each wait for a socket makes a wait event set, which asks
+ * for its descriptor under the same limit.
+ */
 static void
 reserve(Connection *connection, int descriptors)
 {
@@ -130,12 +134,13 @@ reserve(Connection *connection, int descriptors)
 		nauth_wait_release(-more);
 	else
 	{
-		while (!nauth_wait_reserve(more))
+		while (!nauth_wait_reserve(more + 1))
 			if (!close_oldest())
 				ereport(ERROR,
 						errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 						errmsg("no descriptors are left for a connection"),
 						errhint("Raise max_files_per_process, or close what this session holds open."));
+		nauth_wait_release(1);
 	}
 	connection->descriptors = descriptors;
 }

@@ -111,8 +111,7 @@ static const struct
 };
 
 /*
- * Every call of curl that may start a thread or take long stands between these
- * two.  A thread inherits the mask, and a signal must not find one in which to
+ * Every call of curl that may start a thread stands between these two.  A thread inherits the mask, and a signal must not find one in which to
  * run the server's handlers.
  */
 static void
@@ -181,8 +180,7 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 
 	if (address_is_forbidden(&address->addr))
 	{
-		nauth_error_set(&engine->failure, NAUTH_ERROR_FORBIDDEN_URL,
-						"the host has a link-local address");
+		nauth_error_set(&engine->failure, NAUTH_ERROR_FORBIDDEN_ADDRESS, NULL);
 		return CURL_SOCKET_BAD;
 	}
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
@@ -286,16 +284,18 @@ nauth_engine_open(NauthEngine *engine)
 	return false;
 }
 
+/*
+ * These two start no thread, so signals may come: before libcurl 7.87 they wait
+ * for one that looks up a name.
+ */
 void
 nauth_engine_end(NauthEngine *engine)
 {
-	curl_enter(engine);
 	if (engine->easy != NULL)
 	{
 		curl_multi_remove_handle(engine->multi, engine->easy);
 		curl_easy_cleanup(engine->easy);
 	}
-	curl_leave(engine);
 	engine->easy = NULL;
 }
 
@@ -303,10 +303,8 @@ void
 nauth_engine_close(NauthEngine *engine)
 {
 	nauth_engine_end(engine);
-	curl_enter(engine);
 	if (engine->multi != NULL)
 		curl_multi_cleanup(engine->multi);
-	curl_leave(engine);
 	engine->multi = NULL;
 	nauth_poll_close(&engine->poll);
 }
@@ -383,13 +381,11 @@ nauth_engine_run(NauthEngine *engine, int64_t deadline)
 	int			left;
 
 	memset(&engine->failure, 0, sizeof(engine->failure));
-	engine->no_memory = false;
 	curl_enter(engine);
-	if (curl_multi_add_handle(engine->multi, engine->easy) != CURLM_OK)
-		code = CURLE_OUT_OF_MEMORY;
+	engine->no_memory = curl_multi_add_handle(engine->multi, engine->easy) != CURLM_OK;
 	curl_leave(engine);
-	if (code != CURLE_OK)
-		return code;
+	if (engine->no_memory)
+		return CURLE_OUT_OF_MEMORY;
 
 	engine->running = 1;
 	advance(engine, true);

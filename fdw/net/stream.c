@@ -46,7 +46,7 @@ nauth_stream_sockets(const NauthStream *stream)
 
 /* To libcurl an address is a web server's that is told nothing. */
 static CURLcode
-prepare(NauthStream *stream, const NauthRedisAddress *address)
+prepare(NauthStream *stream, const NauthRedisAddress *address, int timeout)
 {
 	char		url[STREAM_URL_MAX];
 	CURLcode	code;
@@ -57,7 +57,7 @@ prepare(NauthStream *stream, const NauthRedisAddress *address)
 	else
 		snprintf(url, sizeof(url), "%s://%s:%s/", address->tls ? "https" : "http",
 				 address->host, address->port);
-	code = nauth_engine_prepare(&stream->engine, url, INT_MAX); /* the deadline counts */
+	code = nauth_engine_prepare(&stream->engine, url, timeout);
 	easy = stream->engine.easy;
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
@@ -72,7 +72,8 @@ bool
 nauth_stream_connect(NauthStream *stream, const NauthRedisAddress *address,
 					 int64_t deadline, NauthError *error)
 {
-	CURLcode	code = prepare(stream, address);
+	int64_t		left = Max((deadline - nauth_clock()) / 1000, 1);
+	CURLcode	code = prepare(stream, address, Min(left, INT_MAX));
 
 	if (code == CURLE_OK)
 		code = nauth_engine_run(&stream->engine, deadline);
@@ -83,6 +84,7 @@ nauth_stream_connect(NauthStream *stream, const NauthRedisAddress *address,
 			code = CURLE_COULDNT_CONNECT;
 	}
 	*error = stream->engine.failure;
+	/* of curl's clock and ours, which end together, either may be first */
 	if (error->kind == NAUTH_ERROR_TIMEOUT)
 		return nauth_error_set(error, NAUTH_ERROR_CONNECT, "no connection was made in time");
 	if (error->kind == NAUTH_OK && code != CURLE_OK)

@@ -146,6 +146,20 @@ url_is_plain(const NauthUrl *url)
 	return true;
 }
 
+/*
+ * Whether the path has what some server may take for a '/'.  Ids in a request
+ * may have it, the base URL that they come after may not: behind one, ".."
+ * would lead out of what is allowed.
+ */
+static bool
+url_hides_slash(const NauthUrl *url)
+{
+	for (const char *c = url->part[NAUTH_URL_PATH]; *c; c++)
+		if (*c == '\\' || pg_strncasecmp(c, "%2f", 3) == 0 || pg_strncasecmp(c, "%5c", 3) == 0)
+			return true;
+	return false;
+}
+
 /* Whether url lies under base; wildcard is for the hosts below base's host. */
 static bool
 url_is_under(const NauthUrl *url, const NauthUrl *base, bool wildcard)
@@ -248,7 +262,7 @@ nauth_url_check_base(const char *text)
 	NauthErrorKind kind = url_split(&url, text);
 
 	if (kind == NAUTH_OK &&
-		(!url_is_plain(&url) || url.part[NAUTH_URL_QUERY] != NULL ||
+		(!url_is_plain(&url) || url_hides_slash(&url) || url.part[NAUTH_URL_QUERY] != NULL ||
 		 schemes[url_scheme(&url)].redis))
 		kind = NAUTH_ERROR_FORBIDDEN_URL;
 	url_free(&url);

@@ -18,18 +18,17 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/pg_foreign_server.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "foreign/foreign.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "neon_auth_fdw.h"
 #include "pgcompat.h"
 #include "sync/run.h"
 
@@ -336,9 +335,7 @@ prepare_run(NauthRun *run, FunctionCallInfo fcinfo)
 				server_name == NULL ? errmsg("server must not be null") :
 				errmsg("approve_deletions must not be negative"));
 
-	server = GetForeignServerByName(server_name, false);
-	if (!nauth_server_usable(server->serverid, GetUserId()))
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER, server->servername);
+	server = nauth_server_to_ask(server_name);
 	run->options = nauth_options_get(server->serverid, GetUserId());
 	prepare_target(run, text_arg(fcinfo, ARG_TARGET, DEFAULT_TARGET));
 	run->directory = nauth_directory_open(run->options, run->options->refresh_timeout);

@@ -142,7 +142,7 @@ take_cursor(NauthReply *reply, char *cursor)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	NauthReply	reply = {200, {(const char *) data + 1, size - 1}};
+	NauthReply	reply = {.status = 200,.body = {(const char *) data + 1, size - 1}};
 	char		cursor[NAUTH_CURSOR_MAX];
 	const NauthProvider *provider;
 	int			choice;

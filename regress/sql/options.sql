@@ -14,6 +14,8 @@ CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', ur
 CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', url 'https://example.com/?key=secret');
 CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', url 'https://example.com/#x');
 CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', url E'https://example.com/\r\nX: y');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', url 'https://example.com/a/..%2fb');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', url 'https://example.com/a/..\b');
 
 -- numbers and durations
 CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', page_size '0');

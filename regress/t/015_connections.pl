@@ -248,5 +248,14 @@ answer($session, 'SELECT neon_auth.disconnect_all()');
 is(sockets($pid), $before, 'disconnect_all gives all of them back');
 $session->quit;
 
+# Our descriptors end at the limit in another way for each value.
+for my $files (65 .. 80)
+{
+	$node->append_conf('postgresql.conf', "max_files_per_process = $files\n");
+	$node->restart;
+	is($node->safe_psql('postgres', join(' UNION ALL ', map { "SELECT count(*) FROM s$_.users" } 1 .. 8)),
+		join("\n", ($users) x 8), "max_files_per_process = $files");
+}
+
 $node->stop;
 done_testing();

@@ -148,6 +148,9 @@ for my $row (
 	[ 'loading', [ 'send', "-LOADING Redis is loading the dataset in memory\r\n" ], 'is not available.*LOADING' ],
 	[ 'a master that is down', [ 'send', "-MASTERDOWN Link with MASTER is down\r\n" ], 'is not available' ],
 	[ 'a script', [ 'send', "-BUSY Redis is busy running a script\r\n" ], 'is not available' ],
+	[ 'no room', [ 'send', "-ERR max number of clients reached\r\n" ], 'is not available.*as many clients' ],
+	[ 'protected mode', [ 'send', "-DENIED Redis is running in protected mode\r\n" ], 'is not available.*protected mode' ],
+	[ 'a number of RESP3', [ 'send', ",1.5\r\n" ], 'not Redis' ],
 	[ 'an error', [ 'send', "-ERR $canary\r\n" ], 'refused the request.*ERR' ],
 	[ 'an error of no form', [ 'send', "-<b>$canary</b> x\r\n" ], 'refused' ])
 {
@@ -181,6 +184,19 @@ run_sql('CREATE ROLE guest');
 my $denied = run_sql(q(SET ROLE guest; SELECT * FROM neon_auth.check_server('clerk')));
 like($denied, qr/permission denied for foreign server clerk/, 'only who may use the server may check it');
 like(run_sql(q(SELECT * FROM neon_auth.check_server('nobody'))), qr/server "nobody" does not exist/, 'an unknown server');
+run_sql('CREATE FOREIGN DATA WRAPPER other; GRANT USAGE ON FOREIGN DATA WRAPPER other TO guest');
+my $own = run_sql(<<"SQL");
+SET ROLE guest;
+CREATE SERVER own FOREIGN DATA WRAPPER other OPTIONS (provider 'clerk', url '$url', redis_url '$real');
+CREATE USER MAPPING FOR CURRENT_USER SERVER own OPTIONS (api_key 'sk_test_x');
+SELECT * FROM neon_auth.check_server('own');
+SQL
+like($own, qr/foreign-data wrapper "other" has no handler/, 'a server of another wrapper is none of ours');
+run_sql('CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw');
+for my $sql (q(SELECT * FROM neon_auth.check_server('files')), q(CALL neon_auth.refresh_users_sync('files')))
+{
+	like(run_sql($sql), qr/server "files" is not one of foreign data wrapper neon_auth_fdw/, $sql);
+}
 $node->stop;
 my $log = slurp_file($node->logfile);
 $log =~ s/^.*(ALTER|CREATE) USER MAPPING.*$//mg;    # as they were typed

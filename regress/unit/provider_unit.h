@@ -77,7 +77,7 @@ unit_write(const NauthProvider *provider, NauthQueryKind kind, const char *id,
 static inline bool
 unit_read(const NauthProvider *provider, const char *cursor, NauthSpan body)
 {
-	NauthReply	reply = {200, body};
+	NauthReply	reply = {.status = 200,.body = body};
 
 	memset(&unit_error, 0, sizeof(unit_error));
 	memset(&unit_page, 0x5A, sizeof(unit_page));
@@ -138,7 +138,7 @@ unit_check_bodies(const NauthProvider *provider)
 	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++)
 	{
 		NauthSpan	body = unit_copy_text(bodies[i]);
-		NauthReply	reply = {200, body};
+		NauthReply	reply = {.status = 200,.body = body};
 		NauthUser	user;
 		int64_t		count;
 		char		name[64];
@@ -187,7 +187,7 @@ static inline bool
 unit_is_not_found(const NauthProvider *provider, int status,
 				  const char *fixture)
 {
-	NauthReply	reply = {status, unit_fixture(fixture)};
+	NauthReply	reply = {.status = status,.body = unit_fixture(fixture)};
 	bool		not_found = nauth_read_is_not_found(provider, &reply, &unit_error);
 
 	unit_free(reply.body);
@@ -199,7 +199,7 @@ static inline bool
 unit_read_user(const NauthProvider *provider, const char *id,
 			   const char *fixture, NauthUser *user)
 {
-	NauthReply	reply = {200, unit_fixture(fixture)};
+	NauthReply	reply = {.status = 200,.body = unit_fixture(fixture)};
 	bool		read = nauth_read_user(provider, id, &reply, user, &unit_error);
 
 	unit_free(reply.body);
@@ -210,7 +210,7 @@ unit_read_user(const NauthProvider *provider, const char *id,
 static inline int64_t
 unit_read_count_body(const NauthProvider *provider, NauthSpan body)
 {
-	NauthReply	reply = {200, body};
+	NauthReply	reply = {.status = 200,.body = body};
 	int64_t		count;
 	bool		read = provider->read_count(&reply, &count, &unit_error);
 
