@@ -39,6 +39,7 @@ struct NauthTransfer
 	NauthBody  *body;
 	size_t		header_bytes;
 	bool		headers_end;	/* the empty line after them was there */
+	bool		compressed;
 	int64_t		retry_after;	/* as in NauthTransferReply */
 	int64_t		retry_own;
 };
@@ -181,6 +182,26 @@ is_status_line(const char *line, size_t len)
 	return len >= 5 && memcmp(line, "HTTP/", 5) == 0;
 }
 
+/*
+ * Whether curl may undo what this header line says was done to the body: one
+ * gzip.  With several, one over the other, a few bytes keep curl busy for hours
+ * without a byte of a body, in a call that neither deadline nor cancel ends.
+ */
+static bool
+accept_coding(NauthTransfer *transfer, const char *line, size_t len)
+{
+	char		value[HEADER_VALUE];
+	bool		first = !transfer->compressed;
+
+	if (header_value(line, len, "Transfer-Encoding", value))
+		return pg_strcasecmp(value, "chunked") == 0;
+	if (!header_value(line, len, "Content-Encoding", value) ||
+		value[0] == '\0' || pg_strcasecmp(value, "identity") == 0)
+		return true;
+	transfer->compressed = true;
+	return first && pg_strcasecmp(value, "gzip") == 0;
+}
+
 static size_t
 on_header(char *line, size_t size, size_t count, void *arg)
 {
@@ -195,6 +216,12 @@ on_header(char *line, size_t size, size_t count, void *arg)
 	{
 		nauth_error_set(&transfer->engine.failure, NAUTH_ERROR_TOO_LARGE,
 						"the headers of the reply are too large");
+		return 0;
+	}
+	if (!accept_coding(transfer, line, len))
+	{
+		nauth_error_set(&transfer->engine.failure, NAUTH_ERROR_UNREADABLE,
+						"the reply is encoded in another way than gzip");
 		return 0;
 	}
 	if (header_value(line, len, "Retry-After", value))
@@ -259,13 +286,14 @@ begin_request(NauthTransfer *transfer, const NauthTransferCall *call)
 	transfer->body->len = 0;
 	transfer->header_bytes = 0;
 	transfer->headers_end = false;
+	transfer->compressed = false;
 	transfer->retry_after = 0;
 	transfer->retry_own = 0;
 
 	for (size_t i = 0; code == CURLE_OK && i < lengthof(http_options); i++)
 		code = curl_easy_setopt(easy, http_options[i].option, http_options[i].value);
 	if (code == CURLE_OK)
-		code = curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
+		code = curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip");
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(easy, CURLOPT_USERAGENT, "neon_auth_fdw");
 	if (code == CURLE_OK)

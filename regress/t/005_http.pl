@@ -1,8 +1,7 @@
 
-# The HTTP engine as a query meets it: deadlines, cancel and terminate in every
-# kind of wait, retries, which URLs may be asked, TLS, and an environment that
-# would lead the requests astray.  What replies may be is in 020_replies.pl.  No
-# result depends on how long something took.
+# The HTTP engine as a query meets it: retries, which URLs may be asked, TLS, and
+# an environment that would lead the requests astray.  What ends a wait is in
+# 012_interrupts.pl and 013_deadlines.pl, what replies may be in 020_replies.pl.
 #
 # Copyright (c) 2026, neon_auth_fdw contributors
 
@@ -15,7 +14,6 @@ use NeonAuth::Wire;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep);
 
 my $users = 25;
 my $limit = $PostgreSQL::Test::Utils::timeout_default;
@@ -45,39 +43,25 @@ my $node;
 }
 add_server($node, $sim);
 add_server($node, $sim, name => 'paged', schema => 'paged', options => ", page_size '5'");
-add_server($node, $sim, name => 'brisk', schema => 'brisk', options => ", request_timeout '300ms'");
-add_server($node, $sim, name => 'short', schema => 'short', options => ", scan_timeout '1500ms', page_size '5'");
 add_server($node, $sim, name => 'other', schema => 'other');
 
 # ---- Helpers
 
 my $scripts = 0;
 
-# Starts psql with this SQL; messages have their SQLSTATEs.
-sub start_psql
+# Runs this SQL; returns what psql prints and its messages, with their SQLSTATEs.
+sub run_sql
 {
 	my ($sql) = @_;
 	my $file = "$folder/script" . ++$scripts;
-	my %psql = (out => '', err => '');
+	my ($out, $err) = ('', '');
 
 	append_to_file($file, $sql);
-	$psql{run} = IPC::Run::start(
-		[ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-d', $node->connstr('postgres'), '-f', $file ],
-		'>', \$psql{out}, '2>', \$psql{err}, IPC::Run::timeout($limit));
-	return \%psql;
+	IPC::Run::run([ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-d', $node->connstr('postgres'), '-f', $file ],
+		'>', \$out, '2>', \$err, IPC::Run::timeout($limit));
+	chomp($out);
+	return ($out, $err);
 }
-
-# Waits for its end; returns what it printed and its messages.
-sub finish_psql
-{
-	my ($psql) = @_;
-
-	$psql->{run}->finish;
-	chomp($psql->{out});
-	return ($psql->{out}, $psql->{err});
-}
-
-sub run_sql { return finish_psql(start_psql($_[0])); }
 
 # What the simulator was asked since its counters were reset.
 sub asked
@@ -125,18 +109,6 @@ sub open_descriptors
 	return scalar grep { (readlink($_) // '') =~ /^(socket|anon_inode|pipe):/ } glob("/proc/$pid/fd/*");
 }
 
-sub wait_for
-{
-	my ($what, $condition) = @_;
-
-	for (1 .. 20 * $limit)
-	{
-		return if $condition->();
-		sleep(0.05);
-	}
-	die "waited in vain for $what";
-}
-
 my $scan = 'SELECT count(*) FROM app.users';
 my $pages = 'SELECT count(*) FROM paged.users';
 
@@ -145,76 +117,6 @@ my $pages = 'SELECT count(*) FROM paged.users';
 query_is('a scan', undef, $scan, $users, 1) or die 'nothing else can work';
 query_is('pages', undef, $pages, $users, 6);
 is($sim->stats->{connections}, 1, 'one connection serves all pages');
-
-# ---- Deadlines
-
-my $in_time = 'did not answer in time';
-my $short = 'SELECT count(*) FROM short.users';
-
-query_fails('request_timeout, no answer', { hang => \1, times => -1 }, 'SELECT FROM brisk.users', 'HV00L', $in_time, 1);
-query_fails('request_timeout, slow body',
-	{ drip_ms => 50, times => -1 }, 'SELECT FROM brisk.users', 'HV00L', $in_time, 1);
-query_fails('scan_timeout, slow body', { drip_ms => 50, times => -1 }, $short, 'HV00L', $in_time, 1);
-query_fails('scan_timeout, slow pages', { latency_ms => 500, times => -1 }, $short, 'HV00L', $in_time);
-query_fails('scan_timeout, a retry and a slow body', [ { status => 503 }, { drip_ms => 50, times => -1 } ],
-	$short, 'HV00L', $in_time, 2);
-query_fails('scan_timeout, retries', { status => 429, times => -1, headers => { 'Retry-After' => '1' } },
-	$short, '53400', 'takes no more requests');
-query_is('after these', undef, $short, $users, 6);
-
-# ---- Ends from outside
-
-my %waits = (
-	'no answer' => { hang => \1 },
-	'slow body' => { drip_ms => 20 },
-	'back-off' => { status => 429, headers => { 'Retry-After' => '30' } });
-
-# Starts a scan and returns when it waits and the fault has hit.
-sub start_waiting
-{
-	my ($fault, $sql) = @_;
-
-	$sim->reset_stats;
-	$sim->fault($fault);
-	my $psql = start_psql("SET application_name = 'waiting'; $sql");
-	wait_for('the fault', sub { return $sim->stats->{faults} > 0 });
-	$node->poll_query_until('postgres',
-		"SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'waiting' AND wait_event_type = 'Extension'")
-	  or die 'the scan does not wait';
-	return $psql;
-}
-
-sub signal_waiting
-{
-	my ($function) = @_;
-
-	return $node->safe_psql('postgres',
-		"SELECT $function(pid) FROM pg_stat_activity WHERE application_name = 'waiting'");
-}
-
-for my $wait (sort keys %waits)
-{
-	my $psql = start_waiting($waits{$wait}, "$scan; $scan");
-	signal_waiting('pg_cancel_backend');
-	my ($out, $err) = finish_psql($psql);
-	like($err, qr/ERROR:  57014: canceling statement due to user request/, "cancel, $wait: SQLSTATE");
-	is($out, $users, "cancel, $wait: the session goes on");
-	$sim->clear_faults;
-
-	$psql = start_waiting($waits{$wait}, "SET statement_timeout = '1s'; $scan; RESET statement_timeout; $scan");
-	($out, $err) = finish_psql($psql);
-	like($err, qr/ERROR:  57014: canceling statement due to statement timeout/, "statement_timeout, $wait: SQLSTATE");
-	is($out, $users, "statement_timeout, $wait: the session goes on");
-	$sim->clear_faults;
-
-	$psql = start_waiting($waits{$wait}, $scan);
-	signal_waiting('pg_terminate_backend');
-	($out, $err) = finish_psql($psql);
-	like($err, qr/FATAL:  57P01: terminating connection/, "terminate, $wait: SQLSTATE");
-	is($out, '', "terminate, $wait: no rows");
-	$sim->clear_faults;
-	query_is("terminate, $wait: another session", undef, $scan, $users, 1);
-}
 
 # ---- Retries
 
