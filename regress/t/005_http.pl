@@ -63,15 +63,6 @@ sub run_sql
 	return ($out, $err);
 }
 
-# What the simulator was asked since its counters were reset.
-sub asked
-{
-	my ($provider) = @_;
-	my $stats = $provider->stats;
-
-	return $stats->{list} + $stats->{get} + $stats->{count} + $stats->{other};
-}
-
 # With this fault the SQL prints these rows, with so many requests.
 sub query_is
 {
@@ -81,7 +72,7 @@ sub query_is
 	$sim->reset_stats;
 	my ($out, $err) = run_sql($sql);
 	my $ok = is($out . $err, $rows, "$name: rows");
-	is(asked($sim), $requests, "$name: requests") if defined $requests;
+	is($sim->requests, $requests, "$name: requests") if defined $requests;
 	$sim->clear_faults;
 	return $ok;
 }
@@ -97,16 +88,9 @@ sub query_fails
 	my ($out, $err) = run_sql("SET statement_timeout = '${limit}s'; $sql");
 	like($err, qr/ERROR:  $sqlstate: .*$message/s, "$name: SQLSTATE and message");
 	is($out, '', "$name: no rows");
-	is(asked($sim), $requests, "$name: requests") if defined $requests;
+	is($sim->requests, $requests, "$name: requests") if defined $requests;
 	$sim->clear_faults;
 	return;
-}
-
-sub open_descriptors
-{
-	my ($pid) = @_;
-
-	return scalar grep { (readlink($_) // '') =~ /^(socket|anon_inode|pipe):/ } glob("/proc/$pid/fd/*");
 }
 
 my $scan = 'SELECT count(*) FROM app.users';
@@ -168,7 +152,7 @@ for my $row (@rules)
 	$sim->reset_stats;
 	my ($out) = run_sql(use_url($url) . ";\nSET neon_auth_fdw.allowed_urls = E'$allowed';\n"
 		  . "\\o /dev/null\n$other;\n\\o\n\\echo :SQLSTATE\n");
-	is("$out, " . asked($sim), "$sqlstate, " . ($sqlstate eq $refused ? 0 : 1), "\"$shown\" allowed, \"$url\" asked");
+	is("$out, " . $sim->requests, "$sqlstate, " . ($sqlstate eq $refused ? 0 : 1), "\"$shown\" allowed, \"$url\" asked");
 }
 
 # a wildcard stands for hosts below; nothing here speaks TLS, so what is allowed
@@ -193,7 +177,7 @@ my $allow = 'SET neon_auth_fdw.allowed_urls = ' . "'" . $elsewhere->url . "'";
 query_fails('a guest cannot allow URLs', undef,
 	"LOAD 'neon_auth_fdw'; SET ROLE guest; $allow", '42501', 'permission denied');
 query_fails('nor before the library is loaded', undef, "SET ROLE guest; $allow; $other", '42501', 'may not be asked');
-is(asked($elsewhere), 0, 'a URL that a guest allowed is not asked');
+is($elsewhere->requests, 0, 'a URL that a guest allowed is not asked');
 
 # ---- Connecting and TLS
 
@@ -235,39 +219,13 @@ $tls->{run}->kill_kill;
 
 $elsewhere->reset_stats;
 query_is('a scan beside proxies', undef, $scan, $users, 1);
-is(asked($elsewhere), 0, 'proxies of the environment are not used');
+is($elsewhere->requests, 0, 'proxies of the environment are not used');
 query_is('two pages', undef, use_url($wire->url) . "; ALTER SERVER other OPTIONS (ADD page_size '1'); $other", 'ada');
 my $requests = $wire->received(0);
 is(scalar(() = $requests =~ /^GET /mg), 2, 'pages are asked for on one connection');
 is(scalar(() = $requests =~ /^Authorization: Bearer sk_test_x\r$/mg), 2, 'each request has the key');
 is(scalar(() = $requests =~ /^Authorization:/mgi), 2, 'and nothing of .netrc');
 unlike($requests, qr/^(Cookie|Proxy-\S+):/mi, 'no cookie and no proxy header');
-
-# ---- Descriptors
-
-run_sql(use_url('http://127.0.0.1:1'));
-my $session = $node->background_psql('postgres', on_error_stop => 0);
-my $pid = $session->query("SELECT pg_backend_pid() FROM app.users LIMIT 1");
-my $before = open_descriptors($pid);
-$sim->fault({ match => 'get', hang => \1, times => -1 });
-$session->query(<<"SQL" x 15);
-SET statement_timeout = '20ms';
-SELECT FROM app.users WHERE id = 'x';
-RESET statement_timeout;
-$pages;
-$other;
-BEGIN;
-DECLARE c CURSOR FOR SELECT id FROM paged.users;
-MOVE 1 IN c;
-SAVEPOINT s;
-$other;
-ROLLBACK TO s;
-COMMIT;
-SQL
-is(open_descriptors($pid), $before, 'scans of any end leave no descriptor open');
-$sim->clear_faults;
-is($session->query($scan), $users, 'and the session goes on');
-$session->quit;
 
 $node->stop;
 done_testing();

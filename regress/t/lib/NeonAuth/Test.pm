@@ -296,6 +296,15 @@ sub clear_faults { my ($self) = @_; return $self->control('DELETE', 'fault'); }
 sub stats { my ($self) = @_; return $self->control('GET', 'stats'); }
 sub reset_stats { my ($self) = @_; return $self->control('POST', 'reset'); }
 
+# How many requests came since the counters were reset.
+sub requests
+{
+	my ($self) = @_;
+	my $stats = $self->stats;
+
+	return $stats->{list} + $stats->{get} + $stats->{count} + $stats->{other};
+}
+
 # Removes the user, or the $count users from this one on.
 sub remove
 {
