@@ -4,9 +4,9 @@
  *	  The connections that a session keeps between statements.
  *
  * Here is the only state that outlives a statement, and the one place that
- * decides when it goes: whatever failed at once; at the end of a transaction
- * what was idle too long or belongs to options that have changed; when
- * descriptors are short whatever was used longest ago.
+ * decides when it goes: whatever failed at once; what was idle too long, or
+ * belongs to options that have changed, at the end of a transaction, if need be
+ * of an empty one; when descriptors are short whatever was used longest ago.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -15,9 +15,14 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/sinval.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
+#include "utils/timeout.h"
 
 #include "net/connection.h"
 #include "wait.h"
@@ -48,6 +53,9 @@ static Connection connections[NAUTH_CONNECTIONS_MAX];
 /* Counts changes of servers and user mappings. */
 static uint64 catalog = 0;
 
+/* Wakes a session that rests, when a connection is due to be closed. */
+static TimeoutId idle_timer;
+
 /* Close one, however far it came. */
 static void
 close_connection(Connection *connection)
@@ -70,25 +78,46 @@ on_catalog_change(Datum arg, int cache, uint32 hash)
 }
 
 /*
- * Options that have changed may still be those of a refresh that commits after
- * each page, which then goes on using its connection.
+ * Called by a signal.  Nothing may be closed here, but a session that rests can
+ * be told that there are invalidation messages: it looks for them in a
+ * transaction of its own, at whose end we are called again.
+ */
+static void
+on_idle_timer(void)
+{
+	catchupInterruptPending = true;
+	SetLatch(MyLatch);
+}
+
+/*
+ * Close what is due, and come back when the next one is.  Options that have
+ * changed may still be those of a refresh that commits after each page, which
+ * then goes on using its connection.
  */
 static void
 on_transaction_end(XactEvent event, void *arg)
 {
 	int64		now = nauth_clock();
+	int64		next = PG_INT64_MAX;
 
-	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+	if (proc_exit_inprogress ||
+		(event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE))
 		return;
 	for (Connection *c = connections; c < connections + NAUTH_CONNECTIONS_MAX; c++)
 	{
 		bool		outdated = c->id.catalog != catalog && !c->in_transaction;
+		int64		due = c->last_use + c->id.idle_timeout * INT64CONST(1000);
 
 		c->in_transaction = false;
-		if (c->handle && !c->in_use &&
-			(outdated || now - c->last_use >= c->id.idle_timeout * INT64CONST(1000)))
+		if (c->handle == NULL || c->in_use)
+			continue;
+		if (outdated || due <= now)
 			close_connection(c);
+		else
+			next = Min(next, due);
 	}
+	if (next != PG_INT64_MAX)
+		enable_timeout_after(idle_timer, (int) ((next - now) / 1000) + 1);
 }
 
 void
@@ -101,6 +130,7 @@ nauth_connection_identify(NauthConnectionId *id)
 		CacheRegisterSyscacheCallback(FOREIGNSERVEROID, on_catalog_change, (Datum) 0);
 		CacheRegisterSyscacheCallback(USERMAPPINGOID, on_catalog_change, (Datum) 0);
 		RegisterXactCallback(on_transaction_end, NULL);
+		idle_timer = RegisterTimeout(USER_TIMEOUT, on_idle_timer);
 		registered = true;
 	}
 	id->catalog = catalog;

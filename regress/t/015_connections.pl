@@ -134,10 +134,25 @@ $sim->reset_stats;
 is(answer($session, "BEGIN; $scan; $scan; COMMIT"), "$users\n$users", 'without idle time');
 is(connections_of($sim), 1, 'one connection serves a transaction');
 is(answer($session, $kept), '', 'and is closed with it');
-$node->safe_psql('postgres', q(ALTER SERVER clerk OPTIONS (SET idle_timeout '1ms')));
+$node->safe_psql('postgres', q(ALTER SERVER clerk OPTIONS (SET idle_timeout '200ms')));
+answer($session, 'SELECT neon_auth.disconnect_all()');
+my $none = sockets($pid);
+for my $round (1 .. 3)
+{
+	answer($session, $scan);
+	for (1 .. 20 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		last if sockets($pid) == $none;
+		sleep(0.05);
+	}
+	is(sockets($pid), $none, "a session that rests closes what is due by itself, $round");
+}
+is(answer($session, $kept), '', 'and knows that it has');
+is(answer($session, "BEGIN; $scan; SELECT FROM pg_sleep(0.5); $scan"), "$users\n$users", 'in a transaction');
+sleep(0.5);
+is(answer($session, "$scan; COMMIT"), $users, 'nothing is closed that is still used');
+is(answer($session, 'SELECT 1/0; SELECT 1'), '1', 'after an error');
 answer($session, $scan);
-sleep(0.01);
-is(answer($session, 'SELECT 1; ' . $kept), '1', 'one that rested too long is closed when any transaction ends');
 $node->safe_psql('postgres', q(ALTER SERVER clerk OPTIONS (DROP idle_timeout)));
 
 # The provider hangs up on a connection that it kept: no failure, no other try.
