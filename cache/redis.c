@@ -48,6 +48,7 @@ static const char not_redis[] = "the reply is not Redis's";
 typedef struct Exchange
 {
 	const NauthRedisOptions *options;
+	NauthRedisAddress address;
 	int64_t		deadline;
 	NauthError *error;
 	bool		kept;			/* on a connection that was open before */
@@ -89,17 +90,11 @@ on_nil(const redisReadTask *task)
 	return NULL;
 }
 
-static void
-on_free(void *reply)
-{
-}
-
 static redisReplyObjectFunctions reply_functions = {
 	.createString = on_string,
 	.createArray = on_array,
 	.createInteger = on_integer,
 	.createNil = on_nil,
-	.freeObject = on_free,
 };
 
 static void
@@ -238,7 +233,7 @@ command(Redis *redis, const Exchange *exchange, const char *expected,
 
 /* Tell a new connection who we are and which database we mean. */
 static bool
-introduce(Redis *redis, const Exchange *exchange, int database)
+introduce(Redis *redis, const Exchange *exchange)
 {
 	const NauthRedisOptions *options = exchange->options;
 	char		number[12];
@@ -259,9 +254,9 @@ introduce(Redis *redis, const Exchange *exchange, int database)
 			return false;
 		}
 	}
-	if (database == 0)
+	if (exchange->address.database == 0)
 		return true;
-	snprintf(number, sizeof(number), "%d", database);
+	snprintf(number, sizeof(number), "%d", exchange->address.database);
 	words[0] = "SELECT";
 	words[1] = number;
 	return command(redis, exchange, "OK", 2, words);
@@ -273,19 +268,13 @@ ping(void *handle, void *arg)
 	Redis	   *redis = handle;
 	Exchange   *exchange = arg;
 	const char *words[COMMAND_WORDS] = {"PING"};
-	NauthRedisAddress address;
 
 	exchange->kept = redis->ready;
 	if (!redis->ready)
-	{
-		if (nauth_url_redis(exchange->options->url, &address) != NAUTH_OK)
-			return nauth_error_set(exchange->error, NAUTH_ERROR_MEMORY, "out of memory");
-		if (!nauth_stream_connect(redis->stream, &address, exchange->deadline, exchange->error) ||
-			!introduce(redis, exchange, address.database))
-			return false;
-		redis->ready = true;
-	}
-	return command(redis, exchange, "PONG", 1, words);
+		redis->ready = nauth_stream_connect(redis->stream, &exchange->address,
+											exchange->deadline, exchange->error) &&
+			introduce(redis, exchange);
+	return redis->ready && command(redis, exchange, "PONG", 1, words);
 }
 
 bool
@@ -296,18 +285,17 @@ nauth_redis_ping(const NauthRedisOptions *options, NauthError *error)
 		.deadline = nauth_clock() + options->timeout * INT64CONST(1000),
 		.error = error,
 	};
-	NauthErrorKind kind = nauth_url_check_redis(options->url);
+	bool		answered;
 
 	memset(error, 0, sizeof(*error));
-	if (kind != NAUTH_OK)
-		return nauth_error_set(error, kind, kind == NAUTH_ERROR_MEMORY ? "out of memory" :
-							   "it is not below an allowed URL");
-	if (nauth_connection_use(&options->connection, &redis_connection, ping, &exchange))
-		return true;
-
-	/* it may have been closed at the other end while it was idle */
-	if (!exchange.kept || error->kind != NAUTH_ERROR_TRANSFER)
+	if (!nauth_url_check_redis(options->url, &exchange.address, error))
 		return false;
-	memset(error, 0, sizeof(*error));
-	return nauth_connection_use(&options->connection, &redis_connection, ping, &exchange);
+
+	/* a kept connection may have been closed at the other end: a new one then */
+	do
+	{
+		memset(error, 0, sizeof(*error));
+		answered = nauth_connection_use(&options->connection, &redis_connection, ping, &exchange);
+	} while (!answered && exchange.kept && error->kind == NAUTH_ERROR_TRANSFER);
+	return answered;
 }

@@ -59,19 +59,13 @@ typedef struct Try
 	NauthError *error;
 } Try;
 
-static void
-free_body(void *arg)
-{
-	nauth_transfer_free_body(arg);
-}
-
 NauthHttp *
 nauth_http_open(const NauthHttpOptions *options)
 {
 	NauthHttp  *http = palloc0(sizeof(NauthHttp));
 
 	http->options = *options;
-	http->on_reset.func = free_body;
+	http->on_reset.func = nauth_transfer_free_body;
 	http->on_reset.arg = &http->body;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &http->on_reset);
 	return http;
@@ -93,13 +87,14 @@ transfer(void *handle, void *arg)
 
 /* One try; reply->again is set if another one may do better. */
 static bool
-try_once(NauthHttp *http, const NauthRequest *request, int64_t deadline,
-		 NauthTransferReply *reply, NauthError *error)
+try_once(NauthHttp *http, const NauthRequest *request, const char *target,
+		 int64_t deadline, NauthTransferReply *reply, NauthError *error)
 {
 	int64_t		own = nauth_clock() + http->options.request_timeout * INT64CONST(1000);
 	Try			try = {
 		.call = {
 			.request = request,
+			.target = target,
 			.connect_timeout = http->options.connect_timeout,
 			.idle_timeout = http->options.connection.idle_timeout,
 			.deadline = Min(own, deadline),
@@ -149,22 +144,19 @@ bool
 nauth_http_get(NauthHttp *http, const NauthRequest *request, int64_t deadline,
 			   NauthReply *reply, NauthError *error)
 {
-	NauthErrorKind kind;
+	char		target[NAUTH_URL_MAX];
 	NauthTransferReply got;
 
 	memset(error, 0, sizeof(*error));
 	if (request->overflow)
 		return nauth_error_set(error, NAUTH_ERROR_REQUEST,
 							   "a value is too long or has a control character");
-	kind = nauth_url_check(request->url, http->options.allowed_url);
-	if (kind != NAUTH_OK)
-		return nauth_error_set(error, kind, kind == NAUTH_ERROR_MEMORY ? "out of memory" :
-							   "it is not below an allowed URL");
-
+	if (!nauth_url_check(request->url, http->options.allowed_url, target, error))
+		return false;
 	if (nauth_clock() >= deadline)
 		return nauth_error_set(error, NAUTH_ERROR_TIMEOUT, "no time is left for a request");
 
-	for (int try = 1; !try_once(http, request, deadline, &got, error); try++)
+	for (int try = 1; !try_once(http, request, target, deadline, &got, error); try++)
 	{
 		if (!got.again || try == NAUTH_HTTP_TRIES ||
 			!back_off(http, try, &got, deadline))

@@ -111,8 +111,9 @@ static const struct
 };
 
 /*
- * Every call of curl that may start a thread stands between these two.  A thread inherits the mask, and a signal must not find one in which to
- * run the server's handlers.
+ * Every call of curl that may start a thread stands between these two.  A
+ * thread inherits the mask, and a signal must not find one in which to run the
+ * server's handlers.
  */
 static void
 curl_enter(NauthEngine *engine)
@@ -315,6 +316,8 @@ nauth_engine_prepare(NauthEngine *engine, const char *url, int connect_timeout)
 	CURLcode	code = CURLE_OK;
 	CURL	   *easy = curl_easy_init();
 
+	memset(&engine->failure, 0, sizeof(engine->failure));
+	engine->no_memory = false;
 	engine->easy = easy;
 	if (easy == NULL)
 		return CURLE_OUT_OF_MEMORY;
@@ -380,7 +383,6 @@ nauth_engine_run(NauthEngine *engine, int64_t deadline)
 	CURLcode	code = CURLE_OK;
 	int			left;
 
-	memset(&engine->failure, 0, sizeof(engine->failure));
 	curl_enter(engine);
 	engine->no_memory = curl_multi_add_handle(engine->multi, engine->easy) != CURLM_OK;
 	curl_leave(engine);
@@ -412,18 +414,15 @@ nauth_engine_run(NauthEngine *engine, int64_t deadline)
 }
 
 bool
-nauth_engine_explain(CURLcode code, NauthError *error)
+nauth_engine_explain(const NauthEngine *engine, CURLcode code, NauthError *error)
 {
 	size_t		i = 0;
 
+	*error = engine->failure;
+	if (error->kind != NAUTH_OK || code == CURLE_OK)
+		return false;
 	while (i < lengthof(curl_failures) - 1 && curl_failures[i].code != code)
 		i++;
 	nauth_error_set(error, curl_failures[i].kind, curl_failures[i].reason);
 	return curl_failures[i].again;
-}
-
-int
-nauth_engine_sockets(const NauthEngine *engine)
-{
-	return engine->sockets;
 }

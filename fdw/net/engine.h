@@ -37,9 +37,6 @@ typedef struct NauthEngine
 extern bool nauth_engine_open(NauthEngine *engine);
 extern void nauth_engine_close(NauthEngine *engine);
 
-/* Connections that are open now. */
-extern int	nauth_engine_sockets(const NauthEngine *engine);
-
 /*
  * Make engine->easy, with the policy that holds for everything we send.  The
  * caller adds options; connect_timeout is in milliseconds.
@@ -58,7 +55,11 @@ extern CURLcode nauth_engine_run(NauthEngine *engine, int64_t deadline);
 /* Destroy engine->easy, finished or not. */
 extern void nauth_engine_end(NauthEngine *engine);
 
-/* Say what a result means; true if another try may do better. */
-extern bool nauth_engine_explain(CURLcode code, NauthError *error);
+/*
+ * Say what went wrong: what a callback found, else what this result means, if
+ * it is not CURLE_OK.  True if another try may do better.
+ */
+extern bool nauth_engine_explain(const NauthEngine *engine, CURLcode code,
+								 NauthError *error);
 
 #endif							/* NAUTH_ENGINE_H */

@@ -41,7 +41,7 @@ nauth_stream_close(NauthStream *stream)
 int
 nauth_stream_sockets(const NauthStream *stream)
 {
-	return nauth_engine_sockets(&stream->engine);
+	return stream->engine.sockets;
 }
 
 /* To libcurl an address is a web server's that is told nothing. */
@@ -83,12 +83,10 @@ nauth_stream_connect(NauthStream *stream, const NauthRedisAddress *address,
 		if (code == CURLE_OK && stream->socket == CURL_SOCKET_BAD)
 			code = CURLE_COULDNT_CONNECT;
 	}
-	*error = stream->engine.failure;
+	nauth_engine_explain(&stream->engine, code, error);
 	/* of curl's clock and ours, which end together, either may be first */
 	if (error->kind == NAUTH_ERROR_TIMEOUT)
 		return nauth_error_set(error, NAUTH_ERROR_CONNECT, "no connection was made in time");
-	if (error->kind == NAUTH_OK && code != CURLE_OK)
-		nauth_engine_explain(code, error);
 	return error->kind == NAUTH_OK;
 }
 
@@ -123,7 +121,7 @@ nauth_stream_send(NauthStream *stream, const char *data, size_t len,
 		}
 		else if (code != CURLE_AGAIN)
 		{
-			nauth_engine_explain(code, error);
+			nauth_engine_explain(&stream->engine, code, error);
 			return false;
 		}
 		/* libcurl wants the same bytes again */
@@ -149,7 +147,7 @@ nauth_stream_receive(NauthStream *stream, char *buffer, size_t size,
 								   "the connection was closed without a reply");
 		if (code != CURLE_AGAIN)
 		{
-			nauth_engine_explain(code, error);
+			nauth_engine_explain(&stream->engine, code, error);
 			return false;
 		}
 		if (!wait_ready(stream, false, deadline, error))

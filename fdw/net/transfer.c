@@ -19,7 +19,6 @@
 
 #include "net/engine.h"
 #include "net/transfer.h"
-#include "net/url.h"
 
 /* A number of seconds from here on is no wait but a moment. */
 #define SECONDS_EPOCH	INT64CONST(1000000000)
@@ -88,7 +87,7 @@ nauth_transfer_close(void *handle)
 int
 nauth_transfer_sockets(const void *handle)
 {
-	return nauth_engine_sockets(&((const NauthTransfer *) handle)->engine);
+	return ((const NauthTransfer *) handle)->engine.sockets;
 }
 
 /*
@@ -112,8 +111,10 @@ grow_body(NauthBody *body, size_t size)
 }
 
 void
-nauth_transfer_free_body(NauthBody *body)
+nauth_transfer_free_body(void *arg)
 {
+	NauthBody  *body = arg;
+
 	if (body->data != NULL)
 		munmap(body->data, body->size);
 	memset(body, 0, sizeof(*body));
@@ -191,15 +192,16 @@ static bool
 accept_coding(NauthTransfer *transfer, const char *line, size_t len)
 {
 	char		value[HEADER_VALUE];
-	bool		first = !transfer->compressed;
 
 	if (header_value(line, len, "Transfer-Encoding", value))
 		return pg_strcasecmp(value, "chunked") == 0;
 	if (!header_value(line, len, "Content-Encoding", value) ||
 		value[0] == '\0' || pg_strcasecmp(value, "identity") == 0)
 		return true;
+	if (transfer->compressed)
+		return false;
 	transfer->compressed = true;
-	return first && pg_strcasecmp(value, "gzip") == 0;
+	return pg_strcasecmp(value, "gzip") == 0;
 }
 
 static size_t
@@ -255,24 +257,6 @@ set_headers(NauthTransfer *transfer, const char *headers)
 	return curl_easy_setopt(transfer->engine.easy, CURLOPT_HTTPHEADER, transfer->headers);
 }
 
-/*
- * Tell curl what to ask of the host: path and query as url.c understands them.
- * When curl has no memory to take the query out of the URL by itself, it sends
- * the request without.
- */
-static CURLcode
-set_target(CURL *easy, const char *url)
-{
-	char		target[NAUTH_URL_MAX];
-	NauthErrorKind kind = nauth_url_target(url, target, sizeof(target));
-
-	if (kind == NAUTH_ERROR_MEMORY)
-		return CURLE_OUT_OF_MEMORY;
-	if (kind != NAUTH_OK)
-		return CURLE_URL_MALFORMAT;
-	return curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, target);
-}
-
 /* Make the handle of a request and tell it everything. */
 static CURLcode
 begin_request(NauthTransfer *transfer, const NauthTransferCall *call)
@@ -296,8 +280,9 @@ begin_request(NauthTransfer *transfer, const NauthTransferCall *call)
 		code = curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip");
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(easy, CURLOPT_USERAGENT, "neon_auth_fdw");
+	/* when curl has no memory to find the query itself, it asks without */
 	if (code == CURLE_OK)
-		code = set_target(easy, call->request->url);
+		code = curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, call->target);
 	if (code == CURLE_OK)
 		code = set_headers(transfer, call->request->headers);
 	if (code != CURLE_OK)
@@ -346,7 +331,6 @@ nauth_transfer_get(NauthTransfer *transfer, const NauthTransferCall *call,
 	CURLcode	code = begin_request(transfer, call);
 
 	memset(reply, 0, sizeof(*reply));
-	memset(&transfer->engine.failure, 0, sizeof(NauthError));
 	if (code == CURLE_OK)
 	{
 		code = nauth_engine_run(&transfer->engine, call->deadline);
@@ -358,9 +342,7 @@ nauth_transfer_get(NauthTransfer *transfer, const NauthTransferCall *call,
 			code = CURLE_PARTIAL_FILE;
 	}
 
-	*error = transfer->engine.failure;
-	if (error->kind == NAUTH_OK && code != CURLE_OK)
-		reply->again = nauth_engine_explain(code, error);
+	reply->again = nauth_engine_explain(&transfer->engine, code, error);
 	describe_reply(transfer, reply);
 	if (error->kind != NAUTH_OK)
 		error->status = reply->status;

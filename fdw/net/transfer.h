@@ -31,6 +31,8 @@ typedef struct NauthBody
 typedef struct NauthTransferCall
 {
 	const NauthRequest *request;
+	const char *target;			/* path and query, as nauth_url_check gave
+								 * them */
 	int			connect_timeout;	/* milliseconds, like idle_timeout */
 	int			idle_timeout;
 	int64_t		deadline;		/* of nauth_clock() */
@@ -66,6 +68,7 @@ extern bool nauth_transfer_get(NauthTransfer *transfer,
 							   const NauthTransferCall *call,
 							   NauthTransferReply *reply, NauthError *error);
 
-extern void nauth_transfer_free_body(NauthBody *body);
+/* arg is a NauthBody, so that a memory context can call it. */
+extern void nauth_transfer_free_body(void *arg);
 
 #endif							/* NAUTH_TRANSFER_H */

@@ -14,7 +14,6 @@
 
 #include <curl/curl.h>
 
-#include "request.h"
 #include "net/url.h"
 
 /* The parts of a URL that rules look at; the last two may be NULL. */
@@ -235,24 +234,48 @@ url_check_list(const NauthUrl *url)
 	return kind;
 }
 
-NauthErrorKind
-nauth_url_check(const char *text, const char *provider)
+/* Whether it is plain, and allowed by the provider's own URL or the list. */
+static NauthErrorKind
+url_check(const NauthUrl *url, const char *provider)
+{
+	NauthErrorKind kind = NAUTH_ERROR_FORBIDDEN_URL;
+
+	if (!url_is_plain(url))
+		return kind;
+	if (provider && schemes[url_scheme(url)].tls)
+		kind = url_check_entry(url, provider, strlen(provider));
+	return kind == NAUTH_ERROR_FORBIDDEN_URL ? url_check_list(url) : kind;
+}
+
+/* Set the error that a check came to; true if it is none. */
+static bool
+report_check(NauthErrorKind kind, NauthError *error)
+{
+	if (kind == NAUTH_OK)
+		return true;
+	return nauth_error_set(error, kind, kind == NAUTH_ERROR_MEMORY ? "out of memory" :
+						   "it is not below an allowed URL");
+}
+
+bool
+nauth_url_check(const char *text, const char *provider,
+				char target[NAUTH_URL_MAX], NauthError *error)
 {
 	NauthUrl	url;
 	NauthErrorKind kind = url_split(&url, text);
 
-	if (kind == NAUTH_OK && !url_is_plain(&url))
-		kind = NAUTH_ERROR_FORBIDDEN_URL;
-	else if (kind == NAUTH_OK)
+	if (kind == NAUTH_OK)
+		kind = url_check(&url, provider);
+	if (kind == NAUTH_OK)
 	{
-		kind = NAUTH_ERROR_FORBIDDEN_URL;
-		if (provider && schemes[url_scheme(&url)].tls)
-			kind = url_check_entry(&url, provider, strlen(provider));
-		if (kind == NAUTH_ERROR_FORBIDDEN_URL)
-			kind = url_check_list(&url);
+		const char *query = url.part[NAUTH_URL_QUERY];
+
+		if (snprintf(target, NAUTH_URL_MAX, "%s%s%s", url.part[NAUTH_URL_PATH],
+					 query ? "?" : "", query ? query : "") >= NAUTH_URL_MAX)
+			kind = NAUTH_ERROR_FORBIDDEN_URL;
 	}
 	url_free(&url);
-	return kind;
+	return report_check(kind, error);
 }
 
 NauthErrorKind
@@ -265,24 +288,6 @@ nauth_url_check_base(const char *text)
 		(!url_is_plain(&url) || url_hides_slash(&url) || url.part[NAUTH_URL_QUERY] != NULL ||
 		 schemes[url_scheme(&url)].redis))
 		kind = NAUTH_ERROR_FORBIDDEN_URL;
-	url_free(&url);
-	return kind;
-}
-
-NauthErrorKind
-nauth_url_target(const char *text, char *buffer, size_t size)
-{
-	NauthUrl	url;
-	NauthErrorKind kind = url_split(&url, text);
-
-	if (kind == NAUTH_OK)
-	{
-		const char *query = url.part[NAUTH_URL_QUERY];
-
-		if (snprintf(buffer, size, "%s%s%s", url.part[NAUTH_URL_PATH],
-					 query ? "?" : "", query ? query : "") >= size)
-			kind = NAUTH_ERROR_FORBIDDEN_URL;
-	}
 	url_free(&url);
 	return kind;
 }
@@ -345,17 +350,17 @@ nauth_url_redis(const char *text, NauthRedisAddress *address)
 	return kind;
 }
 
-NauthErrorKind
-nauth_url_check_redis(const char *text)
+bool
+nauth_url_check_redis(const char *text, NauthRedisAddress *address, NauthError *error)
 {
 	static const char *const local[] = {"127.0.0.1", "localhost", "[::1]"};
-	NauthRedisAddress address;
-	NauthErrorKind kind = nauth_url_redis(text, &address);
+	NauthErrorKind kind = nauth_url_redis(text, address);
+	char		target[NAUTH_URL_MAX];
 
-	if (kind != NAUTH_OK || address.socket[0])
-		return kind;
+	if (kind != NAUTH_OK || address->socket[0])
+		return report_check(kind, error);
 	for (int i = 0; i < lengthof(local); i++)
-		if (pg_strcasecmp(address.host, local[i]) == 0)
-			return NAUTH_OK;
-	return nauth_url_check(text, NULL);
+		if (pg_strcasecmp(address->host, local[i]) == 0)
+			return true;
+	return nauth_url_check(text, NULL, target, error);
 }

@@ -13,34 +13,29 @@
 #ifndef NAUTH_URL_H
 #define NAUTH_URL_H
 
-#include <stddef.h>
-
 #include "error.h"
+#include "request.h"
 
 /* neon_auth_fdw.allowed_urls, set by superusers only */
 extern char *nauth_allowed_urls;
 
 /*
- * Whether a URL may be asked: OK, FORBIDDEN_URL or MEMORY.  It must lie under
- * provider, the provider's own base URL, if that is not NULL, or under an
- * entry of neon_auth_fdw.allowed_urls, compared by scheme, host, port and
- * whole path segments.  An https host may be "*.example.com", for all hosts
- * below example.com.  http is allowed by an entry only.  A URL with a user, a
+ * Whether a URL may be asked; then target is its path and query as they are to
+ * be sent, else error is set.  It must lie under provider, the provider's own
+ * base URL, if that is not NULL, or under an entry of
+ * neon_auth_fdw.allowed_urls, compared by scheme, host, port and whole path
+ * segments.  An https host may be "*.example.com", for all hosts below
+ * example.com.  http is allowed by an entry only.  A URL with a user, a
  * fragment, a host name beyond ASCII or an encoded ".." is never allowed.
  */
-extern NauthErrorKind nauth_url_check(const char *text, const char *provider);
+extern bool nauth_url_check(const char *text, const char *provider,
+							char target[NAUTH_URL_MAX], NauthError *error);
 
 /*
  * Whether text is a base URL as our options take it: absolute, http or https,
  * with a host, without user, query or fragment.  OK, FORBIDDEN_URL or MEMORY.
  */
 extern NauthErrorKind nauth_url_check_base(const char *text);
-
-/*
- * Write path and query of a URL into a buffer, as they are to be sent.  OK,
- * MEMORY, or FORBIDDEN_URL where it is none or does not fit.
- */
-extern NauthErrorKind nauth_url_target(const char *text, char *buffer, size_t size);
 
 /* Where a Redis is; all of it fits a URL that libcurl may be given. */
 typedef struct NauthRedisAddress
@@ -61,8 +56,9 @@ extern NauthErrorKind nauth_url_redis(const char *text, NauthRedisAddress *addre
 
 /*
  * Whether this Redis may be asked: it is on this machine, or allowed by an
- * entry of neon_auth_fdw.allowed_urls.  OK, FORBIDDEN_URL or MEMORY.
+ * entry of neon_auth_fdw.allowed_urls.  Then address is set, else error.
  */
-extern NauthErrorKind nauth_url_check_redis(const char *text);
+extern bool nauth_url_check_redis(const char *text, NauthRedisAddress *address,
+								  NauthError *error);
 
 #endif							/* NAUTH_URL_H */
