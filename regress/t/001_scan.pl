@@ -78,14 +78,6 @@ sub query_fails
 	return;
 }
 
-# Open sockets, epolls, timers and pipes of a backend.
-sub open_descriptors
-{
-	my ($pid) = @_;
-
-	return scalar grep { (readlink($_) // '') =~ /^(socket|anon_inode|pipe):/ } glob("/proc/$pid/fd/*");
-}
-
 # ---- Columns
 
 query_is(

@@ -12,7 +12,6 @@ use JSON::PP;
 use NeonAuth::Test;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep);
 
 # Now, so that changes are younger than the last success less its overlap.
 my $sim = start_sim(users => 250, clock => time() * 1000);
@@ -84,20 +83,6 @@ sub last_run
 	my ($columns, $target) = @_;
 
 	return sql("SELECT $columns FROM neon_auth.sync_run WHERE target = '$target'::regclass ORDER BY run_id DESC LIMIT 1");
-}
-
-# Waits until the code returns something true, which it returns.
-sub wait_until
-{
-	my ($what, $code) = @_;
-
-	for (1 .. 50 * $PostgreSQL::Test::Utils::timeout_default)
-	{
-		my $got = $code->();
-		return $got if $got;
-		sleep(0.02);
-	}
-	die "timed out: $what";
 }
 
 # Begins statements in a session of their own, until finish() of the result.

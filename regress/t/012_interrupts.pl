@@ -215,7 +215,7 @@ sub enter
 	my $database = $opts{database} // 'postgres';
 	my @sessions;
 
-	NeonAuth::Wire::wait_until('connections of before', sub { return !grep { connections_in($_) } @waits });
+	wait_until('connections of before', sub { return !grep { connections_in($_) } @waits });
 	$shim->slow_dns($day);
 	for my $wait (@{ $opts{waits} // \@waits })
 	{
@@ -227,7 +227,7 @@ sub enter
 		push @sessions, { %$session, wait => $wait, name => $wait->{name} };
 	}
 	my %found;
-	NeonAuth::Wire::wait_until(
+	wait_until(
 		'all waits',
 		sub {
 			%found = map { (split /\|/)[0] => $_ } split /\n/, $server->safe_psql('template1', <<"SQL");
@@ -254,7 +254,7 @@ sub leave
 	$_->{run}->finish for @sessions;
 	# the thread of a look-up that nobody waits for any more
 	$shim->end_dns;
-	NeonAuth::Wire::wait_until('the last look-up', sub { return $shim->dns_waiting == 0 });
+	wait_until('the last look-up', sub { return $shim->dns_waiting == 0 });
 	return;
 }
 
@@ -490,7 +490,7 @@ $node->kill9;
 watch('postmaster killed', $begin, $gone, @sessions, @others);
 leave(@sessions);
 # its lock file counts until somebody has waited for it
-NeonAuth::Wire::wait_until('the end of the postmaster', sub { return !kill(0, $postmaster) });
+wait_until('the end of the postmaster', sub { return !kill(0, $postmaster) });
 $node->start;
 is($node->safe_psql('postgres', $good), "$users|0", 'the server starts again');
 $node->stop;

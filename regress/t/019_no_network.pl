@@ -15,7 +15,6 @@ use NeonAuth::Test;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep);
 
 my $users = 25;
 my $sim = start_sim(users => $users);
@@ -116,17 +115,6 @@ for my $mode ('READ ONLY', 'ISOLATION LEVEL SERIALIZABLE READ ONLY, DEFERRABLE',
 
 # ---- The shim would have noticed
 
-# After a crash, until it takes connections again.
-sub wait_for_server
-{
-	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
-	{
-		return if IPC::Run::run([ 'pg_isready', '-q', '-d', $node->connstr('postgres') ]);
-		sleep(0.1);
-	}
-	die 'the server does not come back';
-}
-
 for my $sql (
 	'SELECT count(*) FROM app.users',
 	q(CALL neon_auth.refresh_users_sync('clerk')),
@@ -135,7 +123,7 @@ for my $sql (
 	my $before = -s $node->logfile;
 
 	isnt($node->psql('postgres', $sql), 0, "what asks ends its session: $sql");
-	wait_for_server();
+	wait_until('the server to come back', sub { return IPC::Run::run([ 'pg_isready', '-q', '-d', $node->connstr('postgres') ]) });
 	like(slurp_file($node->logfile, $before), qr/was terminated by signal 6/, 'for its process was aborted');
 }
 $shim->forbid_network(0);

@@ -18,7 +18,6 @@ use warnings FATAL => 'all';
 use Exporter 'import';
 use NeonAuth::Test ();
 use PostgreSQL::Test::Utils;
-use Time::HiRes qw(sleep);
 
 our @EXPORT = qw(new_shim);
 
@@ -107,12 +106,8 @@ sub wait_dns
 {
 	my ($self, $count) = @_;
 
-	for (1 .. 50 * $PostgreSQL::Test::Utils::timeout_default)
-	{
-		return if $self->dns_waiting >= $count;
-		sleep(0.02);
-	}
-	die "only " . $self->dns_waiting . " look-ups are waiting, not $count";
+	NeonAuth::Test::wait_until("$count look-ups", sub { return $self->dns_waiting >= $count });
+	return;
 }
 
 # Whether this process has initialized libcurl.

@@ -24,7 +24,7 @@ use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep);
 
 our @EXPORT = qw(new_node allow_urls add_server start_sim start_better_auth
-  better_auth_missing start_redis tree);
+  better_auth_missing start_redis tree wait_until open_descriptors);
 
 my $tree = File::Spec->rel2abs(dirname(__FILE__) . '/../../../..');
 my $owner = $$;
@@ -39,6 +39,29 @@ $SIG{$_} = sub { exit 1 }
 sub tree
 {
 	return $tree;
+}
+
+# Waits until the code returns something true, which it returns; dies after as
+# long as a test may wait.
+sub wait_until
+{
+	my ($what, $code) = @_;
+
+	for (1 .. 50 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		my $got = $code->();
+		return $got if $got;
+		sleep(0.02);
+	}
+	die "waited in vain for $what";
+}
+
+# How many descriptors of this process are no files.
+sub open_descriptors
+{
+	my ($pid) = @_;
+
+	return scalar grep { (readlink($_) // '') =~ /^(socket|anon_inode|pipe):/ } glob("/proc/$pid/fd/*");
 }
 
 # Starts a command, named in the log files, and returns its process id and the

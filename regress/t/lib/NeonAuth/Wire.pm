@@ -22,6 +22,7 @@ use warnings FATAL => 'all';
 use Exporter 'import';
 use File::Basename qw(dirname);
 use IO::Socket::INET;
+use NeonAuth::Test qw(wait_until);
 use PostgreSQL::Test::Utils;
 use Socket;
 use Storable qw(nstore);
@@ -144,19 +145,6 @@ sub start_black_hole
 		return $self unless defined getpeername($socket);
 	}
 	die 'the kernel accepts connections beyond the queue';
-}
-
-# Waits until this is true, as long as a test may wait.
-sub wait_until
-{
-	my ($what, $condition) = @_;
-
-	for (1 .. 50 * $PostgreSQL::Test::Utils::timeout_default)
-	{
-		return if $condition->();
-		sleep(0.02);
-	}
-	die "waited in vain for $what";
 }
 
 1;
