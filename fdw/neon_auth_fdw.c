@@ -30,6 +30,7 @@
 PG_MODULE_MAGIC;
 
 char	   *nauth_allowed_urls = NULL;
+char	   *nauth_ca_file = NULL;
 
 extern PGDLLEXPORT void _PG_init(void);
 
@@ -43,6 +44,14 @@ _PG_init(void)
 							   "Base URLs that may be asked besides the providers' own, separated by commas.",
 							   "An https host may be written as *.example.com. Only here can http be allowed.",
 							   &nauth_allowed_urls,
+							   "",
+							   PGC_SUSET,
+							   0,
+							   NULL, NULL, NULL);
+	DefineCustomStringVariable("neon_auth_fdw.ca_file",
+							   "File with the certificate authorities (PEM) that are trusted instead of the system's.",
+							   "It counts for connections to providers and to Redis that are made from now on.",
+							   &nauth_ca_file,
 							   "",
 							   PGC_SUSET,
 							   0,

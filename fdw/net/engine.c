@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "net/engine.h"
+#include "net/url.h"
 
 /* Idle connections kept: there is one request at a time. */
 #define CONNECTIONS		1
@@ -310,6 +311,24 @@ nauth_engine_close(NauthEngine *engine)
 	nauth_poll_close(&engine->poll);
 }
 
+/*
+ * Trust the authorities of neon_auth_fdw.ca_file alone.  libcurl has a folder of
+ * others by default, to which later versions return for NULL; a file in its
+ * place holds none.
+ */
+static CURLcode
+set_trust(CURL *easy)
+{
+	CURLcode	code;
+
+	if (nauth_ca_file == NULL || nauth_ca_file[0] == '\0')
+		return CURLE_OK;
+	code = curl_easy_setopt(easy, CURLOPT_CAPATH, nauth_ca_file);
+	if (code == CURLE_OK || code == CURLE_NOT_BUILT_IN)
+		code = curl_easy_setopt(easy, CURLOPT_CAINFO, nauth_ca_file);
+	return code;
+}
+
 CURLcode
 nauth_engine_prepare(NauthEngine *engine, const char *url, int connect_timeout)
 {
@@ -327,6 +346,8 @@ nauth_engine_prepare(NauthEngine *engine, const char *url, int connect_timeout)
 		code = curl_easy_setopt(easy, policy_texts[i].option, policy_texts[i].value);
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(easy, CURLOPT_URL, url);
+	if (code == CURLE_OK)
+		code = set_trust(easy);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) connect_timeout);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, engine);

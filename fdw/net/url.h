@@ -16,8 +16,9 @@
 #include "error.h"
 #include "request.h"
 
-/* neon_auth_fdw.allowed_urls, set by superusers only */
+/* neon_auth_fdw.allowed_urls and neon_auth_fdw.ca_file, set by superusers only */
 extern char *nauth_allowed_urls;
+extern char *nauth_ca_file;
 
 /*
  * Whether a URL may be asked; then target is its path and query as they are to
