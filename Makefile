@@ -14,7 +14,7 @@ DATA = $(wildcard sql/$(EXTENSION)--*.sql)
 PG_CPPFLAGS = -I$(CURDIR) -I$(CURDIR)/fdw -DPGDLLEXPORT='__attribute__((visibility("default")))'
 PG_CFLAGS = -std=gnu11 -fvisibility=hidden -Wall -Wextra -Wno-unused-parameter \
 	-Wno-missing-field-initializers -Wno-sign-compare
-SHLIB_LINK = -lcurl -ljansson -lhiredis
+SHLIB_LINK = -lcurl -ljansson -lhiredis -llz4 -lcrypto
 
 # "sql" is the extension's own folder here, so tests live in regress
 REGRESS = $(patsubst regress/sql/%.sql,%,$(wildcard regress/sql/*.sql))
