@@ -3,10 +3,10 @@
  * redis.c
  *	  Talking to a Redis, within deadlines.
  *
- * hiredis is a codec here: it writes commands and reads replies, and the bytes
- * travel through net/stream.c, since its own connections cannot be cancelled.
- * What Redis says is not trusted: a reply is bounded, and one of another form
- * than the command has ends the connection.
+ * Commands become bytes and bytes replies in exchange.c; they travel through
+ * net/stream.c, since the connections of Redis's own library cannot be
+ * cancelled.  A connection is kept only while it is in step: all that was asked
+ * has been answered, and nothing else has come.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -14,100 +14,62 @@
  */
 #include "postgres.h"
 
-#include <hiredis/hiredis.h>
-
-#include "cache/redis.h"
+#include "cache/exchange.h"
+#include "miscadmin.h"
 #include "net/stream.h"
 #include "net/url.h"
+#include "utils/memutils.h"
 #include "wait.h"
 
-/* Bytes of one reply; those we ask for are short. */
-#define REPLY_MAX		4096
-#define RECEIVE_BUFFER	1024
-#define COMMAND_WORDS	3
+#define RECEIVE_BUFFER	(32 * 1024)
 
-/* A reply: a status, an error or a string; everything else is refused. */
-typedef struct RedisReply
+/* Replies that say no, by how they begin. */
+static const struct
 {
-	int			type;			/* REDIS_REPLY_... */
-	char		text[128];		/* its beginning */
-} RedisReply;
+	const char *code;
+	NauthErrorKind kind;
+	const char *reason;
+}			refusals[] = {
+	{"NOAUTH", NAUTH_ERROR_CREDENTIAL, "it asks for a password"},
+	{"WRONGPASS", NAUTH_ERROR_CREDENTIAL, "it did not accept user and password"},
+	{"NOPERM", NAUTH_ERROR_CREDENTIAL, "the user may not run this command"},
+	{"ERR AUTH ", NAUTH_ERROR_CREDENTIAL, "it has no password, but was sent one"},
+	{"ERR Client sent AUTH", NAUTH_ERROR_CREDENTIAL, "it has no password, but was sent one"},
+	{"LOADING", NAUTH_ERROR_UNAVAILABLE, "it is loading its data"},
+	{"MASTERDOWN", NAUTH_ERROR_UNAVAILABLE, "it is a replica without a master"},
+	{"CLUSTERDOWN", NAUTH_ERROR_UNAVAILABLE, "its cluster is down"},
+	{"TRYAGAIN", NAUTH_ERROR_UNAVAILABLE, "its cluster is moving keys"},
+	{"BUSY ", NAUTH_ERROR_UNAVAILABLE, "it is running a script"},
+	{"ERR max number of clients", NAUTH_ERROR_UNAVAILABLE, "it has as many clients as it takes"},
+	{"DENIED", NAUTH_ERROR_UNAVAILABLE, "its protected mode denies this address"},
+	{"READONLY", NAUTH_ERROR_READ_ONLY, "it is a replica"},
+	{"OOM", NAUTH_ERROR_READ_ONLY, "it uses as much memory as it may"},
+	{"MISCONF", NAUTH_ERROR_READ_ONLY, "it cannot save its data"},
+	{"NOREPLICAS", NAUTH_ERROR_READ_ONLY, "it has too few replicas"},
+	{"MOVED", NAUTH_ERROR_REFUSED, "it is a node of a cluster that keeps this key elsewhere"},
+	{"ASK ", NAUTH_ERROR_REFUSED, "it is a node of a cluster that keeps this key elsewhere"},
+	{"CROSSSLOT", NAUTH_ERROR_REFUSED, "it is a node of a cluster that keeps these keys apart"},
+	{"WRONGTYPE", NAUTH_ERROR_REFUSED, "a key holds something of another type"},
+	/* the last one stands for all others */
+	{"ERR", NAUTH_ERROR_REFUSED, "it refused a command"},
+};
 
 typedef struct Redis
 {
 	NauthStream *stream;
-	redisReader *reader;
 	bool		ready;			/* connected and let in */
-	char	   *command;		/* the last one, malloc'ed by hiredis */
-	RedisReply	reply;
 } Redis;
 
-static const char not_redis[] = "the reply is not Redis's";
-
-/* One exchange on its way through nauth_connection_use. */
-typedef struct Exchange
+/* An exchange on its way through nauth_connection_use. */
+typedef struct RedisRun
 {
+	NauthRedisExchange *exchange;
 	const NauthRedisOptions *options;
 	NauthRedisAddress address;
 	int64_t		deadline;
 	NauthError *error;
-	bool		kept;			/* on a connection that was open before */
-} Exchange;
-
-/* hiredis calls these; NULL makes it give up the reply. */
-static void *
-on_string(const redisReadTask *task, char *text, size_t len)
-{
-	RedisReply *reply = task->privdata;
-
-	reply->type = task->type;
-	len = Min(len, sizeof(reply->text) - 1);
-	memcpy(reply->text, text, len);
-	reply->text[len] = '\0';
-	return reply;
-}
-
-#if HIREDIS_MAJOR >= 1
-static void *
-on_array(const redisReadTask *task, size_t count)
-#else
-static void *
-on_array(const redisReadTask *task, int count)
-#endif
-{
-	return NULL;
-}
-
-static void *
-on_integer(const redisReadTask *task, long long value)
-{
-	return NULL;
-}
-
-static void *
-on_nil(const redisReadTask *task)
-{
-	return NULL;
-}
-
-static redisReplyObjectFunctions reply_functions = {
-	.createString = on_string,
-	.createArray = on_array,
-	.createInteger = on_integer,
-	.createNil = on_nil,
-};
-
-static void
-redis_close(void *handle)
-{
-	Redis	   *redis = handle;
-
-	if (redis->stream)
-		nauth_stream_close(redis->stream);
-	if (redis->reader)
-		redisReaderFree(redis->reader);
-	free(redis->command);
-}
+	bool		again;			/* the kept connection was closed meanwhile */
+} RedisRun;
 
 static void *
 redis_open(void)
@@ -115,17 +77,13 @@ redis_open(void)
 	Redis	   *redis = palloc0(sizeof(Redis));
 
 	redis->stream = nauth_stream_open();
-	if (redis->stream == NULL)
-		return NULL;
-	redis->reader = redisReaderCreateWithFunctions(&reply_functions);
-	if (redis->reader == NULL)
-	{
-		redis_close(redis);
-		errno = ENOMEM;
-		return NULL;
-	}
-	redis->reader->privdata = &redis->reply;
-	return redis;
+	return redis->stream ? redis : NULL;
+}
+
+static void
+redis_close(void *handle)
+{
+	nauth_stream_close(((Redis *) handle)->stream);
 }
 
 static int
@@ -141,161 +99,192 @@ static const NauthConnectionKind redis_connection = {
 	.sockets = redis_sockets,
 };
 
-static bool
-send_command(Redis *redis, int count, const char **words, const Exchange *exchange)
+/*
+ * Set error to what the first no means; returns the command it answers, or -1.
+ * EXEC may only repeat a reason.
+ */
+static int
+explain_refusal(const NauthRedisExchange *exchange, NauthError *error)
 {
-	int			len;
-
-	free(redis->command);
-	redis->command = NULL;
-	/* hiredis 1 has types of reply that it does not tell us about */
-	memset(&redis->reply, 0, sizeof(redis->reply));
-	len = redisFormatCommandArgv(&redis->command, count, words, NULL);
-	if (len < 0)
-		return nauth_error_set(exchange->error, NAUTH_ERROR_MEMORY, "out of memory");
-	return nauth_stream_send(redis->stream, redis->command, len,
-							 exchange->deadline, exchange->error);
-}
-
-static bool
-receive_reply(Redis *redis, const Exchange *exchange)
-{
-	char		buffer[RECEIVE_BUFFER];
-	size_t		total = 0;
-	void	   *reply = NULL;
-
-	while (reply == NULL)
-	{
-		size_t		len;
-
-		if (!nauth_stream_receive(redis->stream, buffer, sizeof(buffer), &len,
-								  exchange->deadline, exchange->error))
-			return false;
-		total += len;
-		if (total > REPLY_MAX)
-			return nauth_error_set(exchange->error, NAUTH_ERROR_TOO_LARGE, "the reply is too large");
-		if (redisReaderFeed(redis->reader, buffer, len) != REDIS_OK ||
-			redisReaderGetReply(redis->reader, &reply) != REDIS_OK)
-			return nauth_error_set(exchange->error, NAUTH_ERROR_UNREADABLE, not_redis);
-	}
-	/* more than was asked for would answer the next command */
-	if (redis->reader->pos != redis->reader->len)
-		return nauth_error_set(exchange->error, NAUTH_ERROR_UNREADABLE, not_redis);
-	return true;
-}
-
-/* Replies that say no, by how they begin. */
-static const struct
-{
-	const char *code;
-	NauthErrorKind kind;
-	const char *reason;
-}			refusals[] = {
-	{"NOAUTH", NAUTH_ERROR_CREDENTIAL, "it asks for a password"},
-	{"WRONGPASS", NAUTH_ERROR_CREDENTIAL, "it did not accept user and password"},
-	{"NOPERM", NAUTH_ERROR_CREDENTIAL, "the user may not run this command"},
-	{"LOADING", NAUTH_ERROR_UNAVAILABLE, "it is loading its data"},
-	{"MASTERDOWN", NAUTH_ERROR_UNAVAILABLE, "it is a replica without a master"},
-	{"BUSY ", NAUTH_ERROR_UNAVAILABLE, "it is running a script"},
-	{"ERR max number of clients", NAUTH_ERROR_UNAVAILABLE, "it has as many clients as it takes"},
-	{"DENIED", NAUTH_ERROR_UNAVAILABLE, "its protected mode denies this address"},
-	/* the last one stands for all others */
-	{"ERR", NAUTH_ERROR_REFUSED, "it refused a command"},
-};
-
-static bool
-explain_refusal(const RedisReply *reply, NauthError *error)
-{
-	size_t		i = 0;
+	static const char discarded[] = "EXECABORT Transaction discarded because of: ";
 	char		code[NAUTH_ERROR_CODE];
+	size_t		i = 0;
+	int			command;
+	const char *text = nauth_exchange_refusal(exchange, &command);
 
-	strlcpy(code, reply->text, Min(strcspn(reply->text, " ") + 1, sizeof(code)));
-	while (i < lengthof(refusals) - 1 && strncmp(reply->text, refusals[i].code, strlen(refusals[i].code)) != 0)
+	if (text == NULL)
+		return -1;
+	if (strncmp(text, discarded, strlen(discarded)) == 0)
+		text += strlen(discarded);
+	strlcpy(code, text, Min(strcspn(text, " ") + 1, sizeof(code)));
+	while (i < lengthof(refusals) - 1 && strncmp(text, refusals[i].code, strlen(refusals[i].code)) != 0)
 		i++;
 	nauth_error_set_code(error, code);
-	return nauth_error_set(error, refusals[i].kind, refusals[i].reason);
+	nauth_error_set(error, refusals[i].kind, refusals[i].reason);
+	return command;
 }
 
-/* Send a command that is answered by a status, and expect this one. */
 static bool
-command(Redis *redis, const Exchange *exchange, const char *expected,
-		int count, const char **words)
+receive(Redis *redis, NauthRedisExchange *exchange, RedisRun *run)
 {
-	if (!send_command(redis, count, words, exchange) ||
-		!receive_reply(redis, exchange))
+	char		buffer[RECEIVE_BUFFER];
+	size_t		len;
+
+	/* what comes fast is never waited for */
+	CHECK_FOR_INTERRUPTS();
+	if (nauth_clock() >= run->deadline)
+		return nauth_error_set(run->error, NAUTH_ERROR_TIMEOUT, "no complete reply came in time");
+	if (!nauth_stream_receive(redis->stream, buffer, sizeof(buffer), &len,
+							  run->deadline, run->error))
 		return false;
-	if (redis->reply.type == REDIS_REPLY_ERROR)
-		return explain_refusal(&redis->reply, exchange->error);
-	if (redis->reply.type != REDIS_REPLY_STATUS || strcmp(redis->reply.text, expected) != 0)
-		return nauth_error_set(exchange->error, NAUTH_ERROR_UNREADABLE, not_redis);
-	return true;
+	run->again = false;
+	return nauth_exchange_read(exchange, buffer, len, run->error);
 }
 
-/* Tell a new connection who we are and which database we mean. */
+/*
+ * Send the commands and receive all replies.  True if the connection is in step
+ * then, though Redis may have said no, which is in run->error.
+ */
 static bool
-introduce(Redis *redis, const Exchange *exchange)
+transact(Redis *redis, NauthRedisExchange *exchange, RedisRun *run)
 {
-	const NauthRedisOptions *options = exchange->options;
-	char		number[12];
-	const char *words[COMMAND_WORDS] = {"AUTH"};
-	int			count = 1;
+	NauthError *error = run->error;
+	NauthSpan	bytes;
+	bool		in_step;
 
+	if (!nauth_exchange_begin(exchange, error) ||
+		!nauth_exchange_write(exchange, &bytes, error))
+		return false;
+	in_step = nauth_stream_send(redis->stream, bytes.data, bytes.len, run->deadline, error);
+	nauth_exchange_forget_bytes(exchange);
+	while (in_step && !nauth_exchange_complete(exchange))
+		in_step = receive(redis, exchange, run);
+
+	/* a no may be the last word of a Redis, and says more than its silence */
+	if (in_step || error->kind == NAUTH_ERROR_TRANSFER || error->kind == NAUTH_ERROR_UNREADABLE)
+		(void) explain_refusal(exchange, error);
+	return in_step;
+}
+
+/*
+ * Tell a new connection who we are and which database we mean, before anything
+ * else is sent: it would be done as somebody else, or elsewhere.
+ */
+static bool
+introduce(Redis *redis, RedisRun *run)
+{
+	const NauthRedisOptions *options = run->options;
+	char		database[12];
+	MemoryContext cxt;
+	MemoryContext old;
+	NauthRedisExchange *exchange;
+	bool		let_in;
+
+	if (options->password == NULL && run->address.database == 0)
+		return true;
+
+	/* goes with the connection, lest an error leave the password behind */
+	cxt = AllocSetContextCreate(GetMemoryChunkContext(redis), "neon_auth_fdw introduction",
+								ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(cxt);
+	exchange = nauth_redis_exchange();
+	MemoryContextSwitchTo(old);
 	if (options->password)
 	{
+		nauth_redis_command(exchange, NAUTH_REDIS_OK, "AUTH");
 		if (options->user)
-			words[count++] = options->user;
-		words[count++] = options->password;
-		if (!command(redis, exchange, "OK", count, words))
-		{
-			/* any other no to AUTH is about what we sent */
-			if (exchange->error->kind == NAUTH_ERROR_REFUSED)
-				nauth_error_set(exchange->error, NAUTH_ERROR_CREDENTIAL,
-								"it did not accept user and password");
-			return false;
-		}
+			nauth_redis_word(exchange, options->user, strlen(options->user));
+		nauth_redis_word(exchange, options->password, strlen(options->password));
 	}
-	if (exchange->address.database == 0)
-		return true;
-	snprintf(number, sizeof(number), "%d", exchange->address.database);
-	words[0] = "SELECT";
-	words[1] = number;
-	return command(redis, exchange, "OK", 2, words);
+	if (run->address.database != 0)
+	{
+		snprintf(database, sizeof(database), "%d", run->address.database);
+		nauth_redis_command(exchange, NAUTH_REDIS_OK, "SELECT", database);
+	}
+	let_in = transact(redis, exchange, run) && run->error->kind == NAUTH_OK;
+	/* any other no to AUTH is about what we sent */
+	if (run->error->kind == NAUTH_ERROR_REFUSED && options->password &&
+		explain_refusal(exchange, run->error) == 0)
+		nauth_error_set(run->error, NAUTH_ERROR_CREDENTIAL, "it did not accept user and password");
+	MemoryContextDelete(cxt);
+	return let_in;
 }
 
 static bool
-ping(void *handle, void *arg)
+perform(void *handle, void *arg)
 {
 	Redis	   *redis = handle;
-	Exchange   *exchange = arg;
-	const char *words[COMMAND_WORDS] = {"PING"};
+	RedisRun   *run = arg;
+	bool		in_step;
 
-	exchange->kept = redis->ready;
+	run->again = redis->ready;
+	if (redis->ready && !nauth_stream_quiet(redis->stream))
+		return nauth_error_set(run->error, NAUTH_ERROR_TRANSFER, "the connection was closed");
 	if (!redis->ready)
-		redis->ready = nauth_stream_connect(redis->stream, &exchange->address,
-											exchange->deadline, exchange->error) &&
-			introduce(redis, exchange);
-	return redis->ready && command(redis, exchange, "PONG", 1, words);
+		redis->ready = nauth_stream_connect(redis->stream, &run->address, run->deadline, run->error) &&
+			introduce(redis, run);
+	in_step = redis->ready && transact(redis, run->exchange, run);
+	run->again = run->again && !in_step && run->error->kind == NAUTH_ERROR_TRANSFER;
+	return in_step;
+}
+
+bool
+nauth_redis_run(NauthRedisExchange *exchange, const NauthRedisOptions *options, NauthError *error)
+{
+	RedisRun	run = {
+		.exchange = exchange,
+		.options = options,
+		.deadline = nauth_clock() + options->timeout * INT64CONST(1000),
+		.error = error,
+	};
+
+	memset(error, 0, sizeof(*error));
+	if (!nauth_url_check_redis(options->url, &run.address, error))
+		return false;
+	do
+	{
+		memset(error, 0, sizeof(*error));
+		(void) nauth_connection_use(&options->connection, &redis_connection, perform, &run);
+	} while (run.again);
+	if (error->kind != NAUTH_OK)
+		nauth_exchange_forget_replies(exchange);
+	return error->kind == NAUTH_OK;
+}
+
+static bool
+send_last(void *handle, void *arg)
+{
+	Redis	   *redis = handle;
+	NauthSpan  *bytes = arg;
+
+	if (redis->ready)
+		nauth_stream_send_now(redis->stream, bytes->data, bytes->len);
+	return false;
+}
+
+void
+nauth_redis_send_last(NauthRedisExchange *exchange, const NauthRedisOptions *options)
+{
+	NauthError	error = {0};
+	NauthSpan	bytes;
+
+	if (nauth_exchange_write(exchange, &bytes, &error))
+		nauth_connection_use_last(&options->connection, &redis_connection, send_last, &bytes);
+	nauth_exchange_forget_bytes(exchange);
 }
 
 bool
 nauth_redis_ping(const NauthRedisOptions *options, NauthError *error)
 {
-	Exchange	exchange = {
-		.options = options,
-		.deadline = nauth_clock() + options->timeout * INT64CONST(1000),
-		.error = error,
-	};
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "neon_auth_fdw ping",
+											  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	NauthRedisExchange *exchange = nauth_redis_exchange();
 	bool		answered;
 
-	memset(error, 0, sizeof(*error));
-	if (!nauth_url_check_redis(options->url, &exchange.address, error))
-		return false;
-
-	/* a kept connection may have been closed at the other end: a new one then */
-	do
-	{
-		memset(error, 0, sizeof(*error));
-		answered = nauth_connection_use(&options->connection, &redis_connection, ping, &exchange);
-	} while (!answered && exchange.kept && error->kind == NAUTH_ERROR_TRANSFER);
+	MemoryContextSwitchTo(old);
+	nauth_redis_command(exchange, NAUTH_REDIS_PONG, "PING");
+	answered = nauth_redis_run(exchange, options, error);
+	MemoryContextDelete(cxt);
 	return answered;
 }

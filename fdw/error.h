@@ -37,6 +37,7 @@ typedef enum NauthErrorKind
 	NAUTH_ERROR_NOT_FOUND,		/* 404 where a list should be */
 	NAUTH_ERROR_RATE_LIMIT,		/* 429 after all retries */
 	NAUTH_ERROR_UNAVAILABLE,	/* 5xx after all retries */
+	NAUTH_ERROR_READ_ONLY,		/* a Redis that takes no writes */
 	NAUTH_ERROR_REDIRECT,		/* 3xx: never followed */
 	NAUTH_ERROR_REFUSED,		/* any other status */
 	NAUTH_ERROR_UNREADABLE,		/* a body that is not what the API promises */

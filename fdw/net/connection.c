@@ -175,6 +175,17 @@ reserve(Connection *connection, int descriptors)
 	connection->descriptors = descriptors;
 }
 
+/* The connection kept for id, or NULL. */
+static Connection *
+find_kept(const NauthConnectionId *id, const NauthConnectionKind *kind)
+{
+	for (Connection *c = connections; c < connections + NAUTH_CONNECTIONS_MAX; c++)
+		if (c->handle && !c->in_use && c->kind == kind && c->id.server == id->server &&
+			c->id.mapping == id->mapping && c->id.catalog == id->catalog)
+			return c;
+	return NULL;
+}
+
 /*
  * The connection kept for id, or else a free place of the table.  Not inlined,
  * for its variables would then look clobbered by the PG_TRY below.
@@ -182,10 +193,10 @@ reserve(Connection *connection, int descriptors)
 static pg_noinline Connection *
 take_place(const NauthConnectionId *id, const NauthConnectionKind *kind)
 {
-	for (Connection *c = connections; c < connections + NAUTH_CONNECTIONS_MAX; c++)
-		if (c->handle && !c->in_use && c->kind == kind && c->id.server == id->server &&
-			c->id.mapping == id->mapping && c->id.catalog == id->catalog)
-			return c;
+	Connection *kept = find_kept(id, kind);
+
+	if (kept)
+		return kept;
 	for (;;)
 	{
 		for (Connection *c = connections; c < connections + NAUTH_CONNECTIONS_MAX; c++)
@@ -251,6 +262,18 @@ nauth_connection_use(const NauthConnectionId *id, const NauthConnectionKind *kin
 	connection->uses++;
 	connection->last_use = nauth_clock();
 	return true;
+}
+
+void
+nauth_connection_use_last(const NauthConnectionId *id, const NauthConnectionKind *kind,
+						  NauthConnectionUse use, void *arg)
+{
+	Connection *connection = find_kept(id, kind);
+
+	if (connection == NULL)
+		return;
+	(void) use(connection->handle, arg);
+	close_connection(connection);
 }
 
 int

@@ -58,6 +58,14 @@ extern bool nauth_connection_use(const NauthConnectionId *id,
 								 const NauthConnectionKind *kind,
 								 NauthConnectionUse use, void *arg);
 
+/*
+ * Use the connection that is kept, if there is one and it is not in use, and
+ * close it.  Raises an error only if use does.
+ */
+extern void nauth_connection_use_last(const NauthConnectionId *id,
+									  const NauthConnectionKind *kind,
+									  NauthConnectionUse use, void *arg);
+
 /* A connection that is kept, as one sees it from outside. */
 typedef struct NauthConnectionInfo
 {

@@ -90,14 +90,17 @@ nauth_stream_connect(NauthStream *stream, const NauthRedisAddress *address,
 	return error->kind == NAUTH_OK;
 }
 
-/* Wait until the socket is ready, as far as one can tell from outside. */
+/*
+ * Wait until the socket is ready, as far as one can tell from outside.  Not for
+ * both: replies to what was sent first would keep it ready for reading.
+ */
 static bool
 wait_ready(NauthStream *stream, bool writing, int64_t deadline, NauthError *error)
 {
 	NauthPoll  *poll = &stream->engine.poll;
 	NauthPollEvent events[NAUTH_POLL_EVENTS];
 
-	if (!nauth_poll_watch(poll, stream->socket, true, writing))
+	if (!nauth_poll_watch(poll, stream->socket, !writing, writing))
 		return nauth_error_set(error, NAUTH_ERROR_MEMORY, "a socket could not be watched");
 	if (!nauth_wait(poll->epoll, deadline))
 		return nauth_error_set(error, NAUTH_ERROR_TIMEOUT, "no complete reply came in time");
@@ -131,6 +134,14 @@ nauth_stream_send(NauthStream *stream, const char *data, size_t len,
 	return true;
 }
 
+void
+nauth_stream_send_now(NauthStream *stream, const char *data, size_t len)
+{
+	size_t		sent;
+
+	(void) curl_easy_send(stream->engine.easy, data, len, &sent);
+}
+
 bool
 nauth_stream_receive(NauthStream *stream, char *buffer, size_t size,
 					 size_t *len, int64_t deadline, NauthError *error)
@@ -153,4 +164,13 @@ nauth_stream_receive(NauthStream *stream, char *buffer, size_t size,
 		if (!wait_ready(stream, false, deadline, error))
 			return false;
 	}
+}
+
+bool
+nauth_stream_quiet(NauthStream *stream)
+{
+	char		byte;
+	size_t		len;
+
+	return curl_easy_recv(stream->engine.easy, &byte, sizeof(byte), &len) == CURLE_AGAIN;
 }

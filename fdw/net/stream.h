@@ -41,4 +41,13 @@ extern bool nauth_stream_send(NauthStream *stream, const char *data, size_t len,
 extern bool nauth_stream_receive(NauthStream *stream, char *buffer, size_t size,
 								 size_t *len, int64_t deadline, NauthError *error);
 
+/* Send what can be sent without waiting.  Never raises an error. */
+extern void nauth_stream_send_now(NauthStream *stream, const char *data, size_t len);
+
+/*
+ * Whether nothing has come that was not received, not even the end.  If not,
+ * the stream is to be closed.
+ */
+extern bool nauth_stream_quiet(NauthStream *stream);
+
 #endif							/* NAUTH_STREAM_H */
