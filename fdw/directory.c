@@ -13,13 +13,26 @@
  */
 #include "postgres.h"
 
+#include "cache/gate.h"
 #include "directory.h"
 #include "report.h"
 #include "wait.h"
 
+/* How far a listing has come. */
+typedef struct Position
+{
+	bool		begun;
+	bool		last;			/* at its end */
+	int			pages;			/* asked for, with those read again */
+	char		cursor[NAUTH_CURSOR_MAX];	/* the page was asked for with it */
+	char		next[NAUTH_CURSOR_MAX]; /* cursor of the next one */
+	char		landmark[NAUTH_CURSOR_MAX]; /* an earlier cursor */
+} Position;
+
 struct NauthDirectory
 {
 	const NauthOptions *options;
+	NauthCache *cache;			/* or NULL */
 	NauthHttp  *http;
 	int64		budget;			/* microseconds of waiting that are left */
 	NauthRequest request;		/* too large for the stack */
@@ -27,25 +40,54 @@ struct NauthDirectory
 
 	/* the listing */
 	NauthPage	page;
-	bool		begun;
-	char		cursor[NAUTH_CURSOR_MAX];	/* the page was asked for with it */
-	char		landmark[NAUTH_CURSOR_MAX]; /* an earlier cursor */
-	int			pages;			/* asked for, with those read again */
+	Position	position;
+	Position	before;			/* the last page */
 };
+
+void
+nauth_directory_redis(const NauthOptions *options, NauthRedisOptions *redis)
+{
+	redis->connection = options->connection;
+	redis->url = options->redis_url;
+	redis->user = options->redis_user;
+	redis->password = options->redis_password;
+	redis->timeout = options->redis_timeout;
+}
+
+static NauthCache *
+open_cache(const NauthOptions *options)
+{
+	NauthCacheOptions cache = {
+		.server = options->server,
+		.prefix = options->redis_prefix,
+		.provider = options->provider->name,
+		.url = options->settings.url,
+		.secret = {options->settings.api_key, strlen(options->settings.api_key)},
+		.ttl = options->cache_ttl,
+		.stale_ttl = options->cache_stale_ttl,
+		.max_bytes = options->cache_max_bytes,
+	};
+
+	nauth_directory_redis(options, &cache.redis);
+	return nauth_cache_open(&cache);
+}
 
 NauthDirectory *
 nauth_directory_open(const NauthOptions *options, int budget)
 {
 	NauthDirectory *directory = palloc0(sizeof(NauthDirectory));
+	NauthCache *cache = options->redis_url ? open_cache(options) : NULL;
 	NauthHttpOptions http = {
 		.allowed_url = options->provider->url,
 		.retry_header = options->provider->retry_header,
 		.connection = options->connection,
 		.connect_timeout = options->connect_timeout,
 		.request_timeout = options->request_timeout,
+		.gate = nauth_gate_open(&options->connection, cache, options->max_requests_per_second),
 	};
 
 	directory->options = options;
+	directory->cache = cache;
 	directory->budget = (int64) budget * 1000;
 	directory->http = nauth_http_open(&http);
 	directory->page.capacity = options->settings.page_size;
@@ -59,17 +101,40 @@ nauth_directory_stats(const NauthDirectory *directory)
 	return nauth_http_stats(directory->http);
 }
 
-static _Noreturn void
-fail(NauthDirectory *directory)
+NauthCache *
+nauth_directory_cache(const NauthDirectory *directory)
 {
-	nauth_report(&directory->error, directory->options->server);
+	return directory->cache;
 }
 
-static _Noreturn void
-fail_with(NauthDirectory *directory, NauthErrorKind kind, const char *reason)
+const NauthError *
+nauth_directory_error(const NauthDirectory *directory)
 {
-	nauth_error_set(&directory->error, kind, reason);
-	fail(directory);
+	return &directory->error;
+}
+
+void
+nauth_directory_fail(const NauthDirectory *directory)
+{
+	nauth_report(&directory->error, NAUTH_PEER_PROVIDER, directory->options->server);
+}
+
+void
+nauth_directory_hurry(NauthDirectory *directory, bool hurry)
+{
+	nauth_http_hurry(directory->http, hurry);
+}
+
+int64
+nauth_directory_budget(const NauthDirectory *directory)
+{
+	return directory->budget;
+}
+
+void
+nauth_directory_spend(NauthDirectory *directory, int64 time)
+{
+	directory->budget -= time;
 }
 
 static NauthErrorKind
@@ -138,40 +203,50 @@ ask(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
 void
 nauth_directory_list(NauthDirectory *directory)
 {
-	directory->begun = false;
-	directory->cursor[0] = '\0';
-	directory->landmark[0] = '\0';
-	directory->page.last = false;
-	directory->pages = 0;
+	memset(&directory->position, 0, sizeof(Position));
 }
 
 /*
- * Go on to the cursor that the page named.  A cursor that was there before
- * means that the listing goes in circles.  To find circles of any length one
- * earlier cursor is enough, if it is taken anew after twice as many pages each
- * time (Brent's way).
+ * Go on to the cursor of the next page.  A cursor that was there before means
+ * that the listing goes in circles.  To find circles of any length one earlier
+ * cursor is enough, if it is taken anew after twice as many pages each time
+ * (Brent's way).
  */
-static void
+static bool
 advance_cursor(NauthDirectory *directory)
 {
-	const char *next = directory->page.next;
+	Position   *position = &directory->position;
+	const char *next = position->next;
 
-	if (strcmp(next, directory->cursor) == 0 || strcmp(next, directory->landmark) == 0)
-		fail_with(directory, NAUTH_ERROR_INCOMPLETE, "the provider repeated a cursor");
-	if (directory->pages >= NAUTH_DIRECTORY_PAGES)
-		fail_with(directory, NAUTH_ERROR_INCOMPLETE, "the listing has too many pages");
-	if ((directory->pages & (directory->pages - 1)) == 0)
-		strlcpy(directory->landmark, next, NAUTH_CURSOR_MAX);
-	strlcpy(directory->cursor, next, NAUTH_CURSOR_MAX);
+	if (!position->begun)
+		return true;
+	if (strcmp(next, position->cursor) == 0 || strcmp(next, position->landmark) == 0)
+		return nauth_error_set(&directory->error, NAUTH_ERROR_INCOMPLETE, "the provider repeated a cursor");
+	if (position->pages >= NAUTH_DIRECTORY_PAGES)
+		return nauth_error_set(&directory->error, NAUTH_ERROR_INCOMPLETE, "the listing has too many pages");
+	if ((position->pages & (position->pages - 1)) == 0)
+		strlcpy(position->landmark, next, NAUTH_CURSOR_MAX);
+	strlcpy(position->cursor, next, NAUTH_CURSOR_MAX);
+	return true;
+}
+
+/* The page at the cursor is done: it said what comes next. */
+static void
+note_page(NauthDirectory *directory, const char *next, bool last)
+{
+	directory->position.begun = true;
+	directory->position.last = last;
+	directory->position.pages++;
+	strlcpy(directory->position.next, next, NAUTH_CURSOR_MAX);
 }
 
 /* Ask for the page at the cursor and read it. */
-static void
+static bool
 read_page(NauthDirectory *directory)
 {
 	const NauthOptions *options = directory->options;
 	NauthPage  *page = &directory->page;
-	const char *cursor = directory->begun ? directory->cursor : NULL;
+	const char *cursor = directory->position.begun ? directory->position.cursor : NULL;
 	NauthQuery	query = {.kind = NAUTH_QUERY_LIST};
 	NauthReply	reply;
 	bool		missing;
@@ -179,41 +254,75 @@ read_page(NauthDirectory *directory)
 	if (!ask(directory, &query, cursor, &reply, &missing) ||
 		!options->provider->read_page(&options->settings, cursor, &reply, page,
 									  &directory->error))
-		fail(directory);
-	directory->begun = true;
-	directory->pages++;
+		return false;
+	note_page(directory, page->next, page->last);
 	if (page->count == 0 && !page->last && !page->reread)
-		fail_with(directory, NAUTH_ERROR_INCOMPLETE, "a page before the end has no users");
+		return nauth_error_set(&directory->error, NAUTH_ERROR_INCOMPLETE, "a page before the end has no users");
+	return true;
+}
+
+bool
+nauth_directory_try_next(NauthDirectory *directory, const NauthPage **page)
+{
+	*page = NULL;
+	directory->before = directory->position;
+	if (directory->position.last)
+		return true;
+	do
+	{
+		if (!advance_cursor(directory) || !read_page(directory))
+			return false;
+	} while (directory->page.reread);
+	*page = &directory->page;
+	return true;
 }
 
 const NauthPage *
 nauth_directory_next(NauthDirectory *directory)
 {
-	if (directory->page.last)
-		return NULL;
-	do
-	{
-		if (directory->begun)
-			advance_cursor(directory);
-		read_page(directory);
-	} while (directory->page.reread);
-	return &directory->page;
+	const NauthPage *page;
+
+	if (!nauth_directory_try_next(directory, &page))
+		nauth_directory_fail(directory);
+	return page;
+}
+
+void
+nauth_directory_back(NauthDirectory *directory)
+{
+	directory->position = directory->before;
+}
+
+void
+nauth_directory_skip(NauthDirectory *directory, const char *next, bool last)
+{
+	if (!advance_cursor(directory))
+		nauth_directory_fail(directory);
+	note_page(directory, next, last);
 }
 
 bool
-nauth_directory_user(NauthDirectory *directory, const char *id, NauthUser *user)
+nauth_directory_try_user(NauthDirectory *directory, const char *id,
+						 NauthUser *user, bool *found)
 {
 	NauthQuery	query = {.kind = NAUTH_QUERY_USER,.id = id};
 	NauthReply	reply;
 	bool		missing;
 
-	if (ask(directory, &query, NULL, &reply, &missing) &&
+	*found = ask(directory, &query, NULL, &reply, &missing) &&
 		nauth_read_user(directory->options->provider, id, &reply, user,
-						&directory->error))
-		return true;
-	if (!missing)
-		fail(directory);
-	return false;
+						&directory->error);
+	return *found || missing;
+}
+
+bool
+nauth_directory_user(NauthDirectory *directory, const char *id, NauthUser *user)
+{
+	bool		found;
+
+	if (!nauth_directory_try_user(directory, id, user, &found))
+		nauth_directory_fail(directory);
+	return found;
 }
 
 static bool
@@ -233,7 +342,7 @@ nauth_directory_count(NauthDirectory *directory)
 	int64_t		count;
 
 	if (!count_users(directory, &count))
-		fail(directory);
+		nauth_directory_fail(directory);
 	return count;
 }
 

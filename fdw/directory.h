@@ -3,13 +3,12 @@
  * directory.h
  *	  The user directory of one server: listings, single users, counts.
  *
- * Here is the only loop over pages, and here is decided where a page comes
- * from.  A directory belongs to the memory context it was opened in; all it
+ * Here is the only loop over the provider's pages.  A directory belongs to the memory context it was opened in; all it
  * holds is released with that, whatever ended the query.
  *
- * All functions but nauth_directory_check raise an error when the provider
- * cannot be asked or does not answer as its API promises: what they return is
- * true.
+ * All functions raise an error when the provider cannot be asked or does not
+ * answer as its API promises, so what they return is true; but those named
+ * "try" return false then, and nauth_directory_error says why.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -18,6 +17,7 @@
 #ifndef NAUTH_DIRECTORY_H
 #define NAUTH_DIRECTORY_H
 
+#include "cache/cache.h"
 #include "http.h"
 #include "options.h"
 
@@ -42,6 +42,16 @@ extern void nauth_directory_list(NauthDirectory *directory);
  * provider's own end mark.  A page may have no users.
  */
 extern const NauthPage *nauth_directory_next(NauthDirectory *directory);
+extern bool nauth_directory_try_next(NauthDirectory *directory, const NauthPage **page);
+
+/* Go back to where the listing was before its last page. */
+extern void nauth_directory_back(NauthDirectory *directory);
+
+/*
+ * The next page of the listing was read elsewhere: go on behind it, at the
+ * cursor next.
+ */
+extern void nauth_directory_skip(NauthDirectory *directory, const char *next, bool last);
 
 /*
  * Ask for one user.  False only with the provider's specific answer that it
@@ -49,6 +59,8 @@ extern const NauthPage *nauth_directory_next(NauthDirectory *directory);
  */
 extern bool nauth_directory_user(NauthDirectory *directory, const char *id,
 								 NauthUser *user);
+extern bool nauth_directory_try_user(NauthDirectory *directory, const char *id,
+									 NauthUser *user, bool *found);
 
 /* How many users a complete listing has, as the provider counts them. */
 extern int64 nauth_directory_count(NauthDirectory *directory);
@@ -57,5 +69,25 @@ extern int64 nauth_directory_count(NauthDirectory *directory);
 extern bool nauth_directory_check(NauthDirectory *directory, NauthError *error);
 
 extern const NauthHttpStats *nauth_directory_stats(const NauthDirectory *directory);
+
+/* Why the last request failed, and to raise that as an error. */
+extern const NauthError *nauth_directory_error(const NauthDirectory *directory);
+extern _Noreturn void nauth_directory_fail(const NauthDirectory *directory);
+
+/*
+ * In a hurry, a provider that wants to be left alone is not waited for: there
+ * is another answer.
+ */
+extern void nauth_directory_hurry(NauthDirectory *directory, bool hurry);
+
+/* Microseconds of waiting that are left, and to take some of them away. */
+extern int64 nauth_directory_budget(const NauthDirectory *directory);
+extern void nauth_directory_spend(NauthDirectory *directory, int64 time);
+
+/* The cache of the directory, or NULL if its server has none. */
+extern NauthCache *nauth_directory_cache(const NauthDirectory *directory);
+
+/* How to reach the Redis of a server that has one. */
+extern void nauth_directory_redis(const NauthOptions *options, NauthRedisOptions *redis);
 
 #endif							/* NAUTH_DIRECTORY_H */

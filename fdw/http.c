@@ -23,11 +23,15 @@
 #define BACKOFF_FIRST	INT64CONST(200000)	/* microseconds */
 #define BACKOFF_LAST	INT64CONST(5000000)
 
+/* The longest pause for who is in a hurry. */
+#define HURRY_PAUSE		INT64CONST(500000)
+
 struct NauthHttp
 {
 	NauthHttpOptions options;
 	NauthBody	body;
 	MemoryContextCallback on_reset; /* frees body */
+	int64_t		patience;		/* microseconds, of a pause before a try */
 	NauthHttpStats stats;
 };
 
@@ -65,10 +69,17 @@ nauth_http_open(const NauthHttpOptions *options)
 	NauthHttp  *http = palloc0(sizeof(NauthHttp));
 
 	http->options = *options;
+	http->patience = PG_INT64_MAX;
 	http->on_reset.func = nauth_transfer_free_body;
 	http->on_reset.arg = &http->body;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &http->on_reset);
 	return http;
+}
+
+void
+nauth_http_hurry(NauthHttp *http, bool hurry)
+{
+	http->patience = hurry ? HURRY_PAUSE : PG_INT64_MAX;
 }
 
 const NauthHttpStats *
@@ -85,19 +96,21 @@ transfer(void *handle, void *arg)
 	return nauth_transfer_get(handle, &try->call, try->reply, try->error);
 }
 
-/* One try; reply->again is set if another one may do better. */
+/*
+ * One try; reply->again is set if another one may do better.  Its own deadline
+ * begins when it may be sent.
+ */
 static bool
 try_once(NauthHttp *http, const NauthRequest *request, const char *target,
 		 int64_t deadline, NauthTransferReply *reply, NauthError *error)
 {
-	int64_t		own = nauth_clock() + http->options.request_timeout * INT64CONST(1000);
+	NauthGate  *gate = http->options.gate;
 	Try			try = {
 		.call = {
 			.request = request,
 			.target = target,
 			.connect_timeout = http->options.connect_timeout,
 			.idle_timeout = http->options.connection.idle_timeout,
-			.deadline = Min(own, deadline),
 			.retry_header = http->options.retry_header,
 			.body = &http->body,
 		},
@@ -105,6 +118,10 @@ try_once(NauthHttp *http, const NauthRequest *request, const char *target,
 		.error = error,
 	};
 
+	memset(reply, 0, sizeof(*reply));
+	if (!gate->pass(gate, deadline, http->patience))
+		return nauth_error_set(error, NAUTH_ERROR_RATE_LIMIT, "too many requests");
+	try.call.deadline = Min(deadline, nauth_clock() + http->options.request_timeout * INT64CONST(1000));
 	http->stats.requests++;
 	if (!nauth_connection_use(&http->options.connection, &provider_connection,
 							  transfer, &try))
@@ -121,22 +138,26 @@ try_once(NauthHttp *http, const NauthRequest *request, const char *target,
 	return true;
 }
 
-/* Wait before another try; false, at once, if the deadline comes first. */
+/* How long to wait before another try, after this one. */
+static int64_t
+pause_after(int try, const NauthTransferReply *reply)
+{
+	if (reply->retry_after > 0)
+		return reply->retry_after * INT64CONST(1000000);
+	if (reply->status == 429 && reply->retry_own > 0)
+		return reply->retry_own * INT64CONST(1000000);
+	return pg_prng_uint64_range(&pg_global_prng_state, 0, Min(BACKOFF_FIRST << (try - 1), BACKOFF_LAST));
+}
+
+/* Wait that long; false, at once, if it is too long. */
 static bool
-back_off(NauthHttp *http, int try, const NauthTransferReply *reply,
-		 int64_t deadline)
+back_off(const NauthHttp *http, int64_t pause, int64_t deadline)
 {
 	int64_t		now = nauth_clock();
-	int64_t		most = Min(BACKOFF_FIRST << (try - 1), BACKOFF_LAST);
-	int64_t		wait = pg_prng_uint64_range(&pg_global_prng_state, 0, most);
 
-	if (reply->retry_after > 0)
-		wait = reply->retry_after * INT64CONST(1000000);
-	else if (reply->status == 429 && reply->retry_own > 0)
-		wait = reply->retry_own * INT64CONST(1000000);
-	if (wait >= deadline - now)
+	if (pause >= deadline - now || pause > http->patience)
 		return false;
-	nauth_wait(-1, now + wait);
+	nauth_wait(-1, now + pause);
 	return true;
 }
 
@@ -146,6 +167,7 @@ nauth_http_get(NauthHttp *http, const NauthRequest *request, int64_t deadline,
 {
 	char		target[NAUTH_URL_MAX];
 	NauthTransferReply got;
+	NauthGate  *gate = http->options.gate;
 
 	memset(error, 0, sizeof(*error));
 	if (request->overflow)
@@ -158,8 +180,12 @@ nauth_http_get(NauthHttp *http, const NauthRequest *request, int64_t deadline,
 
 	for (int try = 1; !try_once(http, request, target, deadline, &got, error); try++)
 	{
-		if (!got.again || try == NAUTH_HTTP_TRIES ||
-			!back_off(http, try, &got, deadline))
+		int64_t		pause = got.again ? pause_after(try, &got) : 0;
+
+		/* when the provider wants silence, that is for all who would ask it */
+		if (got.again && got.status == 429)
+			gate->close(gate, pause);
+		if (!got.again || try == NAUTH_HTTP_TRIES || !back_off(http, pause, deadline))
 			return false;
 		http->stats.retries++;
 	}

@@ -28,6 +28,27 @@
 
 typedef struct NauthHttp NauthHttp;
 
+/*
+ * Who else sends requests to the same provider, with the same credential, has
+ * to be considered before each one, and told when the provider wants silence.
+ */
+typedef struct NauthGate NauthGate;
+
+/*
+ * Wait until a request may be sent.  False if that would not be before the
+ * deadline of nauth_clock(), or longer than patience, in microseconds.
+ */
+typedef bool (*NauthGatePass) (NauthGate *gate, int64_t deadline, int64_t patience);
+
+/* For so many microseconds no request may be sent. */
+typedef void (*NauthGateClose) (NauthGate *gate, int64_t silence);
+
+struct NauthGate
+{
+	NauthGatePass pass;
+	NauthGateClose close;
+};
+
 typedef struct NauthHttpOptions
 {
 	const char *allowed_url;	/* the provider's own base URL, or NULL */
@@ -37,6 +58,7 @@ typedef struct NauthHttpOptions
 	NauthConnectionId connection;
 	int			connect_timeout;	/* milliseconds, of one try */
 	int			request_timeout;	/* milliseconds, of one try */
+	NauthGate  *gate;
 } NauthHttpOptions;
 
 typedef struct NauthHttpStats
@@ -62,6 +84,9 @@ extern NauthHttp *nauth_http_open(const NauthHttpOptions *options);
 extern bool nauth_http_get(NauthHttp *http, const NauthRequest *request,
 						   int64_t deadline, NauthReply *reply,
 						   NauthError *error);
+
+/* From now on, fail rather than make a long pause before a try. */
+extern void nauth_http_hurry(NauthHttp *http, bool hurry);
 
 extern const NauthHttpStats *nauth_http_stats(const NauthHttp *http);
 

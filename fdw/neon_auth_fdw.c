@@ -22,8 +22,9 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
-#include "net/url.h"
+#include "listing.h"
 #include "neon_auth_fdw.h"
+#include "net/url.h"
 #include "pgcompat.h"
 #include "provider/provider.h"
 
@@ -31,6 +32,14 @@ PG_MODULE_MAGIC;
 
 char	   *nauth_allowed_urls = NULL;
 char	   *nauth_ca_file = NULL;
+int			nauth_cache_mode = NAUTH_CACHE_ON;
+
+static const struct config_enum_entry cache_modes[] = {
+	{"on", NAUTH_CACHE_ON, false},
+	{"off", NAUTH_CACHE_OFF, false},
+	{"refill", NAUTH_CACHE_REFILL, false},
+	{NULL, 0, false}
+};
 
 extern PGDLLEXPORT void _PG_init(void);
 
@@ -48,6 +57,15 @@ _PG_init(void)
 							   PGC_SUSET,
 							   0,
 							   NULL, NULL, NULL);
+	DefineCustomEnumVariable("neon_auth_fdw.cache",
+							 "Whether queries use the cache.",
+							 "With \"off\" they ask the provider; with \"refill\" they do so and cache its answer.",
+							 &nauth_cache_mode,
+							 NAUTH_CACHE_ON,
+							 cache_modes,
+							 PGC_USERSET,
+							 0,
+							 NULL, NULL, NULL);
 	DefineCustomStringVariable("neon_auth_fdw.ca_file",
 							   "File with the certificate authorities (PEM) that are trusted instead of the system's.",
 							   "It counts for connections to providers and to Redis that are made from now on.",

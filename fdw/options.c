@@ -30,6 +30,10 @@
 #include "pgcompat.h"
 
 #define NAUTH_SECRET_MAX	4096
+#define PREFIX_MAX			63
+#define REQUESTS_MAX		1000
+#define BYTES_MIN			(INT64CONST(64) * 1024)
+#define BYTES_MAX			(INT64CONST(1) << 40)
 
 typedef enum OptionType
 {
@@ -37,7 +41,9 @@ typedef enum OptionType
 	OPTION_URL,
 	OPTION_REDIS_URL,
 	OPTION_SECRET,
+	OPTION_PREFIX,
 	OPTION_MILLISECONDS,
+	OPTION_BYTES,
 	OPTION_INTEGER
 } OptionType;
 
@@ -74,6 +80,16 @@ static const Option option_table[] = {
 	offsetof(NauthOptions, redis_url), 0, 0},
 	{"redis_timeout", ForeignServerRelationId, OPTION_MILLISECONDS,
 	offsetof(NauthOptions, redis_timeout), 1, DAY_MS},
+	{"redis_prefix", ForeignServerRelationId, OPTION_PREFIX,
+	offsetof(NauthOptions, redis_prefix), 0, 0},
+	{"cache_ttl", ForeignServerRelationId, OPTION_MILLISECONDS,
+	offsetof(NauthOptions, cache_ttl), 0, DAY_MS},
+	{"cache_stale_ttl", ForeignServerRelationId, OPTION_MILLISECONDS,
+	offsetof(NauthOptions, cache_stale_ttl), 0, DAY_MS},
+	{"cache_max_bytes", ForeignServerRelationId, OPTION_BYTES,
+	offsetof(NauthOptions, cache_max_bytes), 0, 0},
+	{"max_requests_per_second", ForeignServerRelationId, OPTION_INTEGER,
+	offsetof(NauthOptions, max_requests_per_second), 1, REQUESTS_MAX},
 	{"api_key", UserMappingRelationId, OPTION_SECRET,
 	offsetof(NauthOptions, settings.api_key), 0, 0},
 	{"redis_user", UserMappingRelationId, OPTION_SECRET,
@@ -190,6 +206,29 @@ parse_secret(const Option *option, const char *value)
 	return pstrdup(value);
 }
 
+/* What begins a key, and stands in an access rule of Redis as it is. */
+static char *
+parse_prefix(const Option *option, const char *value)
+{
+	size_t		len = strlen(value);
+
+	if (len == 0 || len > PREFIX_MAX ||
+		strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:") != len)
+		report_invalid_value(option->name,
+							 psprintf("It has 1 to %d letters, digits and characters of \"_-.:\".", PREFIX_MAX));
+	return pstrdup(value);
+}
+
+static int64_t
+parse_bytes(const Option *option, const char *value)
+{
+	double		bytes;
+
+	if (!parse_real(value, &bytes, GUC_UNIT_BYTE, NULL) || bytes < BYTES_MIN || bytes > BYTES_MAX)
+		report_invalid_value(option->name, "It is an amount of memory from 64kB to 1TB, such as 64MB or 1GB.");
+	return (int64_t) bytes;
+}
+
 static int
 parse_number(const Option *option, const char *value)
 {
@@ -200,6 +239,8 @@ parse_number(const Option *option, const char *value)
 		number < option->min || number > option->max)
 		report_invalid_value(option->name, duration ?
 							 psprintf("It is a duration from %dms to 1d, such as 500ms, 10s or 5min.", option->min) :
+							 option->max < INT_MAX ?
+							 psprintf("It is a whole number from %d to %d.", option->min, option->max) :
 							 "It is a whole number above 0.");
 	return number;
 }
@@ -223,6 +264,12 @@ set_option(NauthOptions *options, const Option *option, const char *value)
 			break;
 		case OPTION_SECRET:
 			*(char **) place = parse_secret(option, value);
+			break;
+		case OPTION_PREFIX:
+			*(char **) place = parse_prefix(option, value);
+			break;
+		case OPTION_BYTES:
+			*(int64_t *) place = parse_bytes(option, value);
 			break;
 		case OPTION_MILLISECONDS:
 		case OPTION_INTEGER:
@@ -255,6 +302,10 @@ default_options(void)
 	options->refresh_timeout = 10 * 60 * 1000;
 	options->connection.idle_timeout = 60 * 1000;
 	options->redis_timeout = 250;
+	options->redis_prefix = "neon_auth";
+	options->cache_ttl = 60 * 1000;
+	options->cache_stale_ttl = 60 * 60 * 1000;
+	options->cache_max_bytes = INT64CONST(256) * 1024 * 1024;
 	return options;
 }
 

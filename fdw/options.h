@@ -28,6 +28,11 @@ typedef struct NauthOptions
 	const char *redis_user;
 	const char *redis_password;
 	int			redis_timeout;	/* milliseconds, of one exchange */
+	const char *redis_prefix;	/* of its keys */
+	int			cache_ttl;		/* milliseconds; 0: nothing is cached */
+	int			cache_stale_ttl;	/* milliseconds */
+	int64_t		cache_max_bytes;	/* of one listing */
+	int			max_requests_per_second;	/* 0: any number */
 } NauthOptions;
 
 /*

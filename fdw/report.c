@@ -26,7 +26,7 @@ typedef struct ErrorText
 static const ErrorText error_texts[] = {
 	[NAUTH_ERROR_CONNECT] = {ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION,
 		"could not connect to %s",
-	"Check options url and connect_timeout of the server, its name resolution and its certificate."},
+	"Check options url and connect_timeout of the server, its name resolution and its certificate (setting neon_auth_fdw.ca_file)."},
 	[NAUTH_ERROR_FORBIDDEN_URL] = {ERRCODE_INSUFFICIENT_PRIVILEGE,
 		"the address of %s may not be asked",
 	"A superuser can allow it: LOAD 'neon_auth_fdw'; ALTER SYSTEM SET neon_auth_fdw.allowed_urls = '...'; SELECT pg_reload_conf();"},
@@ -57,6 +57,9 @@ static const ErrorText error_texts[] = {
 	[NAUTH_ERROR_UNAVAILABLE] = {ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION,
 		"%s is not available",
 	"Try again later."},
+	[NAUTH_ERROR_READ_ONLY] = {ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION,
+		"%s takes no writes",
+	NULL},
 	[NAUTH_ERROR_REDIRECT] = {ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION,
 		"%s redirects to another address",
 	"Redirects are not followed, for they would carry the credential along. Set option \"url\" of the server to the final address."},
@@ -99,6 +102,8 @@ redis_hint(NauthErrorKind kind)
 {
 	switch (kind)
 	{
+		case NAUTH_ERROR_CONNECT:
+			return "Check options redis_url and redis_timeout of the server, that a Redis listens there, and its certificate (setting neon_auth_fdw.ca_file).";
 		case NAUTH_ERROR_FORBIDDEN_URL:
 		case NAUTH_ERROR_FORBIDDEN_ADDRESS:
 		case NAUTH_ERROR_MEMORY:
@@ -109,6 +114,10 @@ redis_hint(NauthErrorKind kind)
 			return "Set options redis_user and redis_password of the user mapping, or the rights of that user in Redis.";
 		case NAUTH_ERROR_UNAVAILABLE:
 			return "Try again later.";
+		case NAUTH_ERROR_READ_ONLY:
+			return "Option redis_url of the server must name a Redis that takes writes: a master, with memory left for them.";
+		case NAUTH_ERROR_REFUSED:
+			return "Option redis_url of the server must name a Redis, or a proxy, that serves all keys and knows the commands.";
 		default:
 			return "Check options redis_url and redis_timeout of the server, and that a Redis listens there.";
 	}
@@ -129,11 +138,11 @@ nauth_report_describe(const NauthError *error, NauthReportPeer peer,
 }
 
 void
-nauth_report(const NauthError *error, const char *server)
+nauth_report(const NauthError *error, NauthReportPeer peer, const char *server)
 {
 	NauthReport report;
 
-	nauth_report_describe(error, NAUTH_PEER_PROVIDER, server, &report);
+	nauth_report_describe(error, peer, server, &report);
 	ereport(ERROR,
 			errcode(report.sqlstate),
 			errmsg("%s", report.message),

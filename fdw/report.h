@@ -33,7 +33,8 @@ typedef struct NauthReport
 extern void nauth_report_describe(const NauthError *error, NauthReportPeer peer,
 								  const char *server, NauthReport *report);
 
-/* Raise error, of the provider of the foreign server of this name. */
-extern _Noreturn void nauth_report(const NauthError *error, const char *server);
+/* Raise it. */
+extern _Noreturn void nauth_report(const NauthError *error, NauthReportPeer peer,
+								   const char *server);
 
 #endif							/* NAUTH_REPORT_H */

@@ -24,7 +24,7 @@
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
-#include "directory.h"
+#include "listing.h"
 #include "neon_auth_fdw.h"
 #include "pgcompat.h"
 #include "query.h"
@@ -39,18 +39,15 @@ typedef struct DirectoryScan
 	ExprState  *id;				/* computes the one id to ask for, or NULL */
 	int			column_of[NAUTH_NUM_COLUMNS];	/* attribute index of each
 												 * column, -1 if not read */
-	bool		any_column;
-	MemoryContext scan_cxt;		/* the directory, until the end of the scan */
+	MemoryContext scan_cxt;		/* the listing, until the end of the scan */
 	MemoryContext user_cxt;		/* values of one row */
 
 	/* set when the first row is wanted */
 	NauthOptions *options;
-	NauthDirectory *directory;
-	bool		asked;			/* for the one id */
+	NauthListing *listing;
+	char	   *wanted_id;		/* the one id */
+	bool		begun;
 	bool		finished;
-	const NauthPage *page;		/* of a listing */
-	int			next;			/* the next user in page */
-	NauthUser	user;			/* the one being looked at */
 	bool		warned;			/* of a user left out */
 
 	/* rows already read, if the scan may be repeated */
@@ -71,7 +68,6 @@ set_columns(DirectoryScan *state, TupleDesc desc, List *attnums)
 		int			attno = lfirst_int(lc) - 1;
 
 		state->column_of[nauth_column_find(NameStr(TupleDescAttr(desc, attno)->attname))] = attno;
-		state->any_column = true;
 	}
 }
 
@@ -148,42 +144,33 @@ compute_id(ForeignScanState *node, const NauthProvider *provider)
 	return id && nauth_read_id_possible(provider, id) ? id : NULL;
 }
 
-static void
-open_directory(DirectoryScan *state)
-{
-	MemoryContext old = MemoryContextSwitchTo(state->scan_cxt);
-
-	state->options = nauth_options_get(state->serverid, state->userid);
-	state->directory = nauth_directory_open(state->options, state->options->scan_timeout);
-	nauth_directory_list(state->directory);
-	MemoryContextSwitchTo(old);
-}
-
-/* The next user of a scan by id: at most one. */
+/*
+ * Begin to read: the one user asked for, or all.  False if no user can be what
+ * is asked for.
+ */
 static bool
-next_by_id(ForeignScanState *node)
+begin_query(ForeignScanState *node)
 {
 	DirectoryScan *state = node->fdw_state;
-	char	   *id = state->asked ? NULL :
-	compute_id(node, state->options->provider);
+	NauthQuery	query = {.kind = state->id ? NAUTH_QUERY_USER : NAUTH_QUERY_LIST};
+	MemoryContext old = MemoryContextSwitchTo(state->scan_cxt);
 
-	state->asked = true;
-	return id && nauth_directory_user(state->directory, id, &state->user);
-}
-
-/* The next user of a listing. */
-static bool
-next_of_list(DirectoryScan *state)
-{
-	while (state->page == NULL || state->next >= state->page->count)
+	if (state->listing == NULL)
 	{
-		state->page = nauth_directory_next(state->directory);
-		state->next = 0;
-		if (state->page == NULL)
-			return false;
+		state->options = nauth_options_get(state->serverid, state->userid);
+		state->listing = nauth_listing_open(state->options, state->column_of[NAUTH_RAW_JSON] >= 0);
 	}
-	state->user = state->page->users[state->next++];
-	return true;
+	if (state->id)
+	{
+		if (state->wanted_id)
+			pfree(state->wanted_id);
+		query.id = state->wanted_id = compute_id(node, state->options->provider);
+	}
+	if (state->id == NULL || query.id)
+		nauth_listing_begin(state->listing, &query);
+	MemoryContextSwitchTo(old);
+	state->begun = true;
+	return state->id == NULL || query.id;
 }
 
 /* Warn of a user left out: once a scan, for there may be thousands. */
@@ -201,28 +188,10 @@ warn_left_out(DirectoryScan *state, const char *reason)
 	state->warned = true;
 }
 
-/* Put the wanted columns of the user into the slot; false leaves it out. */
-static bool
-fill_slot(DirectoryScan *state, TupleTableSlot *slot)
+/* Put the wanted columns into the slot. */
+static void
+fill_slot(const DirectoryScan *state, const NauthRow *row, TupleTableSlot *slot)
 {
-	MemoryContext old;
-	NauthRow	row;
-	const char *reason;
-
-	MemoryContextReset(state->user_cxt);
-	if (!state->any_column && state->user.flaw == NAUTH_FLAW_NONE)
-	{
-		ExecStoreAllNullTuple(slot);
-		return true;
-	}
-	old = MemoryContextSwitchTo(state->user_cxt);
-	reason = nauth_user_to_row(state->options->provider, &state->user, &row);
-	MemoryContextSwitchTo(old);
-	if (reason)
-	{
-		warn_left_out(state, reason);
-		return false;
-	}
 	memset(slot->tts_isnull, true, slot->tts_tupleDescriptor->natts * sizeof(bool));
 	for (int i = 0; i < NAUTH_NUM_COLUMNS; i++)
 	{
@@ -230,29 +199,41 @@ fill_slot(DirectoryScan *state, TupleTableSlot *slot)
 
 		if (attno >= 0)
 		{
-			slot->tts_values[attno] = row.values[i];
-			slot->tts_isnull[attno] = row.nulls[i];
+			slot->tts_values[attno] = row->values[i];
+			slot->tts_isnull[attno] = row->nulls[i];
 		}
 	}
 	ExecStoreVirtualTuple(slot);
-	return true;
 }
 
-/* Read the next row from the provider into the slot; empty at the end. */
+/* Read the next row from the directory into the slot; empty at the end. */
 static void
 read_row(ForeignScanState *node, TupleTableSlot *slot)
 {
 	DirectoryScan *state = node->fdw_state;
+	const char *reason;
+	NauthRow	row;
 
 	ExecClearTuple(slot);
-	if (state->finished)
-		return;
-	if (state->directory == NULL)
-		open_directory(state);
-	do
+	if (!state->begun)
+		state->finished = !begin_query(node);
+	while (!state->finished)
 	{
-		state->finished = !(state->id ? next_by_id(node) : next_of_list(state));
-	} while (!state->finished && !fill_slot(state, slot));
+		MemoryContext old;
+
+		MemoryContextReset(state->user_cxt);
+		old = MemoryContextSwitchTo(state->user_cxt);
+		state->finished = !nauth_listing_next(state->listing, &row, &reason);
+		MemoryContextSwitchTo(old);
+		if (state->finished)
+			break;
+		if (reason == NULL)
+		{
+			fill_slot(state, &row, slot);
+			break;
+		}
+		warn_left_out(state, reason);
+	}
 }
 
 TupleTableSlot *
@@ -293,11 +274,8 @@ neonAuthReScanForeignScan(ForeignScanState *node)
 	}
 	if (state->rows)
 		tuplestore_clear(state->rows);
-	state->asked = false;
+	state->begun = false;
 	state->finished = false;
-	state->page = NULL;
-	if (state->directory)
-		nauth_directory_list(state->directory);
 }
 
 void
@@ -315,19 +293,51 @@ neonAuthEndForeignScan(ForeignScanState *node)
 	}
 }
 
-/* With VERBOSE: the request that the scan begins with. */
+/* What the cache was good for, and how old its answer is. */
+static void
+explain_cache(const NauthListingStats *stats, ExplainState *es)
+{
+	double		age = stats->age / 1e6;
+
+	if (es->format != EXPLAIN_FORMAT_TEXT)
+	{
+		ExplainPropertyInteger("Cache Hits", NULL, stats->hits, es);
+		ExplainPropertyInteger("Cache Stale", NULL, stats->stale, es);
+		ExplainPropertyInteger("Cache Misses", NULL, stats->misses, es);
+		if (stats->age >= 0)
+			ExplainPropertyFloat("Cache Age", "s", age, 3, es);
+		return;
+	}
+	ExplainPropertyText("Cache", psprintf("hits=" INT64_FORMAT " stale=" INT64_FORMAT " misses=" INT64_FORMAT "%s",
+										  stats->hits, stats->stale, stats->misses,
+										  stats->age >= 0 ? psprintf(" age=%.3f s", age) : ""), es);
+}
+
+/*
+ * With VERBOSE: the request that the scan begins with.  With ANALYZE: what the
+ * scan has cost.
+ */
 void
 neonAuthExplainForeignScan(ForeignScanState *node, ExplainState *es)
 {
 	DirectoryScan *state = node->fdw_state;
 	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
 	NauthQuery	query = {.kind = state->id ? NAUTH_QUERY_USER : NAUTH_QUERY_LIST};
-	NauthOptions *options;
 
-	if (!es->verbose)
-		return;
-	options = nauth_options_get(state->serverid, InvalidOid);
-	if (state->id && IsA(linitial(plan->fdw_exprs), Const))
-		query.id = compute_id(node, options->provider);
-	ExplainPropertyText("Request", psprintf("GET %s", nauth_query_url(options, &query)), es);
+	if (es->verbose)
+	{
+		NauthOptions *options = nauth_options_get(state->serverid, InvalidOid);
+
+		if (state->id && IsA(linitial(plan->fdw_exprs), Const))
+			query.id = compute_id(node, options->provider);
+		ExplainPropertyText("Request", psprintf("GET %s", nauth_query_url(options, &query)), es);
+	}
+	if (es->analyze && state->listing)
+	{
+		NauthListingStats stats = nauth_listing_stats(state->listing);
+
+		ExplainPropertyInteger("Requests", NULL, stats.requests, es);
+		if (stats.cached)
+			explain_cache(&stats, es);
+	}
 }

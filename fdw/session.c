@@ -2,7 +2,8 @@
  *
  * session.c
  *	  SQL functions about what a session holds and whom it reaches:
- *	  connections(), disconnect(), disconnect_all(), check_server().
+ *	  connections(), disconnect(), disconnect_all(), check_server(),
+ *	  cache_stats(), cache_clear().
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -18,7 +19,6 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#include "cache/redis.h"
 #include "directory.h"
 #include "neon_auth_fdw.h"
 #include "pgcompat.h"
@@ -26,11 +26,14 @@
 
 #define NUM_CONNECTION_COLUMNS	7
 #define NUM_CHECK_COLUMNS		5
+#define NUM_STATS_COLUMNS		(2 + NAUTH_CACHE_COUNTERS)
 
 NAUTH_FUNCTION(neon_auth_connections);
 NAUTH_FUNCTION(neon_auth_disconnect);
 NAUTH_FUNCTION(neon_auth_disconnect_all);
 NAUTH_FUNCTION(neon_auth_check_server);
+NAUTH_FUNCTION(neon_auth_cache_stats);
+NAUTH_FUNCTION(neon_auth_cache_clear);
 
 /* Whose user mapping it is; NULL if it was dropped. */
 static const char *
@@ -99,23 +102,23 @@ neon_auth_disconnect_all(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(nauth_connection_close(InvalidOid));
 }
 
+/* By itself, whatever is wrong with the Redis. */
 static bool
 check_provider(const NauthOptions *options, NauthError *error)
 {
-	return nauth_directory_check(nauth_directory_open(options, options->scan_timeout), error);
+	NauthOptions *alone = palloc(sizeof(NauthOptions));
+
+	*alone = *options;
+	alone->redis_url = NULL;
+	return nauth_directory_check(nauth_directory_open(alone, alone->scan_timeout), error);
 }
 
 static bool
 check_redis(const NauthOptions *options, NauthError *error)
 {
-	NauthRedisOptions redis = {
-		.connection = options->connection,
-		.url = options->redis_url,
-		.user = options->redis_user,
-		.password = options->redis_password,
-		.timeout = options->redis_timeout,
-	};
+	NauthRedisOptions redis;
 
+	nauth_directory_redis(options, &redis);
 	return nauth_redis_ping(&redis, error);
 }
 
@@ -162,4 +165,51 @@ neon_auth_check_server(PG_FUNCTION_ARGS)
 		put_check(rsinfo, "redis", worked, &error, NAUTH_PEER_REDIS, options->server);
 	}
 	return (Datum) 0;
+}
+
+/*
+ * SQL function cache_stats(): what the cache was good for in this session, one
+ * row a server and user mapping.
+ */
+Datum
+neon_auth_cache_stats(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (const NauthHealth *health = nauth_health_list(); health; health = health->next)
+	{
+		ForeignServer *server = GetForeignServerExtended(health->server, FSV_MISSING_OK);
+		Datum		values[NUM_STATS_COLUMNS];
+		bool		nulls[NUM_STATS_COLUMNS] = {false};
+
+		put_text(&values[0], &nulls[0], server ? server->servername : NULL);
+		put_text(&values[1], &nulls[1], mapping_role(health->mapping));
+		for (int i = 0; i < NAUTH_CACHE_COUNTERS; i++)
+			values[2 + i] = Int64GetDatum(health->counters[i]);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/*
+ * SQL function cache_clear(server): forget what is cached for the caller's
+ * credential.
+ */
+Datum
+neon_auth_cache_clear(PG_FUNCTION_ARGS)
+{
+	ForeignServer *server = nauth_server_to_ask(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	NauthOptions *options = nauth_options_get(server->serverid, GetUserId());
+	NauthCache *cache = nauth_directory_cache(nauth_directory_open(options, options->scan_timeout));
+	NauthError	error = {0};
+
+	if (options->redis_url == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("server \"%s\" has no cache", server->servername),
+				errhint("Option \"redis_url\" of the server says which Redis to use."));
+	if (cache == NULL || !nauth_cache_forget(cache, &error))
+		nauth_report(&error, NAUTH_PEER_REDIS, server->servername);
+	PG_RETURN_VOID();
 }

@@ -108,6 +108,32 @@ LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION neon_auth.check_server(pg_catalog.text) IS 'asks the provider of a server, and its Redis, whether they can be reached and accept the credentials of the caller';
 
+CREATE FUNCTION neon_auth.cache_stats(
+	OUT server pg_catalog.text,
+	OUT role pg_catalog.text,
+	OUT hits pg_catalog.int8,
+	OUT stale pg_catalog.int8,
+	OUT misses pg_catalog.int8,
+	OUT waits pg_catalog.int8,
+	OUT corrupt pg_catalog.int8,
+	OUT lost pg_catalog.int8,
+	OUT faults pg_catalog.int8,
+	OUT skipped pg_catalog.int8,
+	OUT bytes_read pg_catalog.int8,
+	OUT bytes_written pg_catalog.int8)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'neon_auth_cache_stats'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION neon_auth.cache_stats() IS 'what the cache was good for in this session, one row a server and user mapping';
+
+CREATE FUNCTION neon_auth.cache_clear(server pg_catalog.text)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'neon_auth_cache_clear'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION neon_auth.cache_clear(pg_catalog.text) IS 'forgets what is cached of a server for the credential of the caller';
+
 /*
  * State.  Only the refresh writes these tables, as their owner.  A role sees
  * the rows of targets whose owner it is or belongs to.

@@ -263,6 +263,21 @@ warn_held(const NauthRun *run)
 			errhint("The next refresh tries again; neon_auth.held_deletion lists the users."));
 }
 
+/*
+ * Queries of the directory shall not lag behind the target.  If the Redis does
+ * not take that, they do until cache_ttl has passed.
+ */
+static void
+forget_cached(const NauthRun *run)
+{
+	const NauthCounts *counts = &run->counts;
+	NauthCache *cache = nauth_directory_cache(run->directory);
+	NauthError	ignored;
+
+	if (cache && !run->dry_run && counts->inserted + counts->updated + counts->tombstoned > 0)
+		(void) nauth_cache_forget(cache, &ignored);
+}
+
 static void
 refresh(NauthRun *run)
 {
@@ -288,6 +303,7 @@ refresh(NauthRun *run)
 	do_step(run, NAUTH_PHASE_LISTING, step_find, NULL);
 	do_step(run, NAUTH_PHASE_CONFIRMING, step_confirm, NULL);
 	do_step(run, NAUTH_PHASE_FINISHING, step_finish, NULL);
+	forget_cached(run);
 	warn_held(run);
 }
 

@@ -31,7 +31,9 @@ only_in() {
 }
 
 only_in "curl belongs into fdw/net" fdw/net '#include <curl/|#include "(net/)?engine'
-only_in "hiredis belongs into cache/redis.c" cache/redis.c '#include <hiredis/'
+only_in "hiredis belongs into cache/exchange.c" cache/exchange.c '#include <hiredis/'
+only_in "lz4 belongs into cache/codec.c" cache/codec.c '#include <lz4'
+only_in "openssl belongs into cache/seal.c" cache/seal.c '#include <openssl/'
 only_in "jansson belongs into fdw/json.c" fdw/json.c '#include <jansson'
 only_in "versions belong into fdw/pgcompat.h" fdw/pgcompat.h 'PG_VERSION_NUM'
 only_in "waiting belongs into fdw/wait.c" fdw/wait.c '#include <(poll|sys/epoll|sys/timerfd|sys/select)\.h>|WaitLatch|WaitEventSet|pg_usleep|[^_]sleep\('
@@ -50,11 +52,14 @@ done < <(awk '
 	}' cache/*.c fdw/net/*.c)
 
 own='#include "'
-pure="fdw/slice.[ch] fdw/slice_value.c fdw/moment.[ch] fdw/json.[ch] fdw/error.[ch] fdw/request.[ch]"
+pure="fdw/slice.[ch] fdw/slice_value.c fdw/moment.[ch] fdw/json.[ch] fdw/error.[ch] fdw/request.[ch]
+	cache/seal.[ch] cache/codec.[ch] cache/jsonb.[ch] cache/plain.[ch]"
 forbid "no PostgreSQL below the providers" "$pure fdw/provider/*.[ch]" \
 	"$own(postgres|c\.h|utils/|lib/|nodes/|executor/|access/|catalog/|miscadmin)"
-forbid "libraries know nothing above them" "$pure fdw/net/*.[ch] fdw/http.[ch] fdw/wait.[ch] fdw/report.[ch] cache/redis.[ch]" \
+forbid "libraries know nothing above them" "$pure fdw/net/*.[ch] fdw/http.[ch] fdw/wait.[ch] fdw/report.[ch]" \
 	"$own(provider/|options|query|users|directory|sync/|neon_auth_fdw)"
+forbid "the cache knows nothing above it" "cache/*.[ch]" \
+	"$own(provider/|options|query|users|directory|listing|sync/|neon_auth_fdw|catalog/|foreign/|utils/(syscache|rel))"
 forbid "providers do no I/O" "fdw/provider/*.[ch]" \
 	"$own(\.\./)?(http|net/|cache/|wait|directory|options|users|query|sync/|report)|<(sys/socket|unistd)\.h>"
 forbid "meaning does no I/O" "fdw/options.[ch] fdw/query.[ch] fdw/users.[ch]" \

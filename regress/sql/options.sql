@@ -55,6 +55,51 @@ ALTER SERVER s OPTIONS (SET redis_url 'redis://[::1]:6379/');
 ALTER SERVER s OPTIONS (SET redis_url 'unix:/run/redis/redis.sock');
 DROP SERVER s;
 
+-- the cache
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', redis_prefix '');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', redis_prefix 'a b');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', redis_prefix '{a}');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', redis_prefix 'a*');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', redis_prefix E'a\r\nFLUSHALL');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', redis_prefix 'é');
+DO $$
+BEGIN
+	EXECUTE format('CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider %L, redis_prefix %L)',
+				   'clerk', repeat('x', 64));
+EXCEPTION WHEN invalid_parameter_value THEN
+	RAISE NOTICE '%', SQLERRM;
+END
+$$;
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', cache_ttl '-1');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', cache_ttl '25h');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', cache_ttl 'soon');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', cache_ttl '');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', cache_stale_ttl '-1s');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', cache_stale_ttl '2d');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', cache_max_bytes '63kB');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', cache_max_bytes '0');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', cache_max_bytes '-1GB');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', cache_max_bytes '1025GB');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', cache_max_bytes '1e400');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', cache_max_bytes 'NaN');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', cache_max_bytes '64 MiB');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', max_requests_per_second '0');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', max_requests_per_second '1001');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', max_requests_per_second '10/s');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw
+	OPTIONS (provider 'clerk', redis_prefix 'App-1_x.y:z', cache_ttl '0', cache_stale_ttl '0', cache_max_bytes '64kB',
+		max_requests_per_second '1');
+ALTER SERVER s OPTIONS (SET cache_ttl '1d', SET cache_stale_ttl '24h', SET cache_max_bytes '1TB', SET max_requests_per_second '1000');
+ALTER SERVER s OPTIONS (SET cache_ttl '90', SET cache_stale_ttl '0.5h', SET cache_max_bytes '65536');
+CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (api_key 'sk_test_x', cache_ttl '1min');
+DROP SERVER s;
+SET neon_auth_fdw.cache = refill;
+SET neon_auth_fdw.cache = off;
+SET neon_auth_fdw.cache = false;
+SET neon_auth_fdw.cache = 'always';
+RESET neon_auth_fdw.cache;
+SHOW neon_auth_fdw.cache;
+
 CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw
 	OPTIONS (provider 'better_auth', url 'https://auth.example.com/base/', page_size '100',
 		connect_timeout '500ms', request_timeout '5s', scan_timeout '1min', refresh_timeout '1h');

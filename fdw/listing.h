@@ -1,0 +1,65 @@
+/*-------------------------------------------------------------------------
+ *
+ * listing.h
+ *	  What a query finds in a directory, row by row, from the cache or from the
+ *	  provider.
+ *
+ * Here is decided where a page comes from.  A listing belongs to the memory
+ * context it was opened in.  All functions raise an error when the provider
+ * has to be asked and cannot be, or does not answer as its API promises; a
+ * fault of the cache is none.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef NAUTH_LISTING_H
+#define NAUTH_LISTING_H
+
+#include "options.h"
+#include "users.h"
+
+/* Values of the setting neon_auth_fdw.cache. */
+typedef enum NauthCacheMode
+{
+	NAUTH_CACHE_ON,
+	NAUTH_CACHE_OFF,			/* ask the provider, leave the cache alone */
+	NAUTH_CACHE_REFILL			/* ask the provider, and cache what it says */
+} NauthCacheMode;
+
+extern int	nauth_cache_mode;	/* in neon_auth_fdw.c */
+
+typedef struct NauthListing NauthListing;
+
+/*
+ * Open one, which can answer one query after another, in the current memory
+ * context, without any I/O.  options must live as long.  wide: raw_json is
+ * wanted.
+ */
+extern NauthListing *nauth_listing_open(const NauthOptions *options, bool wide);
+
+/* Begin a query, for all users or for one; an id must live until its end. */
+extern void nauth_listing_begin(NauthListing *listing, const NauthQuery *query);
+
+/*
+ * The next user as column values, valid until the next call or until the
+ * current memory context is reset; false at the end.  Without "wide" there may
+ * be no raw_json.  *reason is NULL, or when PostgreSQL cannot hold this user
+ * the reason why, and there is no row.
+ */
+extern bool nauth_listing_next(NauthListing *listing, NauthRow *row, const char **reason);
+
+/* All queries of a listing together. */
+typedef struct NauthListingStats
+{
+	int64		requests;		/* sent to the provider */
+	bool		cached;			/* there is a cache, and it was to be used */
+	int64		hits;			/* queries answered by the cache */
+	int64		stale;			/* the same, with users older than cache_ttl */
+	int64		misses;			/* for which the provider was asked */
+	int64		age;			/* microseconds, of the oldest; or -1 */
+} NauthListingStats;
+
+extern NauthListingStats nauth_listing_stats(const NauthListing *listing);
+
+#endif							/* NAUTH_LISTING_H */
