@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make demo`: the promise of README, played against a simulated Clerk and a real Better Auth, with the SQL a user
-# would type and what it answers. Says so loudly and fails when an answer is not the one expected.
+# `make demo`: the promise of README, played against a simulated Clerk, a real Better Auth and a real Redis, with the
+# SQL a user would type and what it answers. Says so loudly and fails when an answer is not the one expected.
 #
 # Copyright (c) 2026, neon_auth_fdw contributors
 
@@ -68,11 +68,17 @@ in_clerk()
 	echo
 }
 
+# How many requests the simulator got so far.
+clerk_requests()
+{
+	curl -sS -f "$sim_url/_sim/stats" | grep -oE '"(list|count|get|other)":[0-9]+' | awk -F: '{ n += $2 } END { print n }'
+}
+
 start_everything()
 {
 	local step
 
-	say "Preparing: Node, packages of the test servers, the extension, a private PostgreSQL"
+	say "Preparing: Node, packages of the test servers, the extension, a private PostgreSQL and Redis"
 	mkdir "$work/demo"
 	for step in make_node "npm_ci regress/better_auth" build_and_install build_simulator; do
 		$step >"$logs/demo-setup.log" 2>&1 || {
@@ -81,6 +87,7 @@ start_everything()
 		}
 	done
 	start_simulator clerk --provider clerk --users 1000 --seed 1
+	start_redis
 	start_postgres demo-postgres </dev/null
 	start_better_auth
 	createdb clerk
@@ -99,19 +106,41 @@ allow_loopback()
 
 clerk_part()
 {
-	local email new
-
 	say "Part 1: Clerk (simulated), 1000 users"
 	play clerk <<-END
 		CREATE EXTENSION neon_auth_fdw;
 		CREATE SERVER clerk FOREIGN DATA WRAPPER neon_auth_fdw
-		  OPTIONS (provider 'clerk', url '$sim_url');
+		  OPTIONS (provider 'clerk', url '$sim_url', redis_url '$redis_url', cache_ttl '10min');
 		CREATE USER MAPPING FOR CURRENT_USER SERVER clerk OPTIONS (api_key 'sk_test_x');
 		CREATE SCHEMA app;
 		IMPORT FOREIGN SCHEMA directory FROM SERVER clerk INTO app;
 
+		-- Only here, where a slow machine must not change what is shown:
+		ALTER SERVER clerk OPTIONS (ADD redis_timeout '10s');
+
 		-- The directory is a table. This asks Clerk now.
 		SELECT count(*) FROM app.users;
+	END
+}
+
+clerk_cache()
+{
+	local before out=$work/demo/explain
+
+	say "Redis has it now, for every session and every server with this key: asking again costs Clerk nothing"
+	before=$(clerk_requests)
+	play clerk <<-'END' | tee "$out"
+		EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT id, name, email FROM app.users;
+	END
+	expect "the number of requests, says EXPLAIN," 0 "$(awk '$1 == "Requests:" { print $2 }' "$out")"
+	expect "the number of requests, says Clerk," 0 $(($(clerk_requests) - before))
+}
+
+clerk_copy()
+{
+	local email new before
+
+	play clerk <<-'END'
 		SELECT id, name, email, created_at FROM app.users ORDER BY created_at LIMIT 3;
 	END
 	email=$(ask clerk "SELECT email FROM app.users WHERE email IS NOT NULL ORDER BY created_at LIMIT 1")
@@ -124,7 +153,15 @@ clerk_part()
 	new='{"first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com"}'
 	in_clerk "a user signs up" -X POST -H 'Content-Type: application/json' -d "$new" "$sim_url/_sim/users"
 	refresh clerk clerk 1 0 0
-	play clerk <<<"SELECT id, name, email FROM neon_auth.users_sync WHERE email = 'ada@example.com';"
+	before=$(clerk_requests)
+	play clerk <<-'END'
+		SELECT id, name, email FROM neon_auth.users_sync WHERE email = 'ada@example.com';
+
+		-- A refresh that changes something has the cache forget, so this asks Clerk again.
+		SELECT count(*) FROM app.users;
+	END
+	expect "Clerk" "asked again" "$([[ $(clerk_requests) -gt $before ]] && echo "asked again")"
+	expect "the number of users" 1001 "$(ask clerk "SELECT count(*) FROM app.users")"
 }
 
 better_auth_sign_ups()
@@ -203,8 +240,8 @@ main()
 	local part
 
 	enter_work_folder
-	for part in start_everything allow_loopback clerk_part better_auth_sign_ups better_auth_first_refresh \
-		better_auth_posts better_auth_changes better_auth_at_rest; do
+	for part in start_everything allow_loopback clerk_part clerk_cache clerk_copy better_auth_sign_ups \
+		better_auth_first_refresh better_auth_posts better_auth_changes better_auth_at_rest; do
 		"$part"
 	done
 	say "The demo did what README says ($SECONDS s)"

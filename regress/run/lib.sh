@@ -8,9 +8,9 @@
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
-BUILD_PACKAGES=(build-essential 'libcurl4-openssl-dev|libcurl4-gnutls-dev' libjansson-dev libhiredis-dev libmicrohttpd-dev
-	ca-certificates curl)
-CHECK_PACKAGES=(libipc-run-perl pg-bsd-indent cppcheck clang libclang-rt-dev redis-tools)
+BUILD_PACKAGES=(build-essential 'libcurl4-openssl-dev|libcurl4-gnutls-dev' libjansson-dev libhiredis-dev liblz4-dev
+	libssl-dev libmicrohttpd-dev ca-certificates curl redis-tools)
+CHECK_PACKAGES=(libipc-run-perl pg-bsd-indent cppcheck clang libclang-rt-dev openssl)
 NODE_MAJOR=22
 OLDEST_NODE=20
 
@@ -378,6 +378,26 @@ start_simulator()
 	start_background "$name" "$work/$name.port" "$TOP/regress/sim/nauth_sim" \
 		--key sk_test_x --port 0 --port-file "$work/$name.port" "$@" || return
 	sim_url=http://127.0.0.1:$(<"$work/$name.port")
+}
+
+# Sets redis_url. The package redis-tools has the server under another name; redis-server would start one for the
+# machine.
+start_redis()
+{
+	local home=$work/redis i
+
+	mkdir "$home" || return
+	ln -s /usr/bin/redis-check-rdb "$home/redis-server" || return
+	start_background redis "$home/pid" "$home/redis-server" --port 0 --unixsocket "$home/socket" --dir "$home" --save '' \
+		--pidfile "$home/pid" || return
+	redis_url=unix:$home/socket
+	for ((i = 0; i < 100; i++)); do
+		if redis-cli -e -s "$home/socket" ping >/dev/null 2>&1; then
+			return
+		fi
+		sleep 0.1
+	done
+	not_started redis
 }
 
 # Debian 12 has Node 18; npm's package "node" brings another one.
