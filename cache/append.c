@@ -14,6 +14,13 @@
 #include "postgres.h"
 
 #include "cache/shared_state.h"
+#include "wait.h"
+
+/*
+ * What a page adds to the time that its listing is fresh for: as long as it took
+ * to get, but not how long its session stood still, in microseconds.
+ */
+#define CREDIT_MAX	(LEASE_TTL * INT64CONST(1000))
 
 /* elements[] */
 enum
@@ -30,7 +37,8 @@ typedef struct Words
 	char		retired[NAUTH_CACHE_KEY];
 	char		narrow[FIELD_MAX];
 	char		wide[FIELD_MAX];
-	char		ttl[FIELD_MAX];
+	char		ttl[FIELD_MAX]; /* of the pages */
+	char		head_ttl[FIELD_MAX];
 	char		retired_ttl[FIELD_MAX];
 } Words;
 
@@ -52,14 +60,15 @@ static bool
 close_page(NauthShared *shared, NauthCodecPage *page, const Words *words, int64_t life)
 {
 	NauthBytes *elements = shared->elements;
+	int64_t		until = nauth_cache_now() + life * 1000;
 
 	if (!nauth_codec_write_wide(page, &shared->wide, &shared->scratch) ||
-		!nauth_shared_close(shared, words->pages, words->wide, life, &shared->wide, &elements[ELEMENT_WIDE]) ||
+		!nauth_shared_close(shared, words->pages, words->wide, until, &shared->wide, &elements[ELEMENT_WIDE]) ||
 		!nauth_codec_write_narrow(page, &shared->narrow, &shared->scratch))
 		return false;
 	page->progress.bytes += elements[ELEMENT_WIDE].len + shared->narrow.len + NAUTH_SEAL_OVERHEAD;
 	return nauth_codec_write_narrow(page, &shared->narrow, &shared->scratch) &&
-		nauth_shared_close(shared, words->pages, words->narrow, life, &shared->narrow, &elements[ELEMENT_NARROW]);
+		nauth_shared_close(shared, words->pages, words->narrow, until, &shared->narrow, &elements[ELEMENT_NARROW]);
 }
 
 static bool
@@ -69,7 +78,8 @@ close_head(NauthShared *shared, NauthCodecState state, const NauthCodecProgress 
 	NauthCodecHead head = {state, *progress};
 
 	return nauth_codec_write_head(&head, &shared->narrow, &shared->scratch) &&
-		nauth_shared_close(shared, key, "", life, &shared->narrow, &shared->elements[ELEMENT_HEAD]);
+		nauth_shared_close(shared, key, "", nauth_cache_now() + life * 1000, &shared->narrow,
+						   &shared->elements[ELEMENT_HEAD]);
 }
 
 static void
@@ -85,7 +95,7 @@ set_head(NauthShared *shared, const Words *words)
 	nauth_redis_command(shared->control, NAUTH_REDIS_OK, "SET", words->head, NULL);
 	add_element(shared, ELEMENT_HEAD);
 	nauth_redis_word(shared->control, "PX", 2);
-	nauth_redis_word(shared->control, words->ttl, strlen(words->ttl));
+	nauth_redis_word(shared->control, words->head_ttl, strlen(words->head_ttl));
 }
 
 /* The stale listing will not be found any more. */
@@ -99,11 +109,12 @@ retire_stale(NauthShared *shared, Words *words)
 							nauth_shared_number(RETIRED_TTL, words->retired_ttl), NULL);
 }
 
-/* Run the control exchange; the lease goes with it. */
+/* Run the control exchange; the lease goes with it, if it is ours still. */
 static bool
 run(NauthShared *shared)
 {
-	nauth_redis_command(shared->control, NAUTH_REDIS_INTEGER, "DEL", shared->lease_key, NULL);
+	if (shared->lease_until > nauth_clock())
+		nauth_redis_command(shared->control, NAUTH_REDIS_INTEGER, "DEL", shared->lease_key, NULL);
 	nauth_redis_exec(shared->control);
 	if (!nauth_cache_run(shared->cache, shared->control))
 	{
@@ -121,9 +132,11 @@ put_too_large(NauthShared *shared, const NauthCodecProgress *progress, Words *wo
 	int64_t		life = shared->cache->options.ttl;
 
 	nauth_shared_direct(shared);
+	if (shared->wanted.single)
+		return;
 	shared->info.too_large = true;
 	nauth_shared_key(shared, ":c", words->head);
-	nauth_shared_number(life, words->ttl);
+	nauth_shared_number(life, words->head_ttl);
 	if (!close_head(shared, NAUTH_CODEC_TOO_LARGE, progress, words->head, life))
 		return;
 	nauth_redis_reset(shared->control);
@@ -199,7 +212,7 @@ static void
 set_progress(NauthShared *shared, NauthCodecPage *page)
 {
 	page->progress = shared->progress;
-	page->progress.fresh_from += nauth_cache_now() - shared->asked_at;
+	page->progress.fresh_from += Min(nauth_cache_now() - shared->asked_at, CREDIT_MAX);
 	page->progress.pages++;
 	page->progress.users += page->count;
 	page->cursor = shared->next;
@@ -222,9 +235,11 @@ nauth_shared_put(NauthShared *shared, NauthCodecPage *page)
 	nauth_shared_key(shared, ":n", words.growing);
 	nauth_shared_field(page->progress.pages - 1, false, words.narrow);
 	nauth_shared_field(page->progress.pages - 1, true, words.wide);
-	nauth_shared_number(page->last ? life : options->ttl + PAUSE_TTL, words.ttl);
+	nauth_shared_number(page->last ? life : PAUSE_TTL, words.ttl);
+	nauth_shared_number(page->last ? life : REST_TTL, words.head_ttl);
 
-	if (!close_page(shared, page, &words, life))
+	if (!nauth_health_may_write(shared->cache->health) || !nauth_shared_may_put(shared) ||
+		!close_page(shared, page, &words, life))
 		nauth_shared_direct(shared);
 	else if (page->progress.bytes > options->max_bytes)
 		put_too_large(shared, &page->progress, &words);
@@ -234,6 +249,8 @@ nauth_shared_put(NauthShared *shared, NauthCodecPage *page)
 		nauth_shared_direct(shared);
 	else
 		ours = put_page(shared, page, &words);
+	if (shared->phase == PHASE_DIRECT)
+		nauth_shared_release(shared);
 	if (ours)
 		nauth_shared_accept(shared, page);
 	else

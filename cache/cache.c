@@ -19,6 +19,7 @@
 
 #include "cache/cache.h"
 #include "cache/jsonb.h"
+#include "wait.h"
 
 /* The decoder has no PostgreSQL header, but what it checks is PostgreSQL's. */
 StaticAssertDecl(NAUTH_JSONB_COUNT == JB_CMASK && NAUTH_JSONB_SCALAR == JB_FSCALAR &&
@@ -30,6 +31,9 @@ StaticAssertDecl(NAUTH_JSONB_COUNT == JB_CMASK && NAUTH_JSONB_SCALAR == JB_FSCAL
 				 NAUTH_JSONB_CONTAINER == JENTRY_ISCONTAINER && NAUTH_JSONB_STRIDE == JB_OFFSET_STRIDE &&
 				 NAUTH_CODEC_HEADER == VARHDRSZ,
 				 "jsonb is not what cache/jsonb.c takes it for");
+
+/* An exchange is slow beyond this part of redis_timeout. */
+#define SLOW_PART	4
 
 static NauthSpan
 span_of(const char *text)
@@ -53,6 +57,7 @@ nauth_cache_open(const NauthCacheOptions *options)
 
 	cache->options = *options;
 	cache->health = nauth_health_get(&options->redis.connection);
+	cache->health->has_cache = true;
 	if (!nauth_seal_derive(&options->secret, 1, &cache->keys) ||
 		!nauth_seal_name(&cache->keys, parts, lengthof(parts), name))
 		return NULL;
@@ -68,23 +73,31 @@ nauth_cache_key(const NauthCache *cache, const char *suffix, char key[NAUTH_CACH
 }
 
 static bool
-run(NauthCache *cache, NauthRedisExchange *exchange, NauthError *error)
+run(NauthCache *cache, NauthRedisExchange *exchange, bool large)
 {
-	if (nauth_redis_run(exchange, &cache->options.redis, error))
-	{
-		nauth_health_worked(cache->health);
+	int64_t		begin = nauth_clock();
+	int64_t		slow = cache->options.redis.timeout * INT64CONST(1000) / SLOW_PART;
+	NauthError	error;
+
+	if (!nauth_health_may_ask(cache->health))
+		return false;
+	if (nauth_redis_run(exchange, &cache->options.redis, &error) &&
+		nauth_health_worked(cache->health, !large && nauth_clock() - begin > slow, &error))
 		return true;
-	}
-	nauth_health_failed(cache->health, error, cache->options.server);
+	nauth_health_failed(cache->health, &error, cache->options.server);
 	return false;
 }
 
 bool
 nauth_cache_run(NauthCache *cache, NauthRedisExchange *exchange)
 {
-	NauthError	error;
+	return run(cache, exchange, false);
+}
 
-	return nauth_health_may_ask(cache->health) && run(cache, exchange, &error);
+bool
+nauth_cache_run_large(NauthCache *cache, NauthRedisExchange *exchange)
+{
+	return run(cache, exchange, true);
 }
 
 bool
@@ -99,7 +112,7 @@ nauth_cache_forget(NauthCache *cache, NauthError *error)
 	if (!nauth_seal_random(epoch, sizeof(epoch)))
 		return nauth_error_set(error, NAUTH_ERROR_MEMORY, "no random numbers could be had");
 	nauth_seal_write_id(epoch, text);
-	nauth_cache_key(cache, "e", key);
+	nauth_cache_key(cache, NAUTH_CACHE_EPOCH, key);
 	snprintf(ttl, sizeof(ttl), INT64_FORMAT, NAUTH_CACHE_EPOCH_TTL);
 	nauth_redis_command(exchange, NAUTH_REDIS_OK, "SET", key, text, "PX", ttl, NULL);
 	return nauth_redis_run(exchange, &cache->options.redis, error);
@@ -129,6 +142,40 @@ nauth_cache_unseal(NauthCache *cache, NauthSealPlace *place, NauthSpan element,
 		return true;
 	nauth_cache_count(cache, NAUTH_CACHE_CORRUPT, 1);
 	return false;
+}
+
+static void
+place_silence(const NauthCache *cache, NauthSealPlace *place, char key[NAUTH_CACHE_KEY])
+{
+	memset(place, 0, sizeof(*place));
+	nauth_cache_key(cache, NAUTH_CACHE_SILENCE, key);
+	place->place = key;
+}
+
+bool
+nauth_cache_seal_silence(const NauthCache *cache, int64_t until, char element[NAUTH_SEAL_OVERHEAD])
+{
+	NauthSealPlace place;
+	char		key[NAUTH_CACHE_KEY];
+
+	place_silence(cache, &place, key);
+	place.until = until;
+	return nauth_seal(&cache->keys, &place, "", 0, element);
+}
+
+int64_t
+nauth_cache_silence(const NauthCache *cache, NauthSpan element)
+{
+	NauthSealPlace place;
+	char		key[NAUTH_CACHE_KEY];
+	char		content[NAUTH_SEAL_OVERHEAD];
+	size_t		len;
+
+	place_silence(cache, &place, key);
+	if (element.data == NULL || element.len > sizeof(content) ||
+		nauth_unseal(&cache->keys, &place, element, content, &len) != NAUTH_SEAL_OK)
+		return 0;
+	return Max(0, Min(place.until - nauth_cache_now(), NAUTH_CACHE_SILENCE_MAX));
 }
 
 void

@@ -11,7 +11,7 @@
  * Keys, with the option redis_prefix in front of all of them:
  *
  *	{directory}:e					epoch; another one forgets the directory
- *	{directory}:b					exists while the provider wants silence
+ *	{directory}:b					until when the provider wants silence, sealed
  *	{directory}:r					exists until the next request may be sent
  *	{directory}:query				hash: the one page of a query for a user
  *	{directory}:query:c				head of the complete listing
@@ -35,8 +35,19 @@
 #include "cache/redis.h"
 #include "cache/seal.h"
 
-#define NAUTH_CACHE_EPOCH_TTL	(7 * 24 * 60 * 60 * INT64CONST(1000))	/* ms without use */
+#define NAUTH_CACHE_EPOCH_TTL	(7 * 24 * 60 * 60 * INT64CONST(1000))	/* milliseconds */
 #define NAUTH_CACHE_KEY		192 /* bytes of a key, its zero included */
+
+/* Keys of a directory. */
+#define NAUTH_CACHE_EPOCH	"e"
+#define NAUTH_CACHE_SILENCE	"b"
+#define NAUTH_CACHE_PACE	"r"
+
+/*
+ * The longest silence that is shared, in microseconds: what a provider asks for
+ * may be nonsense, and then somebody has to try again.
+ */
+#define NAUTH_CACHE_SILENCE_MAX	INT64CONST(60000000)
 
 typedef struct NauthCacheOptions
 {
@@ -70,9 +81,11 @@ extern void nauth_cache_key(const NauthCache *cache, const char *suffix, char ke
 
 /*
  * Run an exchange and take note of how that went, with a WARNING if need be.
- * False if it failed, or if Redis is to be left alone now.
+ * False if it failed, or if Redis is to be left alone now.  A large one is many
+ * pages, and may take its time.
  */
 extern bool nauth_cache_run(NauthCache *cache, NauthRedisExchange *exchange);
+extern bool nauth_cache_run_large(NauthCache *cache, NauthRedisExchange *exchange);
 
 /*
  * Forget the directory: what was cached until now is not found any more.  False
@@ -86,12 +99,19 @@ extern bool nauth_cache_seal(const NauthCache *cache, const NauthSealPlace *plac
 
 /*
  * Open an element that was found at place->place; false, counted, if it is none
- * of ours, or worthless by now.
+ * of ours, or its time is over.
  */
 extern bool nauth_cache_unseal(NauthCache *cache, NauthSealPlace *place, NauthSpan element,
 							   NauthBytes *content);
 
-/* Take note of an element that opened but is not what it should be. */
+/*
+ * That the provider wants silence until a moment, as an element; and how many
+ * microseconds of it are left, 0 if the element says no such thing.
+ */
+extern bool nauth_cache_seal_silence(const NauthCache *cache, int64_t until,
+									 char element[NAUTH_SEAL_OVERHEAD]);
+extern int64_t nauth_cache_silence(const NauthCache *cache, NauthSpan element);
+
 extern void nauth_cache_count(NauthCache *cache, NauthCacheCounter counter, int64_t more);
 
 /* The present moment (moment.h). */

@@ -129,6 +129,10 @@ open_half(NauthShared *shared, bool wide, NauthSpan element, uint8_t generation[
 	if ((wide || !shared->wanted.single) &&
 		memcmp(place.generation, generation, NAUTH_SEAL_ID) != 0)
 		return nauth_shared_corrupt(shared);
+	/* two sessions may have fetched the page: its halves belong together */
+	if (wide && place.until != shared->page_until)
+		return nauth_shared_corrupt(shared);
+	shared->page_until = place.until;
 	memcpy(generation, place.generation, NAUTH_SEAL_ID);
 	content.data = shared->scratch.data;
 	content.len = shared->scratch.len;
@@ -172,7 +176,7 @@ nauth_shared_open_head(NauthShared *shared, const char *suffix, NauthSpan elemen
 
 /* Seal content for a place of this generation. */
 bool
-nauth_shared_close(const NauthShared *shared, const char *key, const char *field, int64_t life,
+nauth_shared_close(const NauthShared *shared, const char *key, const char *field, int64_t until,
 				   const NauthBytes *content, NauthBytes *element)
 {
 	char		where[NAUTH_CACHE_KEY + FIELD_MAX];
@@ -182,6 +186,6 @@ nauth_shared_close(const NauthShared *shared, const char *key, const char *field
 	place.place = where;
 	memcpy(place.generation, shared->generation, NAUTH_SEAL_ID);
 	memcpy(place.epoch, shared->epoch, NAUTH_SEAL_ID);
-	place.until = nauth_cache_now() + life * 1000;
+	place.until = until;
 	return nauth_cache_seal(shared->cache, &place, content, element);
 }

@@ -47,7 +47,7 @@ nauth_shared_receive(NauthShared *shared)
 		if (shared->wanted.wide)
 			nauth_redis_field(window, nauth_shared_field(page, true, fields[2 * i + 1]));
 	}
-	return nauth_cache_run(shared->cache, window);
+	return nauth_cache_run_large(shared->cache, window);
 }
 
 /* The halves of the next page in the window; data is NULL for one not there. */
@@ -86,6 +86,12 @@ remember_stale(NauthShared *shared, const uint8_t *generation, const NauthCodecP
 	memcpy(shared->stale_generation, generation, NAUTH_SEAL_ID);
 }
 
+static bool
+is_gone(const NauthShared *shared, const NauthSealPlace *place)
+{
+	return shared->has_gone && memcmp(shared->gone, place->generation, NAUTH_SEAL_ID) == 0;
+}
+
 /* What the head of the complete listing says; true if that is all one needs. */
 static bool
 consider_complete(NauthShared *shared, NauthSpan element)
@@ -94,16 +100,16 @@ consider_complete(NauthShared *shared, NauthSpan element)
 	NauthCodecHead head;
 	bool		fresh;
 
-	if (!nauth_shared_open_head(shared, ":c", element, &place, &head))
+	if (!nauth_shared_open_head(shared, ":c", element, &place, &head) || is_gone(shared, &place))
 		return false;
 	fresh = !shared->wanted.refill &&
 		nauth_shared_fresh(shared, place.generation, head.progress.fresh_from, false);
 	if (head.state == NAUTH_CODEC_TOO_LARGE)
 	{
-		shared->info.too_large = fresh;
-		if (fresh)
+		shared->info.too_large = fresh && head.progress.bytes > shared->cache->options.max_bytes;
+		if (shared->info.too_large)
 			nauth_shared_direct(shared);
-		return fresh;
+		return shared->info.too_large;
 	}
 	if (head.state != NAUTH_CODEC_COMPLETE)
 		return nauth_shared_corrupt(shared);
@@ -122,7 +128,7 @@ consider_growing(NauthShared *shared, NauthSpan element)
 	NauthCodecHead head;
 
 	if (shared->wanted.refill || !nauth_shared_open_head(shared, ":n", element, &place, &head) ||
-		head.state != NAUTH_CODEC_GROWING ||
+		head.state != NAUTH_CODEC_GROWING || is_gone(shared, &place) ||
 		!nauth_shared_fresh(shared, place.generation, head.progress.fresh_from, false))
 		return false;
 	nauth_shared_read(shared, place.generation, false);
@@ -165,9 +171,10 @@ nauth_shared_find(NauthShared *shared)
 	char		keys[2][NAUTH_CACHE_KEY];
 	int			epoch;
 	int			heads[2] = {0};
+	NauthSpan	text;
 
 	nauth_redis_reset(window);
-	nauth_cache_key(shared->cache, "e", epoch_key);
+	nauth_cache_key(shared->cache, NAUTH_CACHE_EPOCH, epoch_key);
 	epoch = nauth_redis_command(window, NAUTH_REDIS_TEXT, "GET", epoch_key, NULL);
 	if (shared->wanted.single)
 	{
@@ -185,7 +192,9 @@ nauth_shared_find(NauthShared *shared)
 	}
 	if (!nauth_cache_run(shared->cache, window))
 		return false;
-	shared->has_epoch = nauth_seal_read_id(nauth_redis_text(window, epoch, 0), shared->epoch);
+	text = nauth_redis_text(window, epoch, 0);
+	shared->has_epoch = nauth_seal_read_id(text, shared->epoch);
+	shared->bad_epoch = text.data && !shared->has_epoch;
 	if (shared->wanted.single)
 		(void) consider_single(shared);
 	else if (!consider_complete(shared, nauth_redis_text(window, heads[0], 0)))

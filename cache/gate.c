@@ -4,9 +4,8 @@
  *	  When requests may be sent to a provider, for all backends with the same
  *	  credential.
  *
- * Both limits are keys that expire, so that no clock but Redis's own counts:
- * who can set the one of the pace may send a request, who cannot waits for its
- * end.
+ * The pace is a key that expires: who can set it may send a request, who cannot
+ * waits for its end.  Silence is sealed, for it may last a minute.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -19,11 +18,8 @@
 #include "cache/gate.h"
 #include "wait.h"
 
-/*
- * The longest silence that is shared, in microseconds: what a provider asks
- * for may be nonsense, and then somebody has to try again.
- */
-#define SILENCE_MAX		INT64CONST(60000000)
+/* The longest interval between two requests, in microseconds. */
+#define INTERVAL_MAX	INT64CONST(1000000)
 
 typedef struct Gate
 {
@@ -36,54 +32,55 @@ typedef struct Gate
 	char		pace_key[NAUTH_CACHE_KEY];
 } Gate;
 
+/* The pace of this session alone: microseconds to wait; 0 takes the slot. */
+static int64_t
+ask_memory_pace(Gate *gate)
+{
+	int64_t		now = nauth_clock();
+	int64_t		wait = gate->health->next_request - now;
+
+	if (wait > 0)
+		return wait;
+	gate->health->next_request = now + gate->interval;
+	return 0;
+}
+
 /*
- * Ask Redis.  False if it is of no use, else *wait says how many microseconds
- * there are to wait before the next attempt; 0 is leave to send a request.
+ * Ask Redis.  False if it is of no use, else *silence and *pace say how many
+ * microseconds there are to wait; 0 and 0 is leave to send a request.
  */
 static bool
-ask_redis(Gate *gate, int64_t *wait)
+ask_redis(Gate *gate, int64_t *silence, int64_t *pace)
 {
 	NauthRedisExchange *exchange = gate->exchange;
 	char		milliseconds[24];
-	int			silence;
-	int			pace = -1;
-	int			pace_left = -1;
+	int			silence_command;
+	int			set = -1;
+	int			left = -1;
 
 	nauth_redis_reset(exchange);
-	silence = nauth_redis_command(exchange, NAUTH_REDIS_INTEGER, "PTTL", gate->silence_key, NULL);
+	silence_command = nauth_redis_command(exchange, NAUTH_REDIS_TEXT, "GET", gate->silence_key, NULL);
 	if (gate->interval > 0)
 	{
 		snprintf(milliseconds, sizeof(milliseconds), INT64_FORMAT, gate->interval / 1000);
-		pace = nauth_redis_command(exchange, NAUTH_REDIS_OK_OR_NIL, "SET", gate->pace_key, "1",
-								   "NX", "PX", milliseconds, NULL);
-		pace_left = nauth_redis_command(exchange, NAUTH_REDIS_INTEGER, "PTTL", gate->pace_key, NULL);
+		set = nauth_redis_command(exchange, NAUTH_REDIS_OK_OR_NIL, "SET", gate->pace_key, "1",
+								  "NX", "PX", milliseconds, NULL);
+		left = nauth_redis_command(exchange, NAUTH_REDIS_INTEGER, "PTTL", gate->pace_key, NULL);
 	}
 	if (!nauth_health_may_write(gate->health) || !nauth_cache_run(gate->cache, exchange))
 		return false;
 
-	/* -1 is a key without an end, which is not ours; -2 is none */
-	*wait = nauth_redis_integer(exchange, silence) * 1000;
-	if (*wait > 0)
-		*wait += pg_prng_uint64_range(&pg_global_prng_state, 0, *wait / 4);
-	else if (pace >= 0 && !nauth_redis_done(exchange, pace))
-		*wait = Max(nauth_redis_integer(exchange, pace_left), 1) * 1000;
-	*wait = Min(Max(*wait, 0), SILENCE_MAX);
+	*silence = nauth_cache_silence(gate->cache, nauth_redis_text(exchange, silence_command, 0));
+	*pace = 0;
+	if (set < 0 || nauth_redis_done(exchange, set))
+		return true;
+	*pace = nauth_redis_integer(exchange, left) * 1000;
+	/* one without an end, or with a late one, is not a key that we have made */
+	if (*pace == -1000 || *pace > INTERVAL_MAX)
+		*pace = ask_memory_pace(gate);
+	else
+		*pace = Max(*pace, 1000);
 	return true;
-}
-
-/* The same of this session alone. */
-static int64_t
-ask_memory(Gate *gate)
-{
-	NauthHealth *health = gate->health;
-	int64_t		now = nauth_clock();
-
-	if (now < health->not_before)
-		return health->not_before - now;
-	if (now < health->next_request)
-		return health->next_request - now;
-	health->next_request = now + gate->interval;
-	return 0;
 }
 
 static bool
@@ -94,13 +91,18 @@ gate_pass(NauthGate *arg, int64_t deadline, int64_t patience)
 	for (;;)
 	{
 		int64_t		now = nauth_clock();
+		int64_t		silence = Max(0, gate->health->not_before - now);
 		int64_t		wait = 0;
 
-		if (now < gate->health->not_before || gate->cache == NULL || !ask_redis(gate, &wait))
-			wait = ask_memory(gate);
-		if (wait == 0)
+		if (silence == 0 && (gate->cache == NULL || !ask_redis(gate, &silence, &wait)))
+			wait = ask_memory_pace(gate);
+		if (silence == 0 && wait == 0)
 			return true;
-		if (wait > patience || wait >= deadline - now)
+		if (silence > patience)
+			return false;
+		/* not all who waited for its end at the same moment */
+		wait = Max(wait, silence + pg_prng_uint64_range(&pg_global_prng_state, 0, silence / 4));
+		if (wait >= deadline - now)
 			return false;
 		(void) nauth_wait(-1, now + wait);
 	}
@@ -110,16 +112,20 @@ static void
 gate_close(NauthGate *arg, int64_t silence)
 {
 	Gate	   *gate = (Gate *) arg;
+	char		element[NAUTH_SEAL_OVERHEAD];
 	char		milliseconds[24];
 
-	silence = Min(silence, SILENCE_MAX);
+	silence = Min(silence, NAUTH_CACHE_SILENCE_MAX);
 	gate->health->not_before = nauth_clock() + silence;
-	if (gate->cache == NULL || silence < 1000 || !nauth_health_may_write(gate->health))
+	if (gate->cache == NULL || silence < 1000 || !nauth_health_may_write(gate->health) ||
+		!nauth_cache_seal_silence(gate->cache, nauth_cache_now() + silence, element))
 		return;
 	snprintf(milliseconds, sizeof(milliseconds), INT64_FORMAT, silence / 1000);
 	nauth_redis_reset(gate->exchange);
-	nauth_redis_command(gate->exchange, NAUTH_REDIS_OK, "SET", gate->silence_key, "1",
-						"PX", milliseconds, NULL);
+	nauth_redis_command(gate->exchange, NAUTH_REDIS_OK, "SET", gate->silence_key, NULL);
+	nauth_redis_word(gate->exchange, element, sizeof(element));
+	nauth_redis_word(gate->exchange, "PX", 2);
+	nauth_redis_word(gate->exchange, milliseconds, strlen(milliseconds));
 	(void) nauth_cache_run(gate->cache, gate->exchange);
 }
 
@@ -137,8 +143,8 @@ nauth_gate_open(const NauthConnectionId *id, NauthCache *cache, int requests)
 	if (cache)
 	{
 		gate->exchange = nauth_redis_exchange();
-		nauth_cache_key(cache, "b", gate->silence_key);
-		nauth_cache_key(cache, "r", gate->pace_key);
+		nauth_cache_key(cache, NAUTH_CACHE_SILENCE, gate->silence_key);
+		nauth_cache_key(cache, NAUTH_CACHE_PACE, gate->pace_key);
 	}
 	return &gate->gate;
 }

@@ -18,9 +18,6 @@
 #include "cache/cache.h"
 #include "http.h"
 
-/* Requests a second that can be told apart; more are no limit. */
-#define NAUTH_GATE_REQUESTS_MAX	1000
-
 /*
  * Make the gate of a server in the current memory context, without any I/O.
  * cache may be NULL; requests is the most in a second, or 0 for any number.

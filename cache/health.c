@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "common/pg_prng.h"
 #include "utils/memutils.h"
 
@@ -19,6 +20,7 @@
 
 /* Faults in a row after which Redis is left alone, and for how long. */
 #define FAULTS_MAX		3
+#define SLOW_MAX		8		/* exchanges in a row */
 #define SHORT_PAUSE		INT64CONST(10000000)	/* microseconds */
 #define LONG_PAUSE		INT64CONST(60000000)
 
@@ -71,6 +73,7 @@ nauth_health_get(const NauthConnectionId *id)
 		health->catalog = id->catalog;
 		health->faults = 0;
 		health->warned = false;
+		health->failed_in = 0;
 		health->closed_until = health->read_only_until = health->not_before = 0;
 	}
 	return health;
@@ -85,7 +88,8 @@ nauth_health_list(void)
 bool
 nauth_health_may_ask(NauthHealth *health)
 {
-	if (nauth_clock() >= health->closed_until)
+	if (nauth_clock() >= health->closed_until &&
+		health->failed_in != GetCurrentStatementStartTimestamp())
 		return true;
 	health->counters[NAUTH_CACHE_SKIPPED]++;
 	return false;
@@ -97,12 +101,19 @@ nauth_health_may_write(const NauthHealth *health)
 	return nauth_clock() >= health->read_only_until;
 }
 
-void
-nauth_health_worked(NauthHealth *health)
+bool
+nauth_health_worked(NauthHealth *health, bool slowly, NauthError *error)
 {
+	health->slow = slowly ? health->slow + 1 : 0;
+	if (health->slow > SLOW_MAX)
+	{
+		health->slow = 0;
+		return nauth_error_set(error, NAUTH_ERROR_TIMEOUT, "its answers take too long to be of use");
+	}
 	health->faults = 0;
-	if (nauth_health_may_write(health))
+	if (nauth_clock() - health->last_fault > LONG_PAUSE)
 		health->warned = false;
+	return true;
 }
 
 static void
@@ -125,8 +136,13 @@ nauth_health_failed(NauthHealth *health, const NauthError *error, const char *se
 	size_t		i = 0;
 
 	health->counters[NAUTH_CACHE_FAULTS]++;
+	health->last_fault = now;
 	while (i < lengthof(fault_kinds) - 1 && fault_kinds[i].kind != error->kind)
 		i++;
+	if (error->kind == NAUTH_ERROR_MEMORY)
+		return;					/* not Redis's fault */
+	if (error->kind != NAUTH_ERROR_READ_ONLY)
+		health->failed_in = GetCurrentStatementStartTimestamp();
 	if (error->kind == NAUTH_ERROR_READ_ONLY)
 		health->read_only_until = now + fault_kinds[i].pause;
 	else if (fault_kinds[i].at_once || ++health->faults >= FAULTS_MAX)

@@ -4,10 +4,10 @@
  *	  What a session remembers of a server's cache: counters, and when not to
  *	  ask its Redis.
  *
- * A circuit breaker: after some faults in a row Redis is left alone for a
- * while, so that a broken one costs nothing; then one attempt shows whether it
- * is back.  A Redis that takes no writes is read from meanwhile.  Each episode
- * is told once, with a WARNING.
+ * A circuit breaker: after a fault Redis is left alone until the next statement,
+ * and after some in a row for a while, so that a broken one costs nothing; then
+ * one attempt shows whether it is back.  A Redis that takes no writes is read
+ * from meanwhile.  Each episode is told once, with a WARNING.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -42,8 +42,12 @@ typedef struct NauthHealth
 	Oid			mapping;
 	uint64_t	catalog;		/* options may have mended what was wrong */
 	int64_t		counters[NAUTH_CACHE_COUNTERS];
+	bool		has_cache;		/* a Redis belongs to it */
 	int			faults;			/* in a row */
-	bool		warned;			/* of this row of faults */
+	int			slow;			/* exchanges in a row that were slow */
+	bool		warned;			/* of these faults */
+	int64_t		last_fault;
+	int64_t		failed_in;		/* start of the statement that it was in */
 	int64_t		closed_until;	/* of nauth_clock(), like the rest */
 	int64_t		read_only_until;
 	int64_t		not_before;		/* the provider asked for silence until then */
@@ -57,8 +61,11 @@ extern NauthHealth *nauth_health_get(const NauthConnectionId *id);
 extern bool nauth_health_may_ask(NauthHealth *health);
 extern bool nauth_health_may_write(const NauthHealth *health);
 
-/* An exchange worked, or failed with error; server is a name for the WARNING. */
-extern void nauth_health_worked(NauthHealth *health);
+/*
+ * An exchange worked, or failed with error; server is a name for the WARNING.
+ * Some in a row that worked, but slowly, are a fault: false, with error set.
+ */
+extern bool nauth_health_worked(NauthHealth *health, bool slowly, NauthError *error);
 extern void nauth_health_failed(NauthHealth *health, const NauthError *error, const char *server);
 
 /* The first of all, newest first. */

@@ -22,7 +22,11 @@
 /* Microseconds of waiting for another session. */
 #define POLL_MIN		20000
 #define POLL_MAX		100000
-#define GROWTH_MAX		(2 * LEASE_TTL * INT64CONST(1000))
+#define GROWTH_MAX		INT64CONST(10000000)
+#define SILENCE_POLL	INT64CONST(1000000)
+
+/* A shorter silence is waited for where it is met. */
+#define SILENCE_MIN		INT64CONST(400000)
 
 /* Give back what the context does not: the lease, without waiting, and memory. */
 static void
@@ -77,6 +81,7 @@ nauth_shared_accept(NauthShared *shared, const NauthCodecPage *page)
 	shared->progress = page->progress;
 	strlcpy(shared->next, page->next, sizeof(shared->next));
 	shared->waiting_since = 0;
+	shared->promised = false;
 	if (page->last)
 		shared->phase = PHASE_ENDED;
 	else if (shared->phase == PHASE_LEADING)
@@ -86,81 +91,48 @@ nauth_shared_accept(NauthShared *shared, const NauthCodecPage *page)
 	}
 }
 
-/* Give the lease back, if we have it. */
-void
-nauth_shared_release(NauthShared *shared)
+/* Wait for that and a moment; the budget of the query is spent on it. */
+static void
+wait_a_moment(NauthShared *shared, int64_t pause, int64_t deadline)
 {
-	if (shared->lease_until > nauth_clock())
-		(void) nauth_cache_run(shared->cache, shared->release);
-	shared->lease_until = 0;
-}
+	int64_t		now = nauth_clock();
 
-/* Add the attempt to get the lease to the control exchange. */
-static int
-ask_for_lease(NauthShared *shared, char ttl[FIELD_MAX])
-{
-	return nauth_redis_command(shared->control, NAUTH_REDIS_OK_OR_NIL, "SET", shared->lease_key,
-							   "1", "NX", "PX", nauth_shared_number(LEASE_TTL, ttl), NULL);
-}
+	pause += pg_prng_uint64_range(&pg_global_prng_state, POLL_MIN, POLL_MAX);
 
-/* Run the control exchange; whether that command of it got us the lease. */
-static bool
-got_lease(NauthShared *shared, int command)
-{
-	int64_t		until = nauth_clock() + LEASE_TTL * INT64CONST(1000);
-
-	if (!nauth_cache_run(shared->cache, shared->control))
-		nauth_shared_direct(shared);
-	else if (nauth_redis_done(shared->control, command))
-	{
-		shared->lease_until = until;
-		return true;
-	}
-	return false;
+	(void) nauth_wait(-1, Min(now + pause, deadline));
+	shared->info.waited += nauth_clock() - now;
 }
 
 /*
- * Wait a moment for the session that has the lease.  One that makes no way for
- * long, though the lease of a dead one runs out, is not waited for.
+ * Wait for the session that has the lease.  If it makes no way for long, though
+ * the lease of a dead one runs out, do without it.
  */
 static void
 wait_for_other(NauthShared *shared, int64_t deadline)
 {
 	int64_t		now = nauth_clock();
-	int64_t		pause = pg_prng_uint64_range(&pg_global_prng_state, POLL_MIN, POLL_MAX);
 
 	if (shared->waiting_since == 0)
 	{
 		shared->waiting_since = now;
 		nauth_cache_count(shared->cache, NAUTH_CACHE_WAITS, 1);
 	}
-	if (now - shared->waiting_since > GROWTH_MAX || now >= deadline)
+	/* half of what is left is for asking the provider ourselves */
+	if (now - shared->waiting_since > Min(GROWTH_MAX, (deadline - shared->waiting_since) / 2))
 		nauth_shared_direct(shared);
 	else
-		(void) nauth_wait(-1, Min(now + pause, deadline));
+		wait_a_moment(shared, 0, deadline);
 }
 
-/* Send an attempt to get the lease, and the epoch if there is none; true if got. */
-static bool
-take_lease(NauthShared *shared)
+/* Wait until the provider may be asked again, which is nobody's fault. */
+static void
+wait_for_silence(NauthShared *shared, int64_t deadline)
 {
-	NauthRedisExchange *control = shared->control;
-	char		epoch_key[NAUTH_CACHE_KEY];
-	char		epoch_text[NAUTH_SEAL_NAME];
-	char		ttl[FIELD_MAX];
-	char		epoch_ttl[FIELD_MAX];
-	uint8_t		epoch[NAUTH_SEAL_ID];
-	int			lease;
-
-	if (!nauth_seal_random(epoch, sizeof(epoch)))
-		return false;
-	nauth_seal_write_id(epoch, epoch_text);
-	nauth_cache_key(shared->cache, "e", epoch_key);
-	nauth_redis_reset(control);
-	lease = ask_for_lease(shared, ttl);
-	nauth_redis_command(control, NAUTH_REDIS_OK_OR_NIL, "SET", epoch_key, epoch_text, "NX",
-						"PX", nauth_shared_number(NAUTH_CACHE_EPOCH_TTL, epoch_ttl), NULL);
-	return got_lease(shared, lease);
+	shared->waiting_since = 0;
+	if (nauth_clock() >= deadline)
+		nauth_shared_direct(shared);
+	else
+		wait_a_moment(shared, Min(shared->silence, SILENCE_POLL), deadline);
 }
 
 static void
@@ -194,73 +166,105 @@ go_stale(NauthShared *shared)
 /*
  * Look for a generation to read.  If there is none, get the lease and look
  * again, for somebody may have been quicker; who then finds none begins one.
+ * Without the lease that is for those who want no other's pages, or cannot
+ * write theirs and yet may have to fall back on the stale listing.
  */
 static void
 step_finding(NauthShared *shared, int64_t deadline)
 {
 	bool		leads = shared->lease_until != 0 || shared->forced;
+	NauthLease	lease;
 
 	if (!nauth_shared_find(shared))
 		nauth_shared_direct(shared);
 	if (shared->phase != PHASE_FINDING)
-		nauth_shared_release(shared);
-	else if (leads && shared->has_epoch)
-		begin_generation(shared);
-	else if (leads || !nauth_health_may_write(shared->cache->health))
-		nauth_shared_direct(shared);
-	else if (!take_lease(shared) && shared->phase == PHASE_FINDING)
 	{
-		if (shared->wanted.refill)
-			shared->forced = true;
-		else if (shared->has_stale)
+		nauth_shared_release(shared);
+		return;
+	}
+	if (leads && shared->has_epoch)
+	{
+		begin_generation(shared);
+		return;
+	}
+	lease = leads ? NAUTH_LEASE_FAULT : nauth_shared_take_lease(shared);
+	if (lease == NAUTH_LEASE_OTHERS && !shared->wanted.refill)
+	{
+		if (shared->has_stale)
 			go_stale(shared);
 		else
 			wait_for_other(shared, deadline);
 	}
+	else if (lease == NAUTH_LEASE_SILENCE && !shared->has_stale)
+		wait_for_silence(shared, deadline);
+	else if (lease == NAUTH_LEASE_FAULT && (leads || !nauth_shared_has_stale(shared)))
+	{
+		nauth_shared_release(shared);
+		nauth_shared_direct(shared);
+	}
+	else
+		shared->forced = lease != NAUTH_LEASE_OURS;
+}
+
+/* Delete the generation, for it leads nowhere. */
+static void
+drop_generation(NauthShared *shared)
+{
+	char		key[NAUTH_CACHE_KEY];
+
+	if (!nauth_health_may_write(shared->cache->health))
+		return;
+	nauth_redis_reset(shared->control);
+	nauth_redis_command(shared->control, NAUTH_REDIS_INTEGER, "DEL",
+						nauth_shared_pages_key(shared, shared->generation, key), NULL);
+	(void) nauth_cache_run(shared->cache, shared->control);
+}
+
+/*
+ * A page that has to be there is not, or is none.  Nobody can read this
+ * generation, so it goes; before its first page was read, another one will do.
+ */
+static void
+go_elsewhere(NauthShared *shared)
+{
+	nauth_shared_release(shared);
+	drop_generation(shared);
+	nauth_shared_lost(shared);
+	if (shared->progress.pages > 0 || shared->info.stale || shared->has_gone)
+		return;
+	shared->has_gone = true;
+	memcpy(shared->gone, shared->generation, NAUTH_SEAL_ID);
+	shared->phase = PHASE_FINDING;
 }
 
 /* The next page is not there yet: fetch it, unless somebody does already. */
 static void
 step_growing(NauthShared *shared, int64_t deadline)
 {
-	NauthRedisExchange *control = shared->control;
-	char		key[NAUTH_CACHE_KEY];
-	char		epoch_key[NAUTH_CACHE_KEY];
-	char		ttl[FIELD_MAX];
-	uint8_t		epoch[NAUTH_SEAL_ID];
-	int			lease;
-	int			epoch_command;
-	int			length;
-	int64_t		missing;
+	bool		present;
 
-	if (!nauth_health_may_write(shared->cache->health))
+	switch (nauth_shared_take_next(shared, &present))
 	{
-		nauth_shared_direct(shared);
-		return;
+		case NAUTH_LEASE_OURS:
+			go_leading(shared);
+			break;
+		case NAUTH_LEASE_OTHERS:
+			if (!present)
+				wait_for_other(shared, deadline);
+			else if (shared->promised)
+				go_elsewhere(shared);	/* there are others, but not the next */
+			shared->promised = present;
+			break;
+		case NAUTH_LEASE_SILENCE:
+			wait_for_silence(shared, deadline);
+			break;
+		case NAUTH_LEASE_GONE:
+			nauth_shared_lost(shared);
+			break;
+		case NAUTH_LEASE_FAULT:
+			nauth_shared_direct(shared);
+			break;
 	}
-	nauth_redis_reset(control);
-	nauth_cache_key(shared->cache, "e", epoch_key);
-	lease = ask_for_lease(shared, ttl);
-	epoch_command = nauth_redis_command(control, NAUTH_REDIS_TEXT, "GET", epoch_key, NULL);
-	length = nauth_redis_command(control, NAUTH_REDIS_INTEGER, "HLEN",
-								 nauth_shared_pages_key(shared, shared->generation, key), NULL);
-	if (!got_lease(shared, lease) && shared->phase == PHASE_DIRECT)
-		return;
-	missing = 2 * shared->progress.pages - nauth_redis_integer(control, length);
-	if (missing > 0 ||
-		!nauth_seal_read_id(nauth_redis_text(control, epoch_command, 0), epoch) ||
-		memcmp(epoch, shared->epoch, NAUTH_SEAL_ID) != 0)
-	{
-		/* it vanished, or was forgotten: others will not find what we add */
-		nauth_shared_release(shared);
-		nauth_shared_lost(shared);
-	}
-	else if (missing < 0)
-		nauth_shared_release(shared);
-	else if (shared->lease_until != 0)
-		go_leading(shared);
-	else
-		wait_for_other(shared, deadline);
 }
 
 /* Read the next page if it is there; true with shared->page set. */
@@ -284,15 +288,17 @@ step_reading(NauthShared *shared, int64_t deadline)
 		return false;
 	}
 	nauth_shared_look(shared, &narrow, &wide);
-	if (narrow.data == NULL && !shared->complete)
+	if (narrow.data == NULL && !shared->complete && shared->progress.pages > 0)
 	{
 		shared->window_count = 0;
 		step_growing(shared, deadline);
 		return false;
 	}
-	if (!nauth_shared_open_page(shared, narrow, wide, shared->generation))
+	/* twice, for it may have been memory that was missing */
+	if (!nauth_shared_open_page(shared, narrow, wide, shared->generation) &&
+		!nauth_shared_open_page(shared, narrow, wide, shared->generation))
 	{
-		nauth_shared_lost(shared);
+		go_elsewhere(shared);
 		return false;
 	}
 	if (shared->progress.pages == 0)
@@ -302,22 +308,13 @@ step_reading(NauthShared *shared, int64_t deadline)
 	return true;
 }
 
-/* Each query is counted once, by how it began. */
-static void
-count_query(NauthShared *shared, NauthCacheCounter counter)
-{
-	if (!shared->counted)
-		nauth_cache_count(shared->cache, counter, 1);
-	shared->counted = true;
-}
-
 void
-nauth_shared_begin(NauthShared *shared, const NauthSharedWanted *wanted)
+nauth_shared_begin(NauthShared *shared, const char *query, const NauthSharedWanted *wanted)
 {
 	NauthCache *cache = shared->cache;
 	NauthSpan	parts[] = {
 		{"query", strlen("query")},
-		{wanted->query, strlen(wanted->query)},
+		{query, strlen(query)},
 	};
 	char		name[NAUTH_SEAL_NAME];
 
@@ -326,7 +323,8 @@ nauth_shared_begin(NauthShared *shared, const NauthSharedWanted *wanted)
 	shared->phase = PHASE_FINDING;
 	memset(&shared->info, 0, sizeof(shared->info));
 	shared->info.age = -1;
-	shared->forced = shared->counted = shared->has_stale = shared->has_epoch = false;
+	shared->forced = shared->promised = shared->has_epoch = false;
+	shared->has_stale = shared->has_gone = false;
 	shared->waiting_since = 0;
 	shared->window_count = 0;
 	shared->led = false;
@@ -354,32 +352,47 @@ nauth_shared_next(NauthShared *shared, int64_t deadline, const NauthCodecPage **
 			case PHASE_READING:
 				if (!step_reading(shared, deadline))
 					break;
-				count_query(shared, shared->info.stale ? NAUTH_CACHE_STALE : NAUTH_CACHE_HITS);
 				*page = shared->page;
 				return NAUTH_SHARED_PAGE;
 			case PHASE_LEADING:
-				count_query(shared, NAUTH_CACHE_MISSES);
 				return NAUTH_SHARED_LEAD;
 			case PHASE_ENDED:
 				return NAUTH_SHARED_END;
 			case PHASE_DIRECT:
-				count_query(shared, NAUTH_CACHE_MISSES);
 				return NAUTH_SHARED_DIRECT;
 		}
 	}
 }
 
 void
-nauth_shared_give_up(NauthShared *shared)
+nauth_shared_give_up(NauthShared *shared, bool for_all)
 {
+	if (for_all && shared->progress.pages > 0)
+		drop_generation(shared);
 	nauth_shared_release(shared);
 	nauth_shared_direct(shared);
 }
 
 bool
+nauth_shared_put_off(NauthShared *shared)
+{
+	if (shared->cache->health->not_before - nauth_clock() < SILENCE_MIN)
+		return false;
+	nauth_shared_release(shared);
+	if (shared->progress.pages > 0)
+		shared->phase = PHASE_READING;
+	else
+	{
+		memset(&shared->progress, 0, sizeof(shared->progress));
+		shared->phase = PHASE_FINDING;
+	}
+	return true;
+}
+
+bool
 nauth_shared_has_stale(const NauthShared *shared)
 {
-	return shared->has_stale && shared->progress.pages == 0;
+	return shared->has_stale && !shared->wanted.refill && shared->progress.pages == 0;
 }
 
 bool

@@ -34,7 +34,6 @@ typedef enum NauthSharedStep
 
 typedef struct NauthSharedWanted
 {
-	const char *query;			/* in words that tell it from any other */
 	bool		single;			/* for one user: there is one page */
 	bool		wide;			/* raw_json is wanted */
 	bool		refill;			/* nothing that is there already */
@@ -46,8 +45,9 @@ typedef struct NauthSharedWanted
  */
 extern NauthShared *nauth_shared_open(NauthCache *cache);
 
-/* Begin to read a listing. */
-extern void nauth_shared_begin(NauthShared *shared, const NauthSharedWanted *wanted);
+/* Begin to read the listing of a query, in words that tell it from any other. */
+extern void nauth_shared_begin(NauthShared *shared, const char *query,
+							   const NauthSharedWanted *wanted);
 
 /*
  * How to get the next page, waiting for another session until deadline if need
@@ -63,8 +63,11 @@ extern NauthSharedStep nauth_shared_next(NauthShared *shared, int64_t deadline,
  */
 extern bool nauth_shared_put(NauthShared *shared, NauthCodecPage *page);
 
-/* After LEAD: the provider gave none. */
-extern void nauth_shared_give_up(NauthShared *shared);
+/*
+ * After LEAD: the provider gave none.  for_all: it will give nobody one, so that
+ * the listing has to be begun anew.
+ */
+extern void nauth_shared_give_up(NauthShared *shared, bool for_all);
 
 /*
  * After LEAD, if the provider gave none for a reason that will pass.  True if
@@ -73,6 +76,13 @@ extern void nauth_shared_give_up(NauthShared *shared);
  * provider alone.
  */
 extern bool nauth_shared_use_stale(NauthShared *shared);
+
+/*
+ * After LEAD, if the provider wants silence: true if that is worth waiting for,
+ * as all others do; the next step tells when it is over.
+ */
+extern bool nauth_shared_put_off(NauthShared *shared);
+
 extern bool nauth_shared_has_stale(const NauthShared *shared);
 
 typedef struct NauthSharedInfo
@@ -81,6 +91,7 @@ typedef struct NauthSharedInfo
 								 * nothing came from the cache */
 	bool		stale;			/* it is older than cache_ttl */
 	bool		too_large;		/* to be cached */
+	int64_t		waited;			/* microseconds, for others and for silence */
 } NauthSharedInfo;
 
 extern NauthSharedInfo nauth_shared_info(const NauthShared *shared);

@@ -18,7 +18,9 @@
 /* Milliseconds that Redis keeps things. */
 #define LEASE_TTL		5000
 #define NEGATIVE_TTL	5000	/* that a user does not exist */
-#define PAUSE_TTL		60000	/* how long a growing listing may rest */
+#define REST_TTL		90000	/* a growing listing that rests longer is left
+								 * alone */
+#define PAUSE_TTL		120000	/* its pages are kept, for who is reading them */
 #define RETIRED_TTL		60000	/* of a replaced listing */
 
 #define FIELD_MAX		24		/* characters of a field's name or a number */
@@ -38,11 +40,11 @@ struct NauthShared
 	NauthSharedWanted wanted;
 	NauthSharedPhase phase;
 	NauthSharedInfo info;
-	bool		counted;		/* in the statistics */
 	char		name[NAUTH_CACHE_KEY];	/* of the query; keys begin with it */
 
 	/* the generation being read */
 	bool		has_epoch;
+	bool		bad_epoch;		/* there is one that cannot be read */
 	uint8_t		epoch[NAUTH_SEAL_ID];
 	uint8_t		generation[NAUTH_SEAL_ID];
 	bool		complete;		/* nobody adds pages to it */
@@ -53,11 +55,16 @@ struct NauthShared
 	bool		has_stale;
 	uint8_t		stale_generation[NAUTH_SEAL_ID];
 
+	/* one whose head is there, but not its first page */
+	bool		has_gone;
+	uint8_t		gone[NAUTH_SEAL_ID];
+
 	/* pages received, of which some were read */
 	NauthRedisExchange *window;
 	int			window_command;
 	int64_t		window_first;
 	int			window_count;
+	int64_t		page_until;		/* of its narrow half, and so of its wide one */
 	size_t		page_bytes;		/* of the page before, sealed */
 
 	/* waiting and leading */
@@ -67,7 +74,9 @@ struct NauthShared
 	int64_t		lease_until;	/* of nauth_clock(); 0: we have none */
 	bool		forced;			/* to lead without it */
 	bool		led;			/* the page before was ours */
+	bool		promised;		/* Redis says that the next page is there */
 	int64_t		waiting_since;	/* 0: not waiting */
+	int64_t		silence;		/* microseconds that the provider wants */
 	int64_t		asked_at;		/* a moment: the provider was asked then */
 
 	/* the page being read or written */
@@ -113,7 +122,7 @@ extern bool nauth_shared_open_head(NauthShared *shared, const char *suffix, Naut
 
 /* Seal content for a place of this generation; false: not possible. */
 extern bool nauth_shared_close(const NauthShared *shared, const char *key, const char *field,
-							   int64_t life, const NauthBytes *content, NauthBytes *element);
+							   int64_t until, const NauthBytes *content, NauthBytes *element);
 
 extern bool nauth_shared_corrupt(NauthShared *shared);
 
@@ -134,6 +143,29 @@ extern void nauth_shared_look(const NauthShared *shared, NauthSpan *narrow, Naut
 /* Read this generation from its first page on. */
 extern void nauth_shared_read(NauthShared *shared, const uint8_t *generation, bool complete);
 
+/* ---- lease.c */
+
+typedef enum NauthLease
+{
+	NAUTH_LEASE_OURS,
+	NAUTH_LEASE_OTHERS,			/* somebody else has it, or the page is there */
+	NAUTH_LEASE_SILENCE,		/* the provider may not be asked now */
+	NAUTH_LEASE_GONE,			/* nothing should be added to the generation */
+	NAUTH_LEASE_FAULT			/* Redis is of no use */
+} NauthLease;
+
+/* Get the lease for the first page, and the epoch made. */
+extern NauthLease nauth_shared_take_lease(NauthShared *shared);
+
+/* Get the lease for the next page of a growing generation. */
+extern NauthLease nauth_shared_take_next(NauthShared *shared, bool *present);
+
+/* Whether the page that was fetched may be written still. */
+extern bool nauth_shared_may_put(NauthShared *shared);
+
+/* Give the lease back, if we have it. */
+extern void nauth_shared_release(NauthShared *shared);
+
 /* ---- shared.c */
 
 extern void nauth_shared_direct(NauthShared *shared);
@@ -144,6 +176,5 @@ extern void nauth_shared_lost(NauthShared *shared);
 /* Take note of the page that was read or written, and that others follow. */
 extern void nauth_shared_accept(NauthShared *shared, const NauthCodecPage *page);
 
-extern void nauth_shared_release(NauthShared *shared);
 
 #endif							/* NAUTH_SHARED_STATE_H */

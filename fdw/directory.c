@@ -120,7 +120,7 @@ nauth_directory_fail(const NauthDirectory *directory)
 }
 
 void
-nauth_directory_hurry(NauthDirectory *directory, bool hurry)
+nauth_directory_hurry(NauthDirectory *directory, NauthHurry hurry)
 {
 	nauth_http_hurry(directory->http, hurry);
 }

@@ -74,11 +74,8 @@ extern const NauthHttpStats *nauth_directory_stats(const NauthDirectory *directo
 extern const NauthError *nauth_directory_error(const NauthDirectory *directory);
 extern _Noreturn void nauth_directory_fail(const NauthDirectory *directory);
 
-/*
- * In a hurry, a provider that wants to be left alone is not waited for: there
- * is another answer.
- */
-extern void nauth_directory_hurry(NauthDirectory *directory, bool hurry);
+/* What not to wait for, since there is something else to do. */
+extern void nauth_directory_hurry(NauthDirectory *directory, NauthHurry hurry);
 
 /* Microseconds of waiting that are left, and to take some of them away. */
 extern int64 nauth_directory_budget(const NauthDirectory *directory);

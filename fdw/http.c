@@ -31,7 +31,7 @@ struct NauthHttp
 	NauthHttpOptions options;
 	NauthBody	body;
 	MemoryContextCallback on_reset; /* frees body */
-	int64_t		patience;		/* microseconds, of a pause before a try */
+	NauthHurry	hurry;
 	NauthHttpStats stats;
 };
 
@@ -69,7 +69,6 @@ nauth_http_open(const NauthHttpOptions *options)
 	NauthHttp  *http = palloc0(sizeof(NauthHttp));
 
 	http->options = *options;
-	http->patience = PG_INT64_MAX;
 	http->on_reset.func = nauth_transfer_free_body;
 	http->on_reset.arg = &http->body;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &http->on_reset);
@@ -77,9 +76,18 @@ nauth_http_open(const NauthHttpOptions *options)
 }
 
 void
-nauth_http_hurry(NauthHttp *http, bool hurry)
+nauth_http_hurry(NauthHttp *http, NauthHurry hurry)
 {
-	http->patience = hurry ? HURRY_PAUSE : PG_INT64_MAX;
+	http->hurry = hurry;
+}
+
+/* The longest pause, in microseconds, for silence or for anything else. */
+static int64_t
+patience(const NauthHttp *http, bool silence)
+{
+	if (http->hurry == NAUTH_HURRY_ALWAYS || (silence && http->hurry == NAUTH_HURRY_SILENCE))
+		return HURRY_PAUSE;
+	return PG_INT64_MAX;
 }
 
 const NauthHttpStats *
@@ -119,7 +127,7 @@ try_once(NauthHttp *http, const NauthRequest *request, const char *target,
 	};
 
 	memset(reply, 0, sizeof(*reply));
-	if (!gate->pass(gate, deadline, http->patience))
+	if (!gate->pass(gate, deadline, patience(http, true)))
 		return nauth_error_set(error, NAUTH_ERROR_RATE_LIMIT, "too many requests");
 	try.call.deadline = Min(deadline, nauth_clock() + http->options.request_timeout * INT64CONST(1000));
 	http->stats.requests++;
@@ -151,11 +159,11 @@ pause_after(int try, const NauthTransferReply *reply)
 
 /* Wait that long; false, at once, if it is too long. */
 static bool
-back_off(const NauthHttp *http, int64_t pause, int64_t deadline)
+back_off(int64_t pause, int64_t patience, int64_t deadline)
 {
 	int64_t		now = nauth_clock();
 
-	if (pause >= deadline - now || pause > http->patience)
+	if (pause >= deadline - now || pause > patience)
 		return false;
 	nauth_wait(-1, now + pause);
 	return true;
@@ -185,7 +193,8 @@ nauth_http_get(NauthHttp *http, const NauthRequest *request, int64_t deadline,
 		/* when the provider wants silence, that is for all who would ask it */
 		if (got.again && got.status == 429)
 			gate->close(gate, pause);
-		if (!got.again || try == NAUTH_HTTP_TRIES || !back_off(http, pause, deadline))
+		if (!got.again || try == NAUTH_HTTP_TRIES ||
+			!back_off(pause, patience(http, got.status == 429), deadline))
 			return false;
 		http->stats.retries++;
 	}

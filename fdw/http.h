@@ -85,8 +85,15 @@ extern bool nauth_http_get(NauthHttp *http, const NauthRequest *request,
 						   int64_t deadline, NauthReply *reply,
 						   NauthError *error);
 
-/* From now on, fail rather than make a long pause before a try. */
-extern void nauth_http_hurry(NauthHttp *http, bool hurry);
+/* What to fail for rather than make a long pause before a try. */
+typedef enum NauthHurry
+{
+	NAUTH_HURRY_NOT,
+	NAUTH_HURRY_SILENCE,		/* that the provider wants silence */
+	NAUTH_HURRY_ALWAYS			/* whatever it is for */
+} NauthHurry;
+
+extern void nauth_http_hurry(NauthHttp *http, NauthHurry hurry);
 
 extern const NauthHttpStats *nauth_http_stats(const NauthHttp *http);
 

@@ -95,14 +95,17 @@ nauth_listing_begin(NauthListing *listing, const NauthQuery *query)
 	nauth_directory_list(listing->directory);
 	if (listing->shared)
 	{
+		MemoryContext old;
 		NauthSharedWanted wanted = {
-			.query = nauth_query_url(listing->options, query),
 			.single = query->kind == NAUTH_QUERY_USER,
 			.wide = listing->wide,
 			.refill = nauth_cache_mode == NAUTH_CACHE_REFILL,
 		};
 
-		nauth_shared_begin(listing->shared, &wanted);
+		MemoryContextReset(listing->own_cxt);
+		old = MemoryContextSwitchTo(listing->own_cxt);
+		nauth_shared_begin(listing->shared, nauth_query_url(listing->options, query), &wanted);
+		MemoryContextSwitchTo(old);
 	}
 }
 
@@ -140,7 +143,7 @@ warn_stale(NauthListing *listing, int64 age)
 	ereport(WARNING,
 			errcode(ERRCODE_WARNING),
 			errmsg("users of server \"%s\" are " INT64_FORMAT " s old", listing->options->server, age / 1000000),
-			errdetail("%s%s%s", report.message, report.detail ? ". " : ".", report.detail ? report.detail : ""),
+			errdetail("Asked for newer ones, %s. %s", report.message, report.detail ? report.detail : ""),
 			errhint("Option \"cache_stale_ttl\" of the server sets how old they may get while the provider fails."));
 }
 
@@ -213,6 +216,8 @@ encode_page(NauthListing *listing)
 	NauthCodecPage *own = listing->own;
 	MemoryContext old;
 
+	Assert(page->count <= NAUTH_CODEC_USERS);
+
 	if (own == NULL)
 		own = listing->own = MemoryContextAlloc(GetMemoryChunkContext(listing), sizeof(NauthCodecPage));
 	MemoryContextReset(listing->own_cxt);
@@ -235,29 +240,46 @@ is_passing(NauthErrorKind kind)
 		kind == NAUTH_ERROR_UNAVAILABLE;
 }
 
+/* Each query is counted once, by where its first page came from. */
+static void
+count_query(NauthListing *listing, NauthCacheCounter counter)
+{
+	NauthListingStats *stats = &listing->stats;
+
+	if (listing->begun)
+		return;
+	listing->begun = true;
+	nauth_cache_count(nauth_directory_cache(listing->directory), counter, 1);
+	stats->hits += counter == NAUTH_CACHE_HITS;
+	stats->stale += counter == NAUTH_CACHE_STALE;
+	stats->misses += counter == NAUTH_CACHE_MISSES;
+}
+
 /* Next page, of the provider, for all who read the listing. */
 static void
 next_for_all(NauthListing *listing)
 {
 	bool		answered;
 
-	nauth_directory_hurry(listing->directory, nauth_shared_has_stale(listing->shared));
+	nauth_directory_hurry(listing->directory, nauth_shared_has_stale(listing->shared) ?
+						  NAUTH_HURRY_ALWAYS : NAUTH_HURRY_SILENCE);
 	answered = ask_provider(listing);
-	nauth_directory_hurry(listing->directory, false);
+	nauth_directory_hurry(listing->directory, NAUTH_HURRY_NOT);
 	if (!answered)
 	{
 		listing->failure = *nauth_directory_error(listing->directory);
 		nauth_directory_back(listing->directory);
 		if (is_passing(listing->failure.kind) && nauth_shared_use_stale(listing->shared))
 			return;
-		nauth_shared_give_up(listing->shared);
+		if (listing->failure.kind == NAUTH_ERROR_RATE_LIMIT && nauth_shared_put_off(listing->shared))
+		{
+			listing->failure.kind = NAUTH_OK;
+			return;
+		}
+		nauth_shared_give_up(listing->shared, !is_passing(listing->failure.kind));
 		nauth_report(&listing->failure, NAUTH_PEER_PROVIDER, listing->options->server);
 	}
-	if (listing->provider_page->count > NAUTH_CODEC_USERS)
-	{
-		nauth_shared_give_up(listing->shared);
-		return;
-	}
+	count_query(listing, NAUTH_CACHE_MISSES);
 	listing->page = encode_page(listing);
 	listing->provider_page = NULL;
 	if (!nauth_shared_put(listing->shared, listing->own))
@@ -268,23 +290,17 @@ next_for_all(NauthListing *listing)
 	}
 }
 
+/* A page came from the cache: the provider's listing goes on behind it. */
 static void
-count_query(NauthListing *listing, NauthSharedStep step)
+use_cached(NauthListing *listing, const NauthSharedInfo *info)
 {
-	NauthListingStats *stats = &listing->stats;
-	NauthSharedInfo info = nauth_shared_info(listing->shared);
-
-	if (step == NAUTH_SHARED_PAGE)
-		stats->age = Max(stats->age, info.age);
-	if (listing->begun)
-		return;
-	listing->begun = true;
-	if (step != NAUTH_SHARED_PAGE)
-		stats->misses++;
-	else if (info.stale)
-		stats->stale++;
-	else
-		stats->hits++;
+	listing->next = 0;
+	listing->stats.age = Max(listing->stats.age, info->age);
+	count_query(listing, info->stale ? NAUTH_CACHE_STALE : NAUTH_CACHE_HITS);
+	if (info->stale && listing->failure.kind != NAUTH_OK)
+		warn_stale(listing, info->age);
+	if (listing->query.kind == NAUTH_QUERY_LIST)
+		nauth_directory_skip(listing->directory, listing->page->next, listing->page->last);
 }
 
 /* Next page, by the cache. */
@@ -292,21 +308,16 @@ static void
 next_shared(NauthListing *listing)
 {
 	NauthDirectory *directory = listing->directory;
-	int64		start = nauth_clock();
-	NauthSharedStep step = nauth_shared_next(listing->shared, start + nauth_directory_budget(directory),
+	int64		waited = nauth_shared_info(listing->shared).waited;
+	NauthSharedStep step = nauth_shared_next(listing->shared, nauth_clock() + nauth_directory_budget(directory),
 											 &listing->page);
 	NauthSharedInfo info = nauth_shared_info(listing->shared);
 
-	nauth_directory_spend(directory, nauth_clock() - start);
-	count_query(listing, step);
+	nauth_directory_spend(directory, info.waited - waited);
 	switch (step)
 	{
 		case NAUTH_SHARED_PAGE:
-			listing->next = 0;
-			if (info.stale && listing->failure.kind != NAUTH_OK)
-				warn_stale(listing, info.age);
-			if (listing->query.kind == NAUTH_QUERY_LIST)
-				nauth_directory_skip(directory, listing->page->next, listing->page->last);
+			use_cached(listing, &info);
 			break;
 		case NAUTH_SHARED_END:
 			listing->ended = true;
@@ -315,6 +326,7 @@ next_shared(NauthListing *listing)
 			next_for_all(listing);
 			break;
 		case NAUTH_SHARED_DIRECT:
+			count_query(listing, NAUTH_CACHE_MISSES);
 			listing->direct = true;
 			break;
 	}

@@ -40,12 +40,12 @@ typedef struct DirectoryScan
 	int			column_of[NAUTH_NUM_COLUMNS];	/* attribute index of each
 												 * column, -1 if not read */
 	MemoryContext scan_cxt;		/* the listing, until the end of the scan */
+	MemoryContext id_cxt;		/* the one id */
 	MemoryContext user_cxt;		/* values of one row */
 
 	/* set when the first row is wanted */
 	NauthOptions *options;
 	NauthListing *listing;
-	char	   *wanted_id;		/* the one id */
 	bool		begun;
 	bool		finished;
 	bool		warned;			/* of a user left out */
@@ -121,6 +121,7 @@ neonAuthBeginForeignScan(ForeignScanState *node, int eflags)
 		return;
 
 	state->scan_cxt = AllocSetContextCreate(cxt, "neon_auth_fdw scan", ALLOCSET_DEFAULT_SIZES);
+	state->id_cxt = AllocSetContextCreate(state->scan_cxt, "neon_auth_fdw id", ALLOCSET_SMALL_SIZES);
 	state->user_cxt = AllocSetContextCreate(cxt, "neon_auth_fdw user", ALLOCSET_DEFAULT_SIZES);
 
 	/*
@@ -162,13 +163,13 @@ begin_query(ForeignScanState *node)
 	}
 	if (state->id)
 	{
-		if (state->wanted_id)
-			pfree(state->wanted_id);
-		query.id = state->wanted_id = compute_id(node, state->options->provider);
+		MemoryContextReset(state->id_cxt);
+		MemoryContextSwitchTo(state->id_cxt);
+		query.id = compute_id(node, state->options->provider);
 	}
+	MemoryContextSwitchTo(old);
 	if (state->id == NULL || query.id)
 		nauth_listing_begin(state->listing, &query);
-	MemoryContextSwitchTo(old);
 	state->begun = true;
 	return state->id == NULL || query.id;
 }

@@ -183,6 +183,8 @@ neon_auth_cache_stats(PG_FUNCTION_ARGS)
 		Datum		values[NUM_STATS_COLUMNS];
 		bool		nulls[NUM_STATS_COLUMNS] = {false};
 
+		if (!health->has_cache)
+			continue;
 		put_text(&values[0], &nulls[0], server ? server->servername : NULL);
 		put_text(&values[1], &nulls[1], mapping_role(health->mapping));
 		for (int i = 0; i < NAUTH_CACHE_COUNTERS; i++)
@@ -202,7 +204,7 @@ neon_auth_cache_clear(PG_FUNCTION_ARGS)
 	ForeignServer *server = nauth_server_to_ask(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	NauthOptions *options = nauth_options_get(server->serverid, GetUserId());
 	NauthCache *cache = nauth_directory_cache(nauth_directory_open(options, options->scan_timeout));
-	NauthError	error = {0};
+	NauthError	error = {.kind = NAUTH_ERROR_MEMORY};
 
 	if (options->redis_url == NULL)
 		ereport(ERROR,
