@@ -197,5 +197,9 @@ main()
 if [[ -n ${NAUTH_WORK:-} ]]; then
 	main
 else
+	# The other Redis, in Debian from 13 on; tests use it where it is.
+	if apt-cache show valkey-tools >/dev/null 2>&1; then
+		CHECK_PACKAGES+=(valkey-tools)
+	fi
 	run_in_work_folder check.sh "${BUILD_PACKAGES[@]}" "${CHECK_PACKAGES[@]}"
 fi
