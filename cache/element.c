@@ -144,7 +144,8 @@ open_half(NauthShared *shared, bool wide, NauthSpan element, uint8_t generation[
 
 /* Open the page that comes next, and see that it does. */
 bool
-nauth_shared_open_page(NauthShared *shared, NauthSpan narrow, NauthSpan wide, uint8_t generation[NAUTH_SEAL_ID])
+nauth_shared_open_page(NauthShared *shared, NauthSpan narrow, NauthSpan wide,
+					   uint8_t generation[NAUTH_SEAL_ID])
 {
 	const NauthCodecPage *page = shared->page;
 

@@ -187,8 +187,10 @@ nauth_shared_find(NauthShared *shared)
 	}
 	else
 	{
-		heads[0] = nauth_redis_command(window, NAUTH_REDIS_TEXT, "GET", nauth_shared_key(shared, ":c", keys[0]), NULL);
-		heads[1] = nauth_redis_command(window, NAUTH_REDIS_TEXT, "GET", nauth_shared_key(shared, ":n", keys[1]), NULL);
+		heads[0] = nauth_redis_command(window, NAUTH_REDIS_TEXT, "GET",
+									   nauth_shared_key(shared, ":c", keys[0]), NULL);
+		heads[1] = nauth_redis_command(window, NAUTH_REDIS_TEXT, "GET",
+									   nauth_shared_key(shared, ":n", keys[1]), NULL);
 	}
 	if (!nauth_cache_run(shared->cache, window))
 		return false;

@@ -99,7 +99,11 @@ gate_pass(NauthGate *arg, int64_t deadline, int64_t patience)
 		if (silence == 0 && wait == 0)
 			return true;
 		if (silence > patience)
+		{
+			/* whoever is impatient wants to know why */
+			gate->health->not_before = now + silence;
 			return false;
+		}
 		/* not all who waited for its end at the same moment */
 		wait = Max(wait, silence + pg_prng_uint64_range(&pg_global_prng_state, 0, silence / 4));
 		if (wait >= deadline - now)

@@ -296,7 +296,10 @@ nauth_directory_back(NauthDirectory *directory)
 void
 nauth_directory_skip(NauthDirectory *directory, const char *next, bool last)
 {
-	if (!advance_cursor(directory))
+	memset(&directory->error, 0, sizeof(NauthError));
+	if (strlen(next) >= NAUTH_CURSOR_MAX)
+		nauth_error_set(&directory->error, NAUTH_ERROR_INCOMPLETE, "a cursor is too long");
+	if (directory->error.kind != NAUTH_OK || !advance_cursor(directory))
 		nauth_directory_fail(directory);
 	note_page(directory, next, last);
 }

@@ -3,8 +3,9 @@
  * directory.h
  *	  The user directory of one server: listings, single users, counts.
  *
- * Here is the only loop over the provider's pages.  A directory belongs to the memory context it was opened in; all it
- * holds is released with that, whatever ended the query.
+ * Here is the only loop over the provider's pages.  A directory belongs to the
+ * memory context it was opened in; all it holds is released with that, whatever
+ * ended the query.
  *
  * All functions raise an error when the provider cannot be asked or does not
  * answer as its API promises, so what they return is true; but those named

@@ -309,9 +309,10 @@ explain_cache(const NauthListingStats *stats, ExplainState *es)
 			ExplainPropertyFloat("Cache Age", "s", age, 3, es);
 		return;
 	}
-	ExplainPropertyText("Cache", psprintf("hits=" INT64_FORMAT " stale=" INT64_FORMAT " misses=" INT64_FORMAT "%s",
-										  stats->hits, stats->stale, stats->misses,
-										  stats->age >= 0 ? psprintf(" age=%.3f s", age) : ""), es);
+	ExplainPropertyText("Cache",
+						psprintf("hits=" INT64_FORMAT " stale=" INT64_FORMAT " misses=" INT64_FORMAT "%s",
+								 stats->hits, stats->stale, stats->misses,
+								 stats->age >= 0 ? psprintf(" age=%.3f s", age) : ""), es);
 }
 
 /*
