@@ -83,6 +83,7 @@ open_element(NauthShared *shared, const char *key, const char *field, NauthSpan 
 			 NauthSealPlace *place, NauthBytes *content)
 {
 	char		where[NAUTH_CACHE_KEY + FIELD_MAX];
+	bool		opened;
 
 	if (element.data == NULL || !shared->has_epoch)
 		return false;
@@ -91,7 +92,9 @@ open_element(NauthShared *shared, const char *key, const char *field, NauthSpan 
 		return false;			/* forgotten: nothing is wrong with it */
 	snprintf(where, sizeof(where), "%s %s", key, field);
 	place->place = where;
-	return nauth_cache_unseal(shared->cache, place, element, content);
+	opened = nauth_cache_unseal(shared->cache, place, element, content);
+	place->place = NULL;
+	return opened;
 }
 
 static bool

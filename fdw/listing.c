@@ -21,6 +21,7 @@
 #include "cache/shared.h"
 #include "directory.h"
 #include "listing.h"
+#include "pgcompat.h"
 #include "query.h"
 #include "report.h"
 #include "wait.h"

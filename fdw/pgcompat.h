@@ -15,6 +15,11 @@
 #error "neon_auth_fdw requires PostgreSQL 15 or later"
 #endif
 
+/* headers of values of variable length */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /* what an ExplainForeignScan callback needs */
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"

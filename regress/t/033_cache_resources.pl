@@ -218,17 +218,17 @@ each_way(
 	'badly', '',
 	[ 'at once', 'SELECT * FROM refused.users;', 1, '28000' ],
 	[ 'one user by id', "SELECT * FROM refused.users WHERE id = '$someone';", 1, '28000' ],
-	[ 'on the second page', 'SELECT * FROM broken.users;', 1, 'HV00M' ],
-	[ 'at the second FETCH', "BEGIN; $cursor FOR SELECT * FROM broken.users; FETCH 3 c; FETCH ALL c; ROLLBACK;", 1,
+	[ 'on the second page', 'SELECT * FROM broken.users;', 2, 'HV00M' ],
+	[ 'at the second FETCH', "BEGIN; $cursor FOR SELECT * FROM broken.users; FETCH 3 c; FETCH ALL c; ROLLBACK;", 2,
 		'HV00M' ],
-	[ 'at COMMIT', "BEGIN; $cursor WITH HOLD FOR SELECT * FROM broken.users; FETCH 1 c; COMMIT;", 1, 'HV00M' ],
+	[ 'at COMMIT', "BEGIN; $cursor WITH HOLD FOR SELECT * FROM broken.users; FETCH 1 c; COMMIT;", 2, 'HV00M' ],
 	[ 'by the query itself', 'SELECT 1 / (row_number() OVER () - 3) FROM ok.users;', 0, '22012' ]);
 
 each_way(
 	'in one transaction', 'BEGIN;',
 	[ 'a savepoint released', 'SAVEPOINT s; SELECT * FROM ok.users; RELEASE s;', 0 ],
 	[ 'a savepoint rolled back', 'SAVEPOINT s; SELECT * FROM ok.users; ROLLBACK TO s; RELEASE s;', 0 ],
-	[ 'an error after a savepoint', 'SAVEPOINT s; SELECT * FROM broken.users; ROLLBACK TO s; RELEASE s;', 1, 'HV00M' ],
+	[ 'an error after a savepoint', 'SAVEPOINT s; SELECT * FROM broken.users; ROLLBACK TO s; RELEASE s;', 2, 'HV00M' ],
 	[ 'a cursor of a savepoint', "SAVEPOINT s; $cursor FOR SELECT * FROM ok.users; FETCH 3 c; ROLLBACK TO s; RELEASE s;",
 		0 ]);
 
