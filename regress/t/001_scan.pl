@@ -44,16 +44,6 @@ sub run_sql
 	return ($out, $err);
 }
 
-# What the simulator was asked since its counters were reset: "2 get, 1 list".
-sub asked
-{
-	my ($sim) = @_;
-	my $stats = $sim->stats;
-
-	return join(', ', map { "$stats->{$_} $_" } grep { $stats->{$_} } qw(get list count other))
-	  || 'nothing';
-}
-
 # The SQL prints these rows, no message, and asks this of the simulator.
 sub query_is
 {
@@ -63,7 +53,7 @@ sub query_is
 	$sim->reset_stats;
 	my ($out, $err) = run_sql($sql);
 	is($out . $err, $rows, "$name: rows");
-	is(asked($sim), $requests, "$name: requests") if defined $requests;
+	is($sim->asked, $requests, "$name: requests") if defined $requests;
 	return;
 }
 
@@ -155,7 +145,7 @@ sub odd_id_ok
 	my $decoded = $target =~ s/^\Q$prefix\E//r =~ s/%([0-9A-F]{2})/chr(hex($1))/ger;
 
 	is($out, $rows, "$table, id $shown: rows");
-	is(asked($sim), '1 get', "$table, id $shown: requests");
+	is($sim->asked, '1 get', "$table, id $shown: requests");
 	is($decoded, $id, "$table, id $shown: id in the request");
 	like($target, qr/^\Q$prefix\E[A-Za-z0-9%._~-]*$/, "$table, id $shown: encoded");
 	return;
@@ -195,7 +185,7 @@ query_is(
 $clerk->reset_stats;
 my ($plan) = run_sql("EXPLAIN SELECT * FROM app.users; EXPLAIN VERBOSE SELECT * FROM app.users WHERE id = 'user_scanA';
 	PREPARE listing AS SELECT * FROM app.users");
-is(asked($clerk), 'nothing', 'EXPLAIN and PREPARE: requests');
+is($clerk->asked, 'nothing', 'EXPLAIN and PREPARE: requests');
 like($plan, qr{Request: GET \Q${\$clerk->url}\E/v1/users/user_scanA$}m, 'EXPLAIN VERBOSE shows the request');
 unlike($plan, qr/sk_test_x/, 'EXPLAIN VERBOSE shows no key');
 
@@ -296,7 +286,7 @@ query_fails('own mapping', "SET ROLE guest; SELECT name FROM app.users $one", '2
 $clerk->reset_stats;
 query_fails('no mapping', "SET ROLE stranger; SELECT name FROM app.users $one", '42704',
 	'role "stranger" has no user mapping');
-is(asked($clerk), 'nothing', 'no mapping: requests');
+is($clerk->asked, 'nothing', 'no mapping: requests');
 
 # ---- Users that PostgreSQL cannot hold
 
@@ -404,10 +394,10 @@ for my $row (@errors)
 	$sim->reset_stats;
 	$sim->fault($fault);
 	query_fails($name, $sql, $sqlstate, $message);
-	is(asked($sim), $requests, "$name: requests") if defined $requests;
+	is($sim->asked, $requests, "$name: requests") if defined $requests;
 	$sim->clear_faults;
 }
-is(asked($elsewhere), 'nothing', 'redirect: the target is not asked');
+is($elsewhere->asked, 'nothing', 'redirect: the target is not asked');
 
 $clerk->fault([ map { { status => 429, headers => { 'Retry-After' => $_ } } } '0', '1' ]);
 query_is('429 twice', $calm, $users, '3 list');

@@ -10,6 +10,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use JSON::PP;
+use NeonAuth::Resources;
 use NeonAuth::Shim;
 use NeonAuth::Test;
 use PostgreSQL::Test::Cluster;
@@ -21,10 +22,8 @@ my $first = 100;
 my $times = 1000;
 my $cancels = 200;
 
-# How much may grow while so many scans are made: bytes that the C library has
-# given out, bytes in the server's own contexts, and the resident set, which also
-# counts pages touched for the first time.  Whatever a scan leaks, be it 24 bytes,
-# is more than the first allows.
+# How much may grow while so many scans are made.  Whatever a scan leaks, be it 24
+# bytes, is more than the first allows.
 my %bounds = (malloc => 24 * 1024, contexts => 24 * 1024, resident => 1024 * 1024);
 
 # ---- Five servers
@@ -52,45 +51,8 @@ $shim->slow_dns(0.3);
 my $someone = $sim->user('index/3')->{id};
 
 $node->safe_psql('postgres', <<"SQL");
-CREATE EXTENSION nauth_probe;
 ALTER SERVER slow OPTIONS (SET url '$slow_url');
 ALTER USER MAPPING FOR CURRENT_USER SERVER refused OPTIONS (SET api_key 'sk_test_wrong');
-
-CREATE FUNCTION measure(what text) RETURNS text LANGUAGE sql AS \$\$
-	SELECT concat_ws('|', 'measured', what,
-		(SELECT count(*) FROM pg_ls_dir('/proc/self/fd')),
-		probe_malloc_bytes(),
-		(SELECT sum(used_bytes) FROM pg_backend_memory_contexts),
-		substring(pg_read_file('/proc/self/status') FROM 'VmRSS:\\s+(\\d+)')::int * 1024)
-\$\$;
-
--- Each time in a subtransaction of its own, and each must end with this SQLSTATE.
-CREATE FUNCTION repeat_sql(what text, query text, expected text) RETURNS SETOF text LANGUAGE plpgsql AS \$\$
-DECLARE
-	state text;
-BEGIN
-	FOR i IN 1 .. $first + $times LOOP
-		BEGIN
-			EXECUTE query;
-			state := '00000';
-		EXCEPTION WHEN OTHERS THEN
-			state := SQLSTATE;
-		END;
-		ASSERT state = expected, state;
-		IF i IN ($first, $first + $times) THEN
-			RETURN NEXT measure(what);
-		END IF;
-	END LOOP;
-END \$\$;
-
-CREATE FUNCTION first_id() RETURNS text LANGUAGE plpgsql AS \$\$
-DECLARE
-	found record;
-BEGIN
-	FOR found IN SELECT id FROM ok.users LOOP
-		RETURN found.id;
-	END LOOP;
-END \$\$;
 
 -- A canceled look-up goes on in a thread, of which nobody waits for the end.
 CREATE FUNCTION wait_for_threads() RETURNS void LANGUAGE plpgsql AS \$\$
@@ -106,95 +68,16 @@ CREATE FUNCTION inherited(what text) RETURNS text LANGUAGE plpgsql AS \$\$
 BEGIN
 	DELETE FROM descriptor;
 	COPY descriptor FROM PROGRAM 'ls -l /proc/self/fd';
-	RETURN concat_ws('|', 'inherited', what, (
+	RETURN concat_ws('|', 'measured', what, (
 		SELECT string_agg(kind, ' ' ORDER BY kind)
 		FROM descriptor, substring(line FROM '-> (socket|anon_inode:\\[\\w+\\])') kind));
 END \$\$;
 SQL
-
-# ---- Helpers
-
-# Lines of SQL with a measurement after the first of them and one at the end.
-sub measured
-{
-	my ($what, @lines) = @_;
-	my $measure = "\\o\nSELECT measure('$what');\n\\o /dev/null\n";
-	my @before = splice(@lines, 0, $first);
-
-	return join("\n", @before, $measure, @lines, $measure);
-}
-
-# Runs it in one session; returns what was printed by mark and name, each time as
-# an array, and the number of errors by SQLSTATE.  What measuring itself needs is
-# in the caches before.
-sub run_session
-{
-	my ($sql) = @_;
-	my (%printed, %errors);
-	my $warm_up = "SELECT measure('warm-up');\n" x 3;
-	my ($status, $out, $err) = $node->psql(
-		'postgres', $warm_up . $sql,
-		on_error_stop => 0,
-		extra_params => [ '-v', 'VERBOSITY=sqlstate' ],
-		timeout => $PostgreSQL::Test::Utils::timeout_default);
-
-	is($status, 0, 'the session lives to its end');
-	for (split /\n/, $out)
-	{
-		my ($mark, $what, @values) = split /\|/;
-
-		push @{ $printed{$what} }, \@values if $mark =~ /^(measured|inherited)$/;
-	}
-	$errors{$1}++ while $err =~ /ERROR: +(\w+)/g;
-	return (\%printed, \%errors);
-}
-
-# Nothing has grown from the one measurement to the other.
-sub flat
-{
-	my ($what, $before, $after) = @_;
-	my (%before, %after);
-
-	@before{qw(descriptors malloc contexts resident)} = @$before;
-	@after{qw(descriptors malloc contexts resident)} = @$after;
-	is($after{descriptors}, $before{descriptors}, "$what: as many descriptors as before");
-	for my $kind (sort keys %bounds)
-	{
-		my $grown = $after{$kind} - $before{$kind};
-
-		cmp_ok($grown, '<', $bounds{$kind}, "$what: no growth ($kind)");
-		note("$what: $before{$kind} bytes, then $grown more");
-	}
-	return;
-}
-
-# A session that goes each way many times.  A way is a name, SQL, what that asks
-# of the providers, and the SQLSTATE if it fails.
-sub each_way
-{
-	my ($kind, $begin, @ways) = @_;
-	my $all = $first + $times;
-	my ($requests, %expected) = (0);
-	my @script = map { measured($_->[0], ($_->[1]) x $all) } @ways;
-
-	$_->reset_stats for ($sim, $broken);
-	my ($measured, $errors) = run_session(join("\n", $begin, "\\o /dev/null", @script));
-	for my $way (@ways)
-	{
-		my ($what, undef, $asked, $sqlstate) = @$way;
-
-		$requests += $asked * $all;
-		$expected{$sqlstate} += $all if $sqlstate;
-		flat("$kind, $what", @{ $measured->{$what} });
-	}
-	is_deeply($errors, \%expected, "$kind: each time as expected");
-	is($sim->requests + $broken->requests, $requests, "$kind: each time the provider was asked");
-	return;
-}
+my $meter = new_meter($node, first => $first, times => $times, bounds => \%bounds, providers => [ $sim, $broken ]);
 
 # ---- Scans that end well, scans that end badly, and both in one transaction
 
-each_way(
+$meter->each_way(
 	'well', '',
 	[ 'to the end', 'SELECT * FROM ok.users;', 2 ],
 	[ 'one user by id', "SELECT * FROM ok.users WHERE id = '$someone';", 1 ],
@@ -206,7 +89,7 @@ each_way(
 	[ 'rescans', 'SELECT * FROM generate_series(1, 3) n, LATERAL (SELECT id FROM ok.users LIMIT n) u;', 1 ],
 	[ 'a PL/pgSQL loop left early', 'SELECT first_id();', 2 ]);
 
-each_way(
+$meter->each_way(
 	'badly', '',
 	[ 'at once', 'SELECT * FROM refused.users;', 1, '28000' ],
 	[ 'one user by id', "SELECT * FROM refused.users WHERE id = '$someone';", 1, '28000' ],
@@ -215,7 +98,7 @@ each_way(
 	[ 'at COMMIT', 'BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT * FROM broken.users; FETCH 1 FROM c; COMMIT;', 2, 'HV00M' ],
 	[ 'by the query itself', 'SELECT 1 / (row_number() OVER () - 3) FROM ok.users;', 1, '22012' ]);
 
-each_way(
+$meter->each_way(
 	'in one transaction', 'BEGIN;',
 	[ 'a savepoint released', 'SAVEPOINT s; SELECT * FROM ok.users; RELEASE s;', 2 ],
 	[ 'a savepoint rolled back', 'SAVEPOINT s; SELECT * FROM ok.users; ROLLBACK TO s; RELEASE s;', 2 ],
@@ -232,10 +115,10 @@ my %loops = (
 	'by the query itself' => [ 'SELECT 1 / (row_number() OVER () - 3) FROM ok.users', '22012' ]);
 
 {
-	my ($measured, $errors) =
-	  run_session(join("\n", map { "SELECT repeat_sql('$_', '$loops{$_}[0]', '$loops{$_}[1]');" } sort keys %loops));
+	my ($measured, $errors) = $meter->run_session(
+		join("\n", map { "SELECT repeat_sql('$_', '$loops{$_}[0]', '$loops{$_}[1]', $times);" } sort keys %loops));
 
-	flat("in one statement, $_", @{ $measured->{$_} }) for sort keys %loops;
+	$meter->flat("in one statement, $_", @{ $measured->{$_} }) for sort keys %loops;
 	is_deeply($errors, {}, 'in one statement: each time as expected');
 }
 
@@ -248,15 +131,15 @@ for my $server (qw(silent slow))
 
 	$scans[$_] = "SET statement_timeout = '5ms'; $scans[$_]" for (0, $first);
 	$scans[$_] = "$scans[$_] $measure" for ($first - 1, $#scans);
-	my ($measured, $errors) = run_session("\\o /dev/null\n" . measured($server, @scans));
-	flat("canceled, $server", @{ $measured->{$server} });
+	my ($measured, $errors) = $meter->run_session("\\o /dev/null\n" . $meter->measured($server, @scans));
+	$meter->flat("canceled, $server", @{ $measured->{$server} });
 	is_deeply($errors, { 57014 => $first + $cancels }, "canceled, $server: each time as expected");
 }
 
 # ---- Programs that the session starts
 
 {
-	my ($inherited) = run_session(<<'SQL');
+	my ($inherited) = $meter->run_session(<<'SQL');
 SELECT inherited('before');
 SELECT count(*) FROM ok.users;
 SELECT inherited('after a scan');
@@ -280,7 +163,7 @@ ROLLBACK;
 SQL
 	my $before = delete($inherited->{before})->[0];
 
-	is(delete($inherited->{'warm-up'}) && keys %$inherited, 5, 'programs were started');
+	is(keys %$inherited, 5, 'programs were started');
 	is_deeply($inherited->{$_}[0], $before, "$_ a program inherits nothing of ours") for sort keys %$inherited;
 	note("before any scan: @$before");
 }

@@ -7,6 +7,7 @@
 use strict;
 use warnings FATAL => 'all';
 
+use NeonAuth::Redis;
 use NeonAuth::Test;
 use NeonAuth::Wire;
 use PostgreSQL::Test::Cluster;

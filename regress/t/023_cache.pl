@@ -12,6 +12,8 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP;
 
+use NeonAuth::Cached;
+use NeonAuth::Redis;
 use NeonAuth::RedisProxy;
 use NeonAuth::Test;
 use PostgreSQL::Test::Cluster;
@@ -37,38 +39,9 @@ add_server($node, $sim, options => $cached);
 add_server($node, $auth, schema => 'auth', options => $cached);
 add_server($node, $odd, name => 'odd', schema => 'odd', options => $cached);
 add_server($node, $sim, name => 'plain', schema => 'plain');
+watch_queries($node, $sim);
 
 # ---- Helpers
-
-# Runs SQL in a session of its own; returns what psql printed, then its messages.
-sub run_sql
-{
-	my ($sql, $database) = @_;
-	my (undef, $out, $err) = $node->psql($database // 'postgres', "\\set VERBOSITY verbose\n$sql", on_error_stop => 0);
-
-	return join("\n", grep { length } $out, $err);
-}
-
-# What a simulator was asked since its counters were reset: "2 get, 1 list".
-sub asked
-{
-	my ($provider) = @_;
-	my $stats = $provider->stats;
-
-	return join(', ', map { "$stats->{$_} $_" } grep { $stats->{$_} } qw(get list count other)) || 'nothing';
-}
-
-# The SQL prints this and no message, and asks this of the simulator.
-sub query_is
-{
-	my ($name, $sql, $rows, $requests, $provider, $database) = @_;
-
-	$provider //= $sim;
-	$provider->reset_stats;
-	is(run_sql($sql, $database), $rows, "$name: rows");
-	is(asked($provider), $requests, "$name: requests");
-	return;
-}
 
 # One line that no two different contents of a table share.
 sub digest
@@ -111,15 +84,15 @@ for my $row ([ 'app.users', $sim, $users ], [ 'auth.users', $auth, 60 ], [ 'odd.
 
 		$provider->reset_stats;
 		my $direct = run_sql("$off;\n$sql");
-		my $requests = asked($provider);
+		my $requests = $provider->asked;
 
 		like($direct, qr/^$rows\|\w{32}$/m, "$table, $columns: all users are there");
 		$provider->reset_stats;
 		is(run_sql("\n$sql"), $direct, "$table, $columns: through the cache there are the same");
-		is(asked($provider), $columns eq $narrow ? $requests : 'nothing', 'which were asked for once, for all columns');
+		is($provider->asked, $columns eq $narrow ? $requests : 'nothing', 'which were asked for once, for all columns');
 		$provider->reset_stats;
 		is(run_sql("\n$sql"), $direct, "$table, $columns: from the cache there are the same");
-		is(asked($provider), 'nothing', 'without a request');
+		is($provider->asked, 'nothing', 'without a request');
 	}
 }
 like(run_sql(digest('odd.users', $narrow)), qr/WARNING:  22000: left out a user of server "odd".*\nDETAIL:  Reason: /,
@@ -165,17 +138,6 @@ query_is('filling the cache in READ ONLY',
 
 # ---- EXPLAIN
 
-# What EXPLAIN says of the scan of a listing, as "requests, cache fields, age".
-sub explained
-{
-	my ($sql) = @_;
-	my $text = run_sql("EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off) $sql");
-	my ($requests) = $text =~ /^ +Requests: (\d+)$/m;
-	my ($cache, $age) = $text =~ /^ +Cache: (hits=\d+ stale=\d+ misses=\d+)( age=\d+\.\d{3} s)?$/m;
-
-	return ($requests // 'none') . ', ' . ($cache // 'none') . ($age ? ', age' : '');
-}
-
 is(explained($count), '0, hits=1 stale=0 misses=0, age', 'EXPLAIN of a hit');
 is(explained($one), '1, hits=0 stale=0 misses=1', 'EXPLAIN of a miss, for cache_clear forgot lookups too');
 is(explained($one), '0, hits=1 stale=0 misses=0, age', 'EXPLAIN of a lookup');
@@ -186,7 +148,7 @@ $sim->reset_stats;
 $redis->reset_commands;
 unlike(run_sql("EXPLAIN (VERBOSE) $count; EXPLAIN $one; PREPARE p AS $count"), qr/Cache|Requests/,
 	'EXPLAIN alone has no such lines');
-is(asked($sim), 'nothing', 'it asks no provider');
+is($sim->asked, 'nothing', 'it asks no provider');
 is_deeply({ $redis->commands }, {}, 'and no Redis');
 my %plans = map { $_ => run_sql("EXPLAIN (ANALYZE, FORMAT $_) SELECT * FROM app.users") } qw(json yaml xml);
 for my $plan (JSON::PP->new->decode($plans{json})->[0]{Plan}, CPAN::Meta::YAML->read_string($plans{yaml})->[0][0]{Plan})
@@ -202,7 +164,7 @@ like(run_sql("SELECT $fields '$plans{xml}')"), qr/^\{1,0,0,\d+\.\d+\}$/, 'and as
 my $session = $node->background_psql('postgres', on_error_stop => 0);
 $sim->reset_stats;
 is($session->query_safe("$count; $one"), "$users\nLady Ada", 'a session reads what others have cached');
-is(asked($sim), 'nothing', 'asking nobody');
+is($sim->asked, 'nothing', 'asking nobody');
 like($session->query_safe('SELECT * FROM neon_auth.cache_stats()'),
 	qr/^clerk\|\w+\|2\|0\|0\|0\|0\|0\|0\|0\|[1-9]\d*\|0$/, 'cache_stats counts this');
 $node->safe_psql('postgres', 'CREATE DATABASE branch');
@@ -220,7 +182,7 @@ for my $sql ($count, $one)
 {
 	$sim->reset_stats;
 	like(run_sql("SET ROLE guest; $sql"), qr/^psql:\S+ ERROR:  28000/, 'another credential gets nothing of it');
-	unlike(asked($sim), qr/nothing/, 'the provider decides');
+	unlike($sim->asked, qr/nothing/, 'the provider decides');
 }
 is(run_sql("SET ROLE guest; $clear"), '', 'it may forget what is its own');
 query_is('which this is not', "$count; $one", "$users\nLady Ada", 'nothing');
@@ -250,7 +212,7 @@ sub seen
 	$sim->reset_stats;
 	my @names = split /\n/, run_sql("$one; SELECT name FROM app.users WHERE id || '' = 'user_ada'");
 
-	return join(', ', @names, asked($sim));
+	return join(', ', @names, $sim->asked);
 }
 
 $session->query_safe(q(CALL neon_auth.refresh_users_sync('clerk')));
@@ -402,7 +364,7 @@ sub standby_is
 
 	$sim->reset_stats;
 	is($standby->safe_psql('postgres', $sql), $rows, "$name on a standby: rows");
-	is(asked($sim), $requests, "$name on a standby: requests");
+	is($sim->asked, $requests, "$name on a standby: requests");
 	return;
 }
 

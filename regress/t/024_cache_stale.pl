@@ -10,6 +10,8 @@ use warnings FATAL => 'all';
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use NeonAuth::Cached;
+use NeonAuth::Redis;
 use NeonAuth::Test;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -28,38 +30,9 @@ $sim->create({ id => 'user_ada', first_name => 'Ada' });
 add_server($node, $sim, options => "$cached, cache_ttl '1d'");
 add_server($node, $sim, name => 'old', schema => 'old', options => "$cached, cache_ttl '1ms', cache_stale_ttl '1h'");
 add_server($node, $auth, name => 'old_auth', schema => 'old_auth', options => "$cached, cache_ttl '1ms'");
+watch_queries($node, $sim);
 
 # ---- Helpers
-
-# Runs SQL in a session of its own; returns what psql printed, then its messages.
-sub run_sql
-{
-	my ($sql) = @_;
-	my (undef, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$sql", on_error_stop => 0);
-
-	return join("\n", grep { length } $out, $err);
-}
-
-# What a simulator was asked since its counters were reset: "2 get, 1 list".
-sub asked
-{
-	my ($provider) = @_;
-	my $stats = $provider->stats;
-
-	return join(', ', map { "$stats->{$_} $_" } grep { $stats->{$_} } qw(get list count other)) || 'nothing';
-}
-
-# The SQL prints this and no message, and asks this of the simulator.
-sub query_is
-{
-	my ($name, $sql, $rows, $requests, $provider) = @_;
-
-	$provider //= $sim;
-	$provider->reset_stats;
-	is(run_sql($sql), $rows, "$name: rows");
-	is(asked($provider), $requests, "$name: requests");
-	return;
-}
 
 # Changes an option of a server.
 sub set_option
@@ -76,17 +49,6 @@ sub set_key
 
 	run_sql("ALTER USER MAPPING FOR CURRENT_USER SERVER clerk OPTIONS (SET api_key '$key')");
 	return;
-}
-
-# The requests and the line of EXPLAIN about the cache, of a query with one scan.
-sub explained
-{
-	my ($sql) = @_;
-	my $text = run_sql("EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off) $sql");
-	my ($requests) = $text =~ /^ +Requests: (\d+)$/m;
-	my ($cache, $age) = $text =~ /^ +Cache: (hits=\d+ stale=\d+ misses=\d+)( age=\d+\.\d{3} s)?$/m;
-
-	return ($requests // 'none') . ', ' . ($cache // 'none') . ($age ? ', age' : '');
 }
 
 # Forgets what keeps other sessions from asking.
@@ -187,7 +149,7 @@ for my $row (
 		$sim->fault({ match => 'any', times => -1, %$fault });
 		$sim->reset_stats;
 		stale_is("$name, $detail", $sql, $rows, $detail);
-		isnt(asked($sim), 'nothing', 'the provider was asked');
+		isnt($sim->asked, 'nothing', 'the provider was asked');
 		query_is("$name, $detail, of others", $sql, $rows, 'nothing');
 		mend();
 		$sim->fault({ match => 'any', times => -1, %$fault });
@@ -270,12 +232,12 @@ query_is('who comes later goes on from there',
 my $nobody = q(SELECT name FROM app.users WHERE id = 'user_late');
 my $nobody_old = $nobody =~ s/app/old/r;
 query_is('an unknown id', $nobody, '', '1 get');
-wait_until('a hit', sub { $sim->reset_stats; return run_sql($nobody) eq '' && asked($sim) eq 'nothing'; });
+wait_until('a hit', sub { $sim->reset_stats; return run_sql($nobody) eq '' && $sim->asked eq 'nothing'; });
 pass('is remembered');
 $sim->fault({ match => 'any', times => -1, status => 500 });
 fails('but not when it is old', $nobody_old, 'HV00L');
 mend();
-wait_until('the end of it', sub { $sim->reset_stats; return run_sql($nobody) eq '' && asked($sim) eq '1 get'; });
+wait_until('the end of it', sub { $sim->reset_stats; return run_sql($nobody) eq '' && $sim->asked eq '1 get'; });
 pass('and not for long, whatever cache_ttl is');
 $sim->create({ id => 'user_late', first_name => 'Late' });
 run_sql($clear);
@@ -292,7 +254,7 @@ query_is('cache_ttl 0', "$count; $one", "$users\nBack", '1 get, 7 list');
 is(explained($count), '7, none', 'is no use of the cache');
 $sim->reset_stats;
 is($session->query_safe($count), $users, 'a session that was there before');
-is(asked($sim), '7 list', 'knows, too');
+is($sim->asked, '7 list', 'knows, too');
 set_option('cache_ttl', '1d');
 query_is('cache_ttl as it was', "$count; $one", "$users\nBack", 'nothing');
 set_option('cache_ttl', '1ms');
@@ -302,7 +264,7 @@ set_option('cache_ttl', '1d');
 $twin->reset_stats;
 set_option('url', $twin->url);
 query_is('another url', $count, 3, 'nothing');
-is(asked($twin), '1 list', 'asks there');
+is($twin->asked, '1 list', 'asks there');
 set_option('url', $sim->url);
 query_is('the url as it was', $count, $users, 'nothing');
 set_option('page_size', 20);
@@ -333,7 +295,7 @@ $sim->reset_stats;
 my $out = run_sql($count);
 like($out, qr/^$users\n(?=.*NOTICE)/, 'a listing that is too large is read');
 is(scalar(() = $out =~ /$notice/g), 1, 'with one NOTICE');
-is(asked($sim), '4 list', 'and one request a page');
+is($sim->asked, '4 list', 'and one request a page');
 is_deeply([ grep { !$before{$_} } $redis->keys ], [], 'no page of it stays in Redis');
 cmp_ok($redis->ask('MEMORY', 'USAGE', $_), '<', 1000, 'a small note does') for grep { /:c$/ } $redis->keys;
 $redis->reset_commands;

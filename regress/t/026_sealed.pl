@@ -14,14 +14,14 @@ use Digest::MD5 ();
 use Digest::SHA ();
 use IPC::Run;
 use MIME::Base64 qw(encode_base64);
+use NeonAuth::Redis;
 use NeonAuth::Test;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my ($limit, $password) = ($PostgreSQL::Test::Utils::timeout_default, 'redis-zygomorphic-password');
-my ($key, $other_key) = ('sk_test_zygomorphic_key', 'sk_test_another_key');
-my $canary = 'xylographic';
+my ($key, $other_key, $canary) = ('sk_test_zygomorphic_key', 'sk_test_another_key', 'xylographic');
 my $redis = start_redis('--requirepass', $password);
 my $sim = start_sim(users => 12, key => $key);
 my $url = $sim->url;
@@ -127,7 +127,6 @@ sub key_like
 
 # An element: at a key, and perhaps a field.
 sub read_element { return $redis->ask(@_ > 1 ? 'HGET' : 'GET', @_); }
-
 sub write_element { return $redis->ask(@_ > 2 ? 'HSET' : 'SET', @_[ 1 .. $#_ ], $_[0]); }
 
 my $hex = '[0-9a-f]{32}';

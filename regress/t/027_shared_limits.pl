@@ -10,6 +10,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use IPC::Run;
+use NeonAuth::Redis;
 use NeonAuth::Test;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;

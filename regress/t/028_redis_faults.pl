@@ -11,6 +11,7 @@
 use strict;
 use warnings FATAL => 'all';
 
+use NeonAuth::Redis;
 use NeonAuth::RedisProxy;
 use NeonAuth::Test;
 use PostgreSQL::Test::Cluster;

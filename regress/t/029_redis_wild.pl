@@ -9,6 +9,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use IPC::Run ();
+use NeonAuth::Redis;
 use NeonAuth::Test;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -161,7 +162,7 @@ sub log_in
 	return $other;
 }
 
-for my $kind (other_redis_servers())
+for my $kind (redis_servers())
 {
 	my $open = start_redis($kind);
 	my $locked = start_redis($kind, '--requirepass', $password);

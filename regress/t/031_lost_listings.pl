@@ -8,6 +8,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use NeonAuth::Fleet;
+use NeonAuth::Redis;
 use NeonAuth::Test;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;

@@ -9,6 +9,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use IPC::Run ();
+use NeonAuth::Redis;
 use NeonAuth::RedisProxy;
 use NeonAuth::Test;
 use NeonAuth::Wire;

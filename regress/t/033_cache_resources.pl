@@ -12,6 +12,8 @@ use lib "$FindBin::RealBin/lib";
 
 use JSON::PP;
 use NeonAuth::Fleet;
+use NeonAuth::Redis;
+use NeonAuth::Resources;
 use NeonAuth::Shim;
 use NeonAuth::Test;
 use PostgreSQL::Test::Cluster;
@@ -25,9 +27,8 @@ my $lookups = 5000;
 my $failures = 500;
 my $cancels = 100;
 
-# How many bytes more there may be after that: given out by the C library, in the
-# server's own contexts, and resident, which counts pages touched for the first time.
-# Of the first, some 30 kB are now there and now not, in buffers that are kept.
+# How many bytes more there may be after that.  Of the first, some 30 kB are now there
+# and now not, in buffers that are kept.
 my %bounds = (malloc => 48 * 1024, contexts => 16 * 1024, resident => 1024 * 1024);
 
 use constant {
@@ -67,126 +68,9 @@ $silent->fault({ match => 'any', hang => JSON::PP::true, times => -1 });
 my $someone = $sim->user('index/3')->{id};
 
 $node->safe_psql('postgres', <<"SQL");
-CREATE EXTENSION nauth_probe;
 ALTER USER MAPPING FOR CURRENT_USER SERVER refused OPTIONS (SET api_key 'sk_test_wrong');
-
-CREATE FUNCTION memory(what text) RETURNS bigint LANGUAGE sql AS \$\$
-	SELECT substring(pg_read_file('/proc/self/status') FROM what || ':\\s+(\\d+)')::bigint * 1024
-\$\$;
-CREATE FUNCTION measure(what text) RETURNS text LANGUAGE sql AS \$\$
-	SELECT concat_ws('|', 'measured', what,
-		(SELECT count(*) FROM pg_ls_dir('/proc/self/fd')),
-		probe_malloc_bytes(),
-		(SELECT sum(used_bytes) FROM pg_backend_memory_contexts),
-		memory('VmRSS'))
-\$\$;
-
--- Each time in a subtransaction of its own, and each must end with this SQLSTATE.
-CREATE FUNCTION repeat_sql(what text, query text, expected text, times int) RETURNS SETOF text LANGUAGE plpgsql AS \$\$
-DECLARE
-	state text;
-BEGIN
-	FOR i IN 1 .. $first + times LOOP
-		BEGIN
-			EXECUTE query;
-			state := '00000';
-		EXCEPTION WHEN OTHERS THEN
-			state := SQLSTATE;
-		END;
-		ASSERT state = expected, state;
-		IF i IN ($first, $first + times) THEN
-			RETURN NEXT measure(what);
-		END IF;
-	END LOOP;
-END \$\$;
-
-CREATE FUNCTION first_id() RETURNS text LANGUAGE plpgsql AS \$\$
-DECLARE
-	found record;
-BEGIN
-	FOR found IN SELECT id FROM ok.users LOOP
-		RETURN found.id;
-	END LOOP;
-END \$\$;
 SQL
-
-# ---- Helpers
-
-# Lines of SQL with a measurement after the first of them and one at the end.
-sub measured
-{
-	my ($what, @lines) = @_;
-	my $measure = "\\o\nSELECT measure('$what');\n\\o /dev/null\n";
-	my @before = splice(@lines, 0, $first);
-
-	return join("\n", @before, $measure, @lines, $measure);
-}
-
-# Runs it in one session; returns what was measured by name, each time as an array,
-# and the number of errors by SQLSTATE.
-sub run_session
-{
-	my ($sql) = @_;
-	my (%measured, %errors);
-	my ($status, $out, $err) = $node->psql(
-		'postgres', "SELECT measure('warm-up');\n" x 3 . $sql,
-		on_error_stop => 0,
-		extra_params => [ '-v', 'VERBOSITY=sqlstate' ],
-		timeout => $PostgreSQL::Test::Utils::timeout_default);
-
-	is($status, 0, 'the session lives to its end');
-	for ($out =~ /^measured\|(.*)$/mg)
-	{
-		my ($what, @values) = split /\|/;
-
-		push @{ $measured{$what} }, \@values;
-	}
-	$errors{$1}++ while $err =~ /ERROR: +(\w+)/g;
-	return (\%measured, \%errors);
-}
-
-# Nothing has grown from the one measurement to the other.
-sub flat
-{
-	my ($what, $before, $after) = @_;
-	my (%before, %after);
-
-	@before{qw(descriptors malloc contexts resident)} = @$before;
-	@after{qw(descriptors malloc contexts resident)} = @$after;
-	is($after{descriptors}, $before{descriptors}, "$what: as many descriptors as before");
-	for my $kind (sort keys %bounds)
-	{
-		my $grown = $after{$kind} - $before{$kind};
-
-		cmp_ok($grown, '<', $bounds{$kind}, "$what: no growth ($kind)");
-		note("$what: $before{$kind} bytes, then $grown more");
-	}
-	return;
-}
-
-# A session that goes each way many times.  A way is a name, SQL, what that asks of
-# the providers, and the SQLSTATE if it fails.
-sub each_way
-{
-	my ($kind, $begin, @ways) = @_;
-	my $all = $first + $times;
-	my ($requests, %expected) = (0);
-	my @script = map { measured($_->[0], ($_->[1]) x $all) } @ways;
-
-	$_->reset_stats for ($sim, $broken);
-	my ($measured, $errors) = run_session(join("\n", $begin, "\\o /dev/null", @script));
-	for my $way (@ways)
-	{
-		my ($what, undef, $asked, $sqlstate) = @$way;
-
-		$requests += $asked * $all;
-		$expected{$sqlstate} += $all if $sqlstate;
-		flat("$kind, $what", @{ $measured->{$what} });
-	}
-	is_deeply($errors, \%expected, "$kind: each time as expected");
-	is($sim->requests + $broken->requests, $requests, "$kind: the provider was asked for what is not cached, only");
-	return;
-}
+my $meter = new_meter($node, first => $first, times => $times, bounds => \%bounds, providers => [ $sim, $broken ]);
 
 # ---- Scans that end well, scans that end badly, and both in one transaction
 
@@ -195,7 +79,7 @@ $node->psql('postgres', 'SELECT FROM broken.users');
 
 my $cursor = 'DECLARE c CURSOR';
 
-each_way(
+$meter->each_way(
 	'well', '',
 	[ 'to the end', 'SELECT * FROM ok.users;', 0 ],
 	[ 'without raw_json', 'SELECT count(*) FROM ok.users;', 0 ],
@@ -214,7 +98,7 @@ each_way(
 	[ 'without its Redis', 'SELECT * FROM alone.users;', 2 ]);
 
 $node->safe_psql('postgres', 'SELECT FROM ok.users');
-each_way(
+$meter->each_way(
 	'badly', '',
 	[ 'at once', 'SELECT * FROM refused.users;', 1, '28000' ],
 	[ 'one user by id', "SELECT * FROM refused.users WHERE id = '$someone';", 1, '28000' ],
@@ -224,7 +108,7 @@ each_way(
 	[ 'at COMMIT', "BEGIN; $cursor WITH HOLD FOR SELECT * FROM broken.users; FETCH 1 c; COMMIT;", 2, 'HV00M' ],
 	[ 'by the query itself', 'SELECT 1 / (row_number() OVER () - 3) FROM ok.users;', 0, '22012' ]);
 
-each_way(
+$meter->each_way(
 	'in one transaction', 'BEGIN;',
 	[ 'a savepoint released', 'SAVEPOINT s; SELECT * FROM ok.users; RELEASE s;', 0 ],
 	[ 'a savepoint rolled back', 'SAVEPOINT s; SELECT * FROM ok.users; ROLLBACK TO s; RELEASE s;', 0 ],
@@ -242,10 +126,10 @@ my %loops = (
 	'failing by the query itself' => [ 'SELECT 1 / (row_number() OVER () - 3) FROM ok.users', '22012', $failures ]);
 
 {
-	my ($measured, $errors) = run_session(
+	my ($measured, $errors) = $meter->run_session(
 		join("\n", map { sprintf("SELECT repeat_sql('%s', '%s', '%s', %d);", $_, @{ $loops{$_} }) } sort keys %loops));
 
-	flat("in one statement, $_", @{ $measured->{$_} }) for sort keys %loops;
+	$meter->flat("in one statement, $_", @{ $measured->{$_} }) for sort keys %loops;
 	is_deeply($errors, {}, 'in one statement: each time as expected');
 }
 
@@ -254,9 +138,10 @@ $sim->reset_stats;
 {
 	my $loop = "SET enable_memoize = off; SELECT count(u.name) FROM generate_series(1, %d) g,
 		LATERAL (SELECT name FROM ok.users WHERE id = '$someone' AND g > 0 OFFSET 0) u;";
-	my ($measured) = run_session(join("\n", map { sprintf("$loop SELECT measure('plan');", $_) } 100, 100, $lookups));
+	my ($measured) = $meter->run_session(
+		join("\n", map { sprintf("$loop SELECT measure('plan');", $_) } 100, 100, $lookups));
 
-	flat("$lookups look-ups of one plan", @{ $measured->{plan} }[ 1, 2 ]);
+	$meter->flat("$lookups look-ups of one plan", @{ $measured->{plan} }[ 1, 2 ]);
 	is($sim->requests, 0, 'which do not ask the provider');
 }
 
@@ -267,8 +152,8 @@ $sim->reset_stats;
 
 	$scans[$_] = "SET statement_timeout = '5ms'; $scans[$_]" for (0, $first);
 	$scans[$_] = "$scans[$_] RESET statement_timeout; SELECT neon_auth.disconnect_all();" for ($first - 1, $#scans);
-	my ($measured, $errors) = run_session("\\o /dev/null\n" . measured('silent', @scans));
-	flat('canceled', @{ $measured->{silent} });
+	my ($measured, $errors) = $meter->run_session("\\o /dev/null\n" . $meter->measured('silent', @scans));
+	$meter->flat('canceled', @{ $measured->{silent} });
 	is_deeply($errors, { 57014 => $first + $cancels }, 'canceled: each time as expected');
 }
 

@@ -1,7 +1,8 @@
 
-# What the TAP tests share: a PostgreSQL with the extension, a simulated provider,
-# the real Better Auth and a real Redis, each ended by its process id when the test script
-# ends, however it ends.  Only Perl's own modules and PostgreSQL's test modules.
+# What the TAP tests share: a PostgreSQL with the extension, a simulated provider and
+# the real Better Auth, each ended by its process id when the test script ends, however
+# it ends.  Only Perl's own modules and PostgreSQL's test modules.  A real Redis is in
+# NeonAuth::Redis.
 #
 #	my $sim = start_sim(provider => 'clerk', users => 300);
 #	my $node = new_node('main', urls => [ $sim->url ]);
@@ -24,7 +25,8 @@ use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep);
 
 our @EXPORT = qw(new_node allow_urls add_server start_sim start_better_auth
-  better_auth_missing start_redis other_redis_servers tree wait_until open_descriptors);
+  better_auth_missing tree wait_until open_descriptors);
+our @EXPORT_OK = qw(start_process);
 
 my $tree = File::Spec->rel2abs(dirname(__FILE__) . '/../../../..');
 my $owner = $$;
@@ -230,34 +232,6 @@ sub start_better_auth
 		slurp_line("$file.token"));
 }
 
-# Debian's packages of the tools have the servers under these names; the packages
-# of the servers would start one for the machine.
-my %redis_servers = (redis => '/usr/bin/redis-check-rdb', valkey => '/usr/bin/valkey-check-rdb');
-
-# The names of those that are here, for start_redis.
-sub other_redis_servers { return grep { -x $redis_servers{$_} } sort keys %redis_servers; }
-
-# Starts a Redis on a port and a socket of its own.  Arguments are perhaps the name
-# of another server, then its options, the same each time it starts, such as
-#	'--requirepass', 'secret', '--user', 'reader', 'on', '>secret', '~*', '+@read'
-sub start_redis
-{
-	my (@options) = @_;
-	my $name = @options && $options[0] !~ /^-/ ? shift @options : 'redis';
-	my $folder = PostgreSQL::Test::Utils::tempdir_short();
-	my $port = PostgreSQL::Test::Cluster::get_free_port();
-	my ($socket, $server) = ("$folder/socket", "$folder/$name-server");
-	my @command = ($server, '--bind', '127.0.0.1', '--port', $port, '--unixsocket', $socket, '--dir', $folder,
-		'--save', '', '--rdbcompression', 'no', '--pidfile', 'FILE', @options);
-	my ($password) = map { $options[ $_ + 1 ] } grep { $options[$_] eq '--requirepass' } 0 .. $#options;
-
-	symlink($redis_servers{$name}, $server) or die "$server: $!";
-	my $self = bless { port => $port, folder => $folder, socket => $socket, command => \@command,
-		password => $password }, 'NeonAuth::Test::Redis';
-	$self->start;
-	return $self;
-}
-
 sub slurp_line
 {
 	my ($file) = @_;
@@ -339,6 +313,15 @@ sub requests
 	return $stats->{list} + $stats->{get} + $stats->{count} + $stats->{other};
 }
 
+# What came since then: "2 get, 1 list".
+sub asked
+{
+	my ($self) = @_;
+	my $stats = $self->stats;
+
+	return join(', ', map { "$stats->{$_} $_" } grep { $stats->{$_} } qw(get list count other)) || 'nothing';
+}
+
 # Removes the user, or the $count users from this one on.
 sub remove
 {
@@ -355,116 +338,6 @@ sub create_raw
 
 	return $self->control('POST', "users?$query", $json);
 }
-
-# ---- A running Redis
-
-package NeonAuth::Test::Redis;
-
-use IO::Select;
-use IO::Socket::UNIX;
-use PostgreSQL::Test::Utils qw(slurp_file);
-
-our @ISA = ('NeonAuth::Test::Provider');
-
-sub url { return "redis://127.0.0.1:$_[0]->{port}"; }
-sub socket { return $_[0]->{socket}; }
-
-# Starts it, again if it was stopped, and waits until it has read what it kept.
-sub start
-{
-	my ($self) = @_;
-
-	($self->{pid}) = NeonAuth::Test::start_process('redis', @{ $self->{command} });
-	return NeonAuth::Test::wait_until('Redis',
-		sub { return eval { $self->reset_commands } || $@ =~ /Redis: NO(AUTH|PERM)/; });
-}
-
-# Ends it; what it holds is there again after start if "keep" is true.
-sub stop
-{
-	my ($self, %how) = @_;
-
-	$how{keep} ? $self->ask('SAVE') : unlink("$self->{folder}/dump.rdb");
-	delete $self->{link};
-	return $self->SUPER::stop;
-}
-
-# Makes it answer nothing, with its connections open, until resume.
-sub pause
-{
-	my ($self) = @_;
-
-	kill('STOP', $self->pid);
-	return NeonAuth::Test::wait_until('the pause', sub { return slurp_file("/proc/$self->{pid}/stat") =~ /\) T/; });
-}
-
-sub resume { my ($self) = @_; return kill('CONT', $self->pid); }
-
-# What it answers to a command, by redis-cli, which waits until it is there.
-sub call
-{
-	my ($self, @command) = @_;
-	my ($out, $err) = ('', '');
-	local %ENV = (%ENV, defined $self->{password} ? (REDISCLI_AUTH => $self->{password}) : ());
-
-	for (1 .. 100)
-	{
-		last if IPC::Run::run([ 'redis-cli', '-e', '-s', $self->socket, @command ], '>', \$out, '2>', \$err);
-		last if $err !~ /Could not connect/;
-		Time::HiRes::sleep(0.1);
-	}
-	chomp $out;
-	return $out;
-}
-
-# The same over a connection that is kept, with any bytes: returns a string, an
-# array reference or undef, and dies for an error that is not within an array.
-sub ask
-{
-	my ($self, @words) = @_;
-
-	delete $self->{link} if $self->{link} && IO::Select->new($self->{link})->can_read(0);
-	if (!$self->{link})
-	{
-		$self->{link} = IO::Socket::UNIX->new(Peer => $self->socket) // die "$self->{socket}: $!";
-		$self->ask('AUTH', $self->{password}) if defined $self->{password};
-	}
-	$self->{link}->print('*' . @words . "\r\n", map { '$' . length . "\r\n$_\r\n" } @words);
-	return read_reply($self->{link}, 0);
-}
-
-sub read_reply
-{
-	my ($link, $depth) = @_;
-	local $/ = "\r\n";
-	my ($type, $rest) = (readline($link) // die 'Redis: no reply') =~ /^(.)(.*)\r\n/;
-
-	die "Redis: $rest\n" if $type eq '-' && $depth == 0;
-	return $rest if $type =~ /[-+:]/;
-	return undef if $rest < 0;
-	return [ map { read_reply($link, $depth + 1) } 1 .. $rest ] if $type eq '*';
-	read($link, my $bytes, $rest + 2) == $rest + 2 or die 'Redis: half a reply';
-	return substr($bytes, 0, $rest);
-}
-
-# The names of its keys.
-sub keys { my ($self, $pattern) = @_; return sort @{ $self->ask('KEYS', $pattern // '*') }; }
-
-# All that is in it, of all databases: each key, field and value as it is.
-sub dump { my ($self) = @_; $self->ask('SAVE'); return slurp_file("$self->{folder}/dump.rdb"); }
-
-# How often each command was done since it started or the counters were reset, by
-# name in lower case, those of keys, dump and ask included.
-sub commands
-{
-	my ($self) = @_;
-	my %counts = $self->ask('INFO', 'commandstats') =~ /^cmdstat_(\S+?):calls=(\d+)/mg;
-
-	delete @counts{ 'info', 'config|resetstat' };
-	return %counts;
-}
-
-sub reset_commands { my ($self) = @_; return $self->ask('CONFIG', 'RESETSTAT'); }
 
 # ---- A running Better Auth
 
