@@ -2,13 +2,18 @@
  *
  * shim.c
  *		Between a server under test and the C library: slow look-ups of host
- *		names, a network that must not be touched, memory that runs out.
+ *		names, a network that must not be touched, memory that runs out, a
+ *		process that is killed at a chosen point.
  *
  * A test preloads it (LD_PRELOAD) and controls it while the server runs, by
  * symbolic links in the folder that NAUTH_SHIM names:
  *
  *		dns			its target is how many seconds a look-up takes
  *		forbid		while it is there, using the network ends the process
+ *		point		its target is NAME or NAME:N; the process that comes to this
+ *					point for the Nth time (the first) since it saw another
+ *					target, or none, removes the link and kills itself.  More
+ *					after another ":" only makes a target differ from the last.
  *
  * and by those the test learns what the server does:
  *
@@ -19,6 +24,12 @@
  * test that counts descriptors would see.  Memory is a matter of one thread,
  * through the two functions at the end.  Without a control all is as ever.
  *
+ * The points are where the server calls
+ *
+ *		void nauth_fault_point(const char *name);
+ *
+ * which it does if that function exists, that is if this library is preloaded.
+ *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
  *-------------------------------------------------------------------------
@@ -27,6 +38,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <netdb.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +60,9 @@ extern void *__libc_memalign(size_t alignment, size_t size);
 /* libcurl's, without its header; it is not linked here */
 extern int	curl_global_init(long flags);
 
+/* for the server; see the head */
+extern void nauth_fault_point(const char *name);
+
 /* for tests; see the end */
 extern void nauth_shim_fail_malloc(long nth);
 extern long nauth_shim_malloc_calls(void);
@@ -61,17 +76,27 @@ static __thread long calls __attribute__((tls_model("initial-exec")));
 
 /* ---- Control */
 
+/* The path of a link in the folder; false if there is no folder. */
+static bool
+control_path(char path[PATH_MAX], const char *name)
+{
+	const char *folder = getenv("NAUTH_SHIM");
+
+	if (folder == NULL)
+		return false;
+	snprintf(path, PATH_MAX, "%s/%s", folder, name);
+	return true;
+}
+
 /* The target of a link in the folder; false if there is none. */
 static bool
 read_control(const char *name, char *value, size_t size)
 {
-	const char *folder = getenv("NAUTH_SHIM");
 	char		path[PATH_MAX];
 	ssize_t		len;
 
-	if (folder == NULL)
+	if (!control_path(path, name))
 		return false;
-	snprintf(path, sizeof(path), "%s/%s", folder, name);
 	len = readlink(path, value, size - 1);
 	if (len < 0)
 		return false;
@@ -237,6 +262,51 @@ curl_global_init(long flags)
 
 	make_mark(mark, "curl", getpid(), 0);
 	return next(flags);
+}
+
+/* ---- Points at which a process is killed */
+
+/* Whether a target names this point; nth becomes the time that counts. */
+static bool
+is_at(const char *target, const char *name, long *nth)
+{
+	size_t		len = strlen(name);
+
+	if (strncmp(target, name, len) != 0 ||
+		(target[len] != '\0' && target[len] != ':'))
+		return false;
+	*nth = target[len] == ':' ? strtol(target + len + 1, NULL, 10) : 1;
+	return true;
+}
+
+void
+nauth_fault_point(const char *name)
+{
+	static char seen[128];		/* the target that is counted for */
+	static long count;
+	char		target[sizeof(seen)];
+	char		path[PATH_MAX];
+	long		nth;
+
+	if (!read_control("point", target, sizeof(target)))
+		target[0] = '\0';
+	if (strcmp(target, seen) != 0)
+	{
+		strcpy(seen, target);
+		count = 0;
+	}
+	if (target[0] == '\0' || !is_at(target, name, &nth) || ++count < nth)
+		return;
+	if (!control_path(path, "point"))
+		return;
+	if (unlink(path) != 0)
+	{
+		/* another process was faster, and one death was asked for */
+		if (errno == ENOENT)
+			return;
+		abort();
+	}
+	kill(getpid(), SIGKILL);
 }
 
 /* ---- Memory; strdup() and the like call these */

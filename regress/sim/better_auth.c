@@ -18,6 +18,7 @@
 
 #define DEFAULT_LIMIT 100
 #define LAST_MS INT64_C(253402300799999)	/* the end of year 9999 */
+#define SEEN_STEP_MS 1000
 
 typedef enum Verdict
 {
@@ -44,6 +45,9 @@ static const char *const list_params[] = {
 static const char *const search_params[] = {
 	"searchField", "searchOperator", "searchValue"
 };
+
+/* list requests so far: the clock of lastSeenAt, which no change moves */
+static int64_t n_lists;
 
 static void
 error(SimReply *reply, int status, const char *code, const char *message)
@@ -103,36 +107,99 @@ fail_with(int status, SimReply *reply)
 	}
 }
 
+/* ---- a user ---- */
+
+/*
+ * Is it a field of the user, the application's additional one included?
+ */
+static bool
+has_field(const char *name)
+{
+	return SIM_IS_ONE_OF(name, user_fields) ||
+		(sim_config.last_seen && strcmp(name, "lastSeenAt") == 0);
+}
+
+/*
+ * Begin a member; false if the application hides it ("returned: false").
+ */
+static bool
+begin_member(SimBuf *buf, const char *name)
+{
+	for (int i = 0; i < sim_config.n_hidden; i++)
+		if (strcmp(name, sim_config.hidden[i]) == 0)
+			return false;
+	if (buf->data[buf->len - 1] != '{')
+		SIM_LITERAL(buf, ",");
+	SIM_LITERAL(buf, "\"");
+	sim_buf_text(buf, name);
+	SIM_LITERAL(buf, "\":");
+	return true;
+}
+
+static void
+put_string(SimBuf *buf, const char *name, const char *value)
+{
+	if (begin_member(buf, name))
+		sim_buf_string(buf, value);
+}
+
+static void
+put_json(SimBuf *buf, const char *name, const char *value)
+{
+	if (begin_member(buf, name))
+		sim_buf_text(buf, value);
+}
+
+static void
+put_time(SimBuf *buf, const char *name, int64_t time)
+{
+	if (!begin_member(buf, name))
+		return;
+	SIM_LITERAL(buf, "\"");
+	sim_buf_iso(buf, time);
+	SIM_LITERAL(buf, "\"");
+}
+
+static void
+put_name(SimBuf *buf, const SimPerson *person)
+{
+	const char *only = NULL;
+
+	if (!begin_member(buf, "name"))
+		return;
+	if (person->first == NULL && person->last == NULL)
+		only = person->username ? person->username : "";
+	SIM_LITERAL(buf, "\"");
+	sim_buf_escape(buf, only ? only : person->first ? person->first : "");
+	if (person->first && person->last)
+		SIM_LITERAL(buf, " ");
+	sim_buf_escape(buf, person->last ? person->last : "");
+	SIM_LITERAL(buf, "\"");
+}
+
 static void
 put_user(SimBuf *buf, const SimUser *user)
 {
 	SimPerson	person;
 	char		id[SIM_ID_SIZE];
-	const char *only = NULL;
 
 	sim_generate_person(user, &person);
 	sim_users_id(user, id);
-	if (person.first == NULL && person.last == NULL)
-		only = person.username ? person.username : "";
-	SIM_LITERAL(buf, "{\"id\":");
-	sim_buf_string(buf, id);
-	SIM_LITERAL(buf, ",\"name\":\"");
-	sim_buf_escape(buf, only ? only : person.first ? person.first : "");
-	if (person.first && person.last)
-		SIM_LITERAL(buf, " ");
-	sim_buf_escape(buf, person.last ? person.last : "");
-	SIM_LITERAL(buf, "\",\"email\":");
-	sim_buf_string(buf, person.n_emails > 0 ? person.emails[0] : "");
-	if (person.hash % 4 == 0)
-		SIM_LITERAL(buf, ",\"emailVerified\":false");
-	else
-		SIM_LITERAL(buf, ",\"emailVerified\":true");
-	SIM_LITERAL(buf, ",\"image\":null,\"createdAt\":\"");
-	sim_buf_iso(buf, user->created);
-	SIM_LITERAL(buf, "\",\"updatedAt\":\"");
-	sim_buf_iso(buf, user->updated);
-	SIM_LITERAL(buf, "\",\"role\":\"user\",\"banned\":false,"
-				"\"banReason\":null,\"banExpires\":null}");
+	SIM_LITERAL(buf, "{");
+	put_string(buf, "id", id);
+	put_name(buf, &person);
+	put_string(buf, "email", person.n_emails > 0 ? person.emails[0] : "");
+	put_json(buf, "emailVerified", person.hash % 4 == 0 ? "false" : "true");
+	put_json(buf, "image", "null");
+	put_time(buf, "createdAt", user->created);
+	put_time(buf, "updatedAt", user->updated);
+	put_json(buf, "role", "\"user\"");
+	put_json(buf, "banned", "false");
+	put_json(buf, "banReason", "null");
+	put_json(buf, "banExpires", "null");
+	if (sim_config.last_seen)
+		put_time(buf, "lastSeenAt", sim_generate_end() + n_lists * SEEN_STEP_MS);
+	SIM_LITERAL(buf, "}");
 }
 
 /* ---- parameters ---- */
@@ -244,7 +311,7 @@ read_filter(const SimRequest *request, SimQuery *query, SimReply *reply)
 		return filter_time(SIM_BY_CREATED, operator, value, query, reply);
 	if (strcmp(field, "updatedAt") == 0)
 		return filter_time(SIM_BY_UPDATED, operator, value, query, reply);
-	return SIM_IS_ONE_OF(field, user_fields) ?
+	return has_field(field) ?
 		not_simulated(reply, "this filterField") : SWALLOWED;
 }
 
@@ -264,7 +331,7 @@ read_sort(const SimRequest *request, SimQuery *query, SimReply *reply)
 	if (query->by_id)
 		return GOOD;
 	if (strcmp(by, "updatedAt") != 0)
-		return SIM_IS_ONE_OF(by, user_fields) ?
+		return has_field(by) ?
 			not_simulated(reply, "this sortBy") : SWALLOWED;
 	query->order = SIM_BY_UPDATED;
 	return GOOD;
@@ -308,11 +375,12 @@ read_query(const SimRequest *request, SimQuery *query, SimReply *reply)
 /* ---- answers ---- */
 
 static void
-put_users(SimReply *reply, const SimPage *page)
+put_users(SimReply *reply, const SimPage *page, const json_t *fault)
 {
 	SIM_LITERAL(&reply->body, "{\"users\":");
 	sim_query_put(&reply->body, page);
-	sim_buf_printf(&reply->body, ",\"total\":%lld", (long long) page->total);
+	sim_buf_printf(&reply->body, ",\"total\":%lld",
+				   (long long) sim_fault_total(fault, page->total));
 }
 
 static void
@@ -323,6 +391,7 @@ answer_list(SimRequest *request, SimReply *reply)
 	Verdict		verdict = read_query(request, &query, reply);
 	int64_t		asked = query.limit;
 
+	n_lists++;
 	if (verdict == GOOD && sim_fault_true(request->fault, "swallow"))
 		verdict = SWALLOWED;
 	if (verdict == SWALLOWED)
@@ -332,7 +401,7 @@ answer_list(SimRequest *request, SimReply *reply)
 		if (asked == 0)
 			query.limit = DEFAULT_LIMIT;
 		sim_query_run(&query, request->fault, &page);
-		put_users(reply, &page);
+		put_users(reply, &page, request->fault);
 		if (asked > 0)
 			sim_buf_printf(&reply->body, ",\"limit\":%lld", (long long) asked);
 		if (query.offset > 0)
@@ -407,5 +476,6 @@ const SimProvider sim_better_auth = {
 	.classify = classify,
 	.answer = answer,
 	.failure = fail_with,
-	.put_user = put_user
+	.put_user = put_user,
+	.has_field = has_field
 };

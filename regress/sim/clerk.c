@@ -155,7 +155,8 @@ answer_users(SimRequest *request, SimReply *reply)
 		else
 			sim_buf_printf(&reply->body, "{\"object\":\"total_count\","
 						   "\"total_count\":%lld}",
-						   (long long) sim_query_count(&query));
+						   (long long) sim_fault_total(request->fault,
+													   sim_query_count(&query)));
 	}
 	sim_query_free(&query, &page);
 }

@@ -139,91 +139,48 @@ sim_control_read(const json_t *body, SimChange *change, char **space)
 	return NULL;
 }
 
-/* ---- mutations, also those of a fault ---- */
-
-static void
-delete_index(int64_t index)
-{
-	sim_users_delete(index);
-}
-
-static void
-update_index(int64_t index)
-{
-	SimChange	change = {0};
-
-	sim_users_update(index, &change);
-}
-
-static const char *
-each_index(const json_t *value, bool check_only, void (*act) (int64_t index))
-{
-	size_t		n = json_is_array(value) ? json_array_size(value) : 1;
-
-	for (size_t i = 0; i < n; i++)
-	{
-		const json_t *index = json_is_array(value) ?
-		json_array_get(value, i) : value;
-
-		if (!json_is_integer(index))
-			return "an index must be an integer or an array of them";
-		if (!check_only)
-			act(json_integer_value(index));
-	}
-	return NULL;
-}
-
-/*
- * Do what a fault's "mutate" says, or only look whether it can be read.
- * Indexes of users that are gone are passed over.
- */
-const char *
-sim_control_mutate(const json_t *mutate, bool check_only)
-{
-	const char *name;
-	json_t	   *value;
-	const char *wrong = NULL;
-
-	json_object_foreach((json_t *) mutate, name, value)
-	{
-		SimChange	change = {0};
-		char	   *space = NULL;
-
-		if (strcmp(name, "delete_index") == 0)
-			wrong = each_index(value, check_only, delete_index);
-		else if (strcmp(name, "update_index") == 0)
-			wrong = each_index(value, check_only, update_index);
-		else if (strcmp(name, "create") == 0)
-		{
-			wrong = sim_control_read(value, &change, &space);
-			if (wrong == NULL && !check_only)
-				sim_users_create(&change);
-			free(space);
-		}
-		else
-			wrong = "unknown mutation";
-		if (wrong)
-			break;
-	}
-	return wrong;
-}
-
 /* ---- users ---- */
 
 static void
-put_user_line(SimReply *reply, int64_t index)
+put_user(SimBuf *buf, int64_t index)
 {
 	SimUser		user;
 	char		id[SIM_ID_SIZE];
 
 	sim_users_get(index, &user);
 	sim_users_id(&user, id);
-	SIM_LITERAL(&reply->body, "{\"id\":");
-	sim_buf_string(&reply->body, id);
-	sim_buf_printf(&reply->body, ",\"index\":%lld,\"created_at\":%lld,"
-				   "\"updated_at\":%lld,\"deleted\":%s}\n",
+	SIM_LITERAL(buf, "{\"id\":");
+	sim_buf_string(buf, id);
+	sim_buf_printf(buf, ",\"index\":%lld,\"created_at\":%lld,"
+				   "\"updated_at\":%lld,\"deleted\":%s}",
 				   (long long) user.index, (long long) user.created,
 				   (long long) user.updated, user.deleted ? "true" : "false");
+}
+
+static void
+put_user_line(SimReply *reply, int64_t index)
+{
+	put_user(&reply->body, index);
+	SIM_LITERAL(&reply->body, "\n");
+}
+
+/*
+ * All users, those that are gone, too: what a test compares a table with.
+ */
+static void
+put_users(SimRequest *request, SimReply *reply)
+{
+	int64_t		end = sim_users_end();
+
+	(void) request;
+	SIM_LITERAL(&reply->body, "[");
+	for (int64_t i = 0; i < end; i++)
+	{
+		if (i > 0)
+			SIM_LITERAL(&reply->body, ",\n");
+		put_user(&reply->body, i);
+	}
+	SIM_LITERAL(&reply->body, "]\n");
 }
 
 /*
@@ -291,8 +248,8 @@ create_user(SimRequest *request, SimReply *reply)
 /*
  * A user whose bytes are served verbatim changes only by other bytes.
  */
-static bool
-update_user(int64_t index, const SimChange *change)
+bool
+sim_control_update(int64_t index, const SimChange *change)
 {
 	SimUser		user;
 
@@ -314,7 +271,7 @@ change_users(SimRequest *request, SimReply *reply, int64_t index,
 	if (!delete)
 		wrong = read_request(request, &change, &owner, &space);
 	for (int64_t i = index; wrong == NULL && i < index + count; i++)
-		if (delete ? sim_users_delete(i) : update_user(i, &change))
+		if (delete ? sim_users_delete(i) : sim_control_update(i, &change))
 			done++;
 	json_decref(owner);
 	free(space);
@@ -448,6 +405,7 @@ static const struct
 	{"POST", "reset", reset_stats},
 	{"POST", "fault", add_fault},
 	{"DELETE", "fault", clear_faults},
+	{"GET", "users", put_users},
 	{"POST", "users", create_user}
 };
 

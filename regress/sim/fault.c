@@ -57,6 +57,8 @@ static const struct
 	{"truncate_page", IS_INTEGER},
 	{"empty", IS_TRUE_FALSE},
 	{"repeat_page", IS_TRUE_FALSE},
+	{"ignore_order", IS_TRUE_FALSE},
+	{"add_total", IS_INTEGER},
 	{"swallow", IS_TRUE_FALSE}
 };
 
@@ -100,7 +102,7 @@ check_member(const char *name, const json_t *value)
 		if (!has_type(value, members[i].type))
 			return "a member of the fault has the wrong type";
 		if (strcmp(name, "mutate") == 0)
-			return sim_control_mutate(value, true);
+			return sim_mutate(value, true);
 		if (strcmp(name, "headers") == 0)
 		{
 			json_object_foreach((json_t *) value, text, header)
@@ -234,6 +236,19 @@ bool
 sim_fault_true(const json_t *fault, const char *name)
 {
 	return json_is_true(json_object_get(fault, name));
+}
+
+/*
+ * The number of users to tell, which a fault may make wrong.
+ */
+int64_t
+sim_fault_total(const json_t *fault, int64_t total)
+{
+	int64_t		add = sim_fault_int(fault, "add_total", 0);
+
+	if (add > INT64_MAX - total)
+		return INT64_MAX;
+	return total + add > 0 ? total + add : 0;
 }
 
 static const char *

@@ -21,6 +21,11 @@
  *		--clock MS		times of changes rise from here by a second each; by
  *						default from the end of the generated users' times
  *		--fault JSON	as for /_sim/fault; may be repeated
+ *		--hide MEMBER	better_auth only: users are served without it, as with
+ *						"returned: false"; sorts and filters still know it.  May
+ *						be repeated.  Users served verbatim keep it.
+ *		--last-seen		better_auth only: users have a "lastSeenAt", a second
+ *						later in each list reply, though nothing else changes
  *
  * FILE gets the port when the simulator is ready.  SIGTERM and SIGINT end it.
  *
@@ -43,6 +48,7 @@
  *								what is not given is looked for in it
  *	GET    /_sim/users/USER		{"id","index","created_at","updated_at",
  *								"deleted"}
+ *	GET    /_sim/users			an array of those: all that are or were, by index
  *	POST   /_sim/users/USER/update	the same body as for creating (no id), or
  *								raw=1; without updated_at the clock is read
  *	DELETE /_sim/users/USER
@@ -63,12 +69,20 @@
  *	chunked			send without Content-Length
  *	drip_ms			one byte each so many ms
  *	hang			never answer
- *	mutate			before answering: {"delete_index": N or [N..],
- *					"update_index": N or [N..], "create": {as above}}
+ *	mutate			before answering, in the order given; each takes one or
+ *					an array, and users that are gone are passed over:
+ *					{"delete_index": N, "update_index": N,
+ *					"recreate_index": N	deletes the user if it lives, creates
+ *										one with its id, name and e-mails, but
+ *										a new index and new times
+ *					"create": {as above},
+ *					"update": {"index": N, as above without id}} (no raw user)
  *	hide_index		N or [N..]: left out of the list, still counted and found
  *	truncate_page	only the first so many users of the page
  *	empty			an empty list
  *	repeat_page		the page of the last list request again
+ *	ignore_order	the list in order of creation, ascending, whatever was asked
+ *	add_total		added to Clerk's count or Better Auth's total; at least 0
  *	swallow			Better Auth's answer when it hides an error
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
@@ -105,6 +119,8 @@ static const struct option flags[] = {
 	{"bind", required_argument, NULL, 'b'},
 	{"clock", required_argument, NULL, 'c'},
 	{"fault", required_argument, NULL, 'F'},
+	{"hide", required_argument, NULL, 'h'},
+	{"last-seen", no_argument, NULL, 'L'},
 	{NULL, 0, NULL, 0}
 };
 
@@ -148,6 +164,39 @@ read_fault(const char *text)
 }
 
 static void
+read_hidden(const char *name)
+{
+	if (sim_config.n_hidden == SIM_MAX_HIDDEN)
+		die("too many members to hide", name);
+	sim_config.hidden[sim_config.n_hidden++] = name;
+}
+
+static void
+read_number_flag(int flag, const char *value)
+{
+	switch (flag)
+	{
+		case 'u':
+			sim_config.users = read_number(value, INT64_C(1) << 40);
+			break;
+		case 's':
+			sim_config.seed = (uint64_t) read_number(value, INT64_MAX);
+			break;
+		case 'P':
+			sim_config.port = (int) read_number(value, 65535);
+			break;
+		case 'l':
+			sim_config.latency_ms = read_number(value, INT32_MAX);
+			break;
+		case 'c':
+			sim_config.clock = read_number(value, INT64_MAX / 2);
+			break;
+		default:
+			die("see the head of main.c for the flags", NULL);
+	}
+}
+
+static void
 read_flag(int flag, const char *value)
 {
 	switch (flag)
@@ -155,17 +204,8 @@ read_flag(int flag, const char *value)
 		case 'p':
 			read_provider(value);
 			break;
-		case 'u':
-			sim_config.users = read_number(value, INT64_C(1) << 40);
-			break;
-		case 's':
-			sim_config.seed = (uint64_t) read_number(value, INT64_MAX);
-			break;
 		case 'k':
 			sim_config.key = value;
-			break;
-		case 'P':
-			sim_config.port = (int) read_number(value, 65535);
 			break;
 		case 'f':
 			sim_config.port_file = value;
@@ -173,21 +213,59 @@ read_flag(int flag, const char *value)
 		case 'x':
 			sim_config.fixture = value;
 			break;
-		case 'l':
-			sim_config.latency_ms = read_number(value, INT32_MAX);
-			break;
 		case 'b':
 			sim_config.bind = value;
-			break;
-		case 'c':
-			sim_config.clock = read_number(value, INT64_MAX / 2);
 			break;
 		case 'F':
 			read_fault(value);
 			break;
+		case 'h':
+			read_hidden(value);
+			break;
+		case 'L':
+			sim_config.last_seen = true;
+			break;
 		default:
-			die("see the head of main.c for the flags", NULL);
+			read_number_flag(flag, value);
 	}
+}
+
+static void
+read_flags(int argc, char **argv)
+{
+	int			flag;
+
+	while ((flag = getopt_long(argc, argv, "", flags, NULL)) != -1)
+	{
+		read_flag(flag, optarg);
+
+		/* start_sim() of the tests knows only flags with a value */
+		if (flag == 'L' && argv[optind] && strcmp(argv[optind], "1") == 0)
+			optind++;
+	}
+	if (sim_config.provider == NULL || sim_config.port_file == NULL ||
+		optind < argc)
+		die("--provider and --port-file are needed", argv[optind]);
+}
+
+/*
+ * What an application of the provider may do to its users.
+ */
+static void
+check_fields(void)
+{
+	const SimProvider *provider = sim_config.provider;
+
+	if (provider->has_field == NULL)
+	{
+		if (sim_config.n_hidden > 0 || sim_config.last_seen)
+			die("--hide and --last-seen are for better_auth only, not for",
+				provider->name);
+		return;
+	}
+	for (int i = 0; i < sim_config.n_hidden; i++)
+		if (!provider->has_field(sim_config.hidden[i]))
+			die("users have no such member to hide", sim_config.hidden[i]);
 }
 
 /*
@@ -211,14 +289,10 @@ int
 main(int argc, char **argv)
 {
 	struct sigaction quit = {.sa_handler = sim_server_quit};
-	int			flag;
 	int			port;
 
-	while ((flag = getopt_long(argc, argv, "", flags, NULL)) != -1)
-		read_flag(flag, optarg);
-	if (sim_config.provider == NULL || sim_config.port_file == NULL ||
-		optind < argc)
-		die("--provider and --port-file are needed", argv[optind]);
+	read_flags(argc, argv);
+	check_fields();
 	signal(SIGPIPE, SIG_IGN);
 	sigaction(SIGTERM, &quit, NULL);
 	sigaction(SIGINT, &quit, NULL);

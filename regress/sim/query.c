@@ -348,6 +348,12 @@ sim_query_run(SimQuery *query, const json_t *fault, SimPage *page)
 	for (size_t i = 0; i < json_array_size(hidden); i++)
 		sim_indexes_add(&query->exclude,
 						json_integer_value(json_array_get(hidden, i)));
+	if (sim_fault_true(fault, "ignore_order"))
+	{
+		query->order = SIM_BY_CREATED;
+		query->descending = false;
+		query->by_id = false;
+	}
 	if (query->by_id)
 		run_by_id(query, &page->users);
 	else if (query->narrowed)

@@ -260,7 +260,7 @@ answer(SimRequest *request, SimReply *reply)
 	const json_t *mutate = json_object_get(fault, "mutate");
 
 	if (mutate)
-		sim_control_mutate(mutate, false);
+		sim_mutate(mutate, false);
 	if (request->kind == SIM_LIST)
 	{
 		if (last_list && sim_fault_true(fault, "repeat_page"))

@@ -4,8 +4,8 @@
  *		What the files of the provider simulator share.
  *
  * Layers, lowest first: buffer, generate, raw, order, users, query; then fault,
- * control and the providers (clerk, better_auth), which answer requests; then
- * server (the only user of libmicrohttpd) and main.  Everything runs in one
+ * mutate, control and the providers (clerk, better_auth), which answer requests;
+ * then server (the only user of libmicrohttpd) and main.  Everything runs in one
  * thread, so nothing here is locked.  Running out of memory ends the program.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
@@ -24,6 +24,7 @@
 #define SIM_MAX_EMAILS 8
 #define SIM_MAX_PARAMS 1024
 #define SIM_MAX_HEADERS 16
+#define SIM_MAX_HIDDEN 16
 #define SIM_ID_SIZE 64
 #define SIM_EMAIL_SIZE 128
 #define SIM_TIME_NONE INT64_MIN
@@ -182,7 +183,9 @@ typedef struct SimReply
 
 /*
  * One provider's dialect.  "failure" fills a reply with what the provider
- * sends along with a status; "put_user" writes a user that is not raw.
+ * sends along with a status; "put_user" writes a user that is not raw;
+ * "has_field" knows the members that an application may add and hide, and is
+ * NULL where no application can.
  */
 typedef struct SimProvider
 {
@@ -194,6 +197,7 @@ typedef struct SimProvider
 	void		(*answer) (SimRequest *request, SimReply *reply);
 	void		(*failure) (int status, SimReply *reply);
 	void		(*put_user) (SimBuf *buf, const SimUser *user);
+	bool		(*has_field) (const char *name);
 } SimProvider;
 
 typedef struct SimConfig
@@ -209,6 +213,9 @@ typedef struct SimConfig
 	int64_t		latency_ms;
 	int64_t		clock;			/* first time given to a change, or
 								 * SIM_TIME_NONE */
+	const char *hidden[SIM_MAX_HIDDEN]; /* members of a user not served */
+	int			n_hidden;
+	bool		last_seen;		/* users have a lastSeenAt */
 } SimConfig;
 
 typedef struct SimStats
@@ -301,6 +308,7 @@ extern json_t *sim_fault_take(SimKind kind);	/* a reference, or NULL */
 extern int64_t sim_fault_int(const json_t *fault, const char *name,
 							 int64_t otherwise);
 extern bool sim_fault_true(const json_t *fault, const char *name);
+extern int64_t sim_fault_total(const json_t *fault, int64_t total);
 extern bool sim_fault_replaces(const json_t *fault);
 extern void sim_fault_reply(const json_t *fault, SimReply *reply);
 
@@ -308,7 +316,10 @@ extern void sim_fault_reply(const json_t *fault, SimReply *reply);
 extern void sim_control_answer(SimRequest *request, SimReply *reply);
 extern const char *sim_control_read(const json_t *body, SimChange *change,
 									char **space);
-extern const char *sim_control_mutate(const json_t *mutate, bool check_only);
+extern bool sim_control_update(int64_t index, const SimChange *change);
+
+/* in mutate.c */
+extern const char *sim_mutate(const json_t *mutate, bool check_only);
 
 /* in request.c */
 extern SimRequest *sim_request_new(const char *target);

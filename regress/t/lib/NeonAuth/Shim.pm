@@ -1,12 +1,14 @@
 
 # Servers with regress/shim/nauth_shim.so preloaded: host names that resolve when
-# the test says so, and a network that must not be touched.
+# the test says so, a network that must not be touched, and processes that are killed
+# at a chosen point.
 #
 #	my $shim = new_shim();
 #	my $node = $shim->new_node('main', urls => [ "http://clerk.test:$port" ]);
 #	$shim->slow_dns(600);                # whoever looks up *.test waits
 #	$shim->wait_dns(1);                  # until somebody does
 #	$shim->end_dns;                      # and gets 127.0.0.1
+#	$shim->kill_at('page', 3);           # whoever reads the third page dies there
 #
 # Copyright (c) 2026, neon_auth_fdw contributors
 
@@ -126,6 +128,36 @@ sub forbid_network
 
 	$self->control('forbid', $forbidden ? 'yes' : undef);
 	return;
+}
+
+# From now on the process that comes to the point of this name for the nth time (the
+# first) is killed there, once.  Each call begins to count anew.
+sub kill_at
+{
+	my ($self, $point, $nth) = @_;
+
+	$self->{kills}++;
+	$self->{armed} = 1;
+	$self->control('point', join(':', $point, $nth // 1, $self->{kills}));
+	return;
+}
+
+# No more of that.
+sub kill_nowhere
+{
+	my ($self) = @_;
+
+	# Without a link to remove, it has fired, and killed() still says so.
+	$self->{armed} = 0 if unlink "$self->{folder}/point";
+	return;
+}
+
+# Whether a process was killed since kill_at.
+sub killed
+{
+	my ($self) = @_;
+
+	return $self->{armed} && !-l "$self->{folder}/point";
 }
 
 # ---- A server that keeps the library when it starts again

@@ -297,6 +297,7 @@ sub control
 }
 
 sub create { my ($self, $user) = @_; return $self->control('POST', 'users', $user); }
+sub users { my ($self) = @_; return $self->control('GET', 'users'); }
 sub user { my ($self, $id) = @_; return $self->control('GET', "users/$id"); }
 sub update { my ($self, $id, $change) = @_; return $self->control('POST', "users/$id/update", $change); }
 sub fault { my ($self, $fault) = @_; return $self->control('POST', 'fault', $fault); }
