@@ -39,6 +39,7 @@ struct NauthDirectory
 	NauthError	error;
 
 	/* the listing */
+	NauthQuery	query;
 	NauthPage	page;
 	Position	position;
 	Position	before;			/* the last page */
@@ -90,7 +91,7 @@ nauth_directory_open(const NauthOptions *options, int budget)
 	directory->cache = cache;
 	directory->budget = (int64) budget * 1000;
 	directory->http = nauth_http_open(&http);
-	directory->page.capacity = options->settings.page_size;
+	directory->page.capacity = Max(options->settings.page_size, 2);
 	directory->page.users = palloc0(sizeof(NauthUser) * directory->page.capacity);
 	return directory;
 }
@@ -201,8 +202,9 @@ ask(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
 }
 
 void
-nauth_directory_list(NauthDirectory *directory)
+nauth_directory_begin(NauthDirectory *directory, NauthQuery query)
 {
+	directory->query = query;
 	memset(&directory->position, 0, sizeof(Position));
 }
 
@@ -247,16 +249,18 @@ read_page(NauthDirectory *directory)
 	const NauthOptions *options = directory->options;
 	NauthPage  *page = &directory->page;
 	const char *cursor = directory->position.begun ? directory->position.cursor : NULL;
-	NauthQuery	query = {.kind = NAUTH_QUERY_LIST};
 	NauthReply	reply;
 	bool		missing;
 
-	if (!ask(directory, &query, cursor, &reply, &missing) ||
-		!options->provider->read_page(&options->settings, cursor, &reply, page,
+	if (!ask(directory, &directory->query, cursor, &reply, &missing) ||
+		!options->provider->read_page(&options->settings, &directory->query, cursor, &reply, page,
 									  &directory->error))
 		return false;
 	note_page(directory, page->next, page->last);
-	if (page->count == 0 && !page->last && !page->reread)
+
+	/* by time of change all users of a page may have been read before */
+	if (page->count == 0 && !page->last && !page->reread &&
+		directory->query.kind == NAUTH_QUERY_LIST)
 		return nauth_error_set(&directory->error, NAUTH_ERROR_INCOMPLETE, "a page before the end has no users");
 	return true;
 }
@@ -329,22 +333,22 @@ nauth_directory_user(NauthDirectory *directory, const char *id, NauthUser *user)
 }
 
 static bool
-count_users(NauthDirectory *directory, int64_t *count)
+count_users(NauthDirectory *directory, const NauthQuery *query, int64_t *count)
 {
-	NauthQuery	query = {.kind = NAUTH_QUERY_COUNT};
 	NauthReply	reply;
 	bool		missing;
 
-	return ask(directory, &query, NULL, &reply, &missing) &&
+	return ask(directory, query, NULL, &reply, &missing) &&
 		directory->options->provider->read_count(&reply, count, &directory->error);
 }
 
 int64
-nauth_directory_count(NauthDirectory *directory)
+nauth_directory_count(NauthDirectory *directory, NauthQuery query)
 {
 	int64_t		count;
 
-	if (!count_users(directory, &count))
+	query.kind = NAUTH_QUERY_COUNT;
+	if (!count_users(directory, &query, &count))
 		nauth_directory_fail(directory);
 	return count;
 }
@@ -352,9 +356,10 @@ nauth_directory_count(NauthDirectory *directory)
 bool
 nauth_directory_check(NauthDirectory *directory, NauthError *error)
 {
+	NauthQuery	query = {.kind = NAUTH_QUERY_COUNT};
 	int64_t		count;
 
-	if (count_users(directory, &count))
+	if (count_users(directory, &query, &count))
 		return true;
 	*error = directory->error;
 	return false;

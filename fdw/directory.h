@@ -35,8 +35,11 @@ typedef struct NauthDirectory NauthDirectory;
  */
 extern NauthDirectory *nauth_directory_open(const NauthOptions *options, int budget);
 
-/* Begin a listing of all users, forgetting the one before. */
-extern void nauth_directory_list(NauthDirectory *directory);
+/*
+ * Begin a listing, forgetting the one before: of all users, of a window of
+ * them, or by time of change; see NauthQuery.
+ */
+extern void nauth_directory_begin(NauthDirectory *directory, NauthQuery query);
 
 /*
  * The next page of the listing, valid until the next call, or NULL after the
@@ -63,8 +66,11 @@ extern bool nauth_directory_user(NauthDirectory *directory, const char *id,
 extern bool nauth_directory_try_user(NauthDirectory *directory, const char *id,
 									 NauthUser *user, bool *found);
 
-/* How many users a complete listing has, as the provider counts them. */
-extern int64 nauth_directory_count(NauthDirectory *directory);
+/*
+ * How many users a complete listing has, or a window of it, as the provider
+ * counts them.
+ */
+extern int64 nauth_directory_count(NauthDirectory *directory, NauthQuery query);
 
 /* Ask for the number only to see whether that works; false with error set. */
 extern bool nauth_directory_check(NauthDirectory *directory, NauthError *error);

@@ -4,65 +4,125 @@
  *	  Clerk, by its Backend API.
  *
  * A listing is walked by created_at with a cursor, the id of the user read
- * last: offsets are not a snapshot, and large ones time out at Clerk's.  The
- * reply is a bare array, so a page that is not full is the only end mark.
+ * last: offsets are not a snapshot, and large ones time out at Clerk's.  What
+ * has changed can only be listed by offset; see offset.h.  The reply is a bare
+ * array, so a page that is not full is the only end mark.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
  *-------------------------------------------------------------------------
  */
-#include "provider.h"
+#include "offset.h"
 
 #include <string.h>
 
 #include "../json.h"
 
+#define MILLISECOND		INT64_C(1000)
+
+/* Have day precision, and do not always come with another updated_at. */
+static const char *const volatile_members[] = {"last_active_at", NULL};
+
+/*
+ * Clerk does not say whether its bounds are part of the window.  A window may
+ * have somebody too many at its edges, never too few.
+ */
+static void
+write_window(const NauthQuery *query, NauthRequest *request)
+{
+	if (!query->windowed)
+		return;
+	if (query->from > NAUTH_MOMENT_MIN)
+		nauth_request_number(request, "created_at_after", query->from / MILLISECOND - 1);
+	if (query->before < NAUTH_MOMENT_MAX)
+		nauth_request_number(request, "created_at_before", (query->before + MILLISECOND - 1) / MILLISECOND);
+}
+
+static void
+write_page_parameters(const NauthSettings *settings, const NauthQuery *query,
+					  const char *cursor, NauthRequest *request)
+{
+	NauthOffset offset;
+
+	nauth_request_number(request, "limit", nauth_read_limit(settings, query, cursor));
+	if (query->kind == NAUTH_QUERY_CHANGES)
+	{
+		if (!nauth_offset_read(cursor, &offset))
+			request->overflow = true;
+		nauth_request_number(request, "offset", offset.skip);
+		nauth_request_parameter(request, "order_by", "-updated_at");
+		return;
+	}
+	nauth_request_parameter(request, "order_by", "created_at");
+	if (cursor != NULL)
+		nauth_request_parameter(request, "starting_after", cursor);
+	write_window(query, request);
+}
+
 static void
 clerk_write_request(const NauthSettings *settings, const NauthQuery *query,
 					const char *cursor, NauthRequest *request)
 {
-	static const char *const paths[] = {
-		[NAUTH_QUERY_LIST] = "/v1/users",
-		[NAUTH_QUERY_USER] = "/v1/users",
-		[NAUTH_QUERY_COUNT] = "/v1/users/count"
-	};
+	bool		count = query->kind == NAUTH_QUERY_COUNT;
 
-	nauth_request_begin(request, settings->url, paths[query->kind]);
+	nauth_request_begin(request, settings->url, count ? "/v1/users/count" : "/v1/users");
 	if (query->kind == NAUTH_QUERY_USER)
 		nauth_request_segment(request, query->id);
-	if (query->kind == NAUTH_QUERY_LIST)
-	{
-		nauth_request_number(request, "limit", settings->page_size);
-		nauth_request_parameter(request, "order_by", "created_at");
-		if (cursor != NULL)
-			nauth_request_parameter(request, "starting_after", cursor);
-	}
+	else if (count)
+		write_window(query, request);
+	else
+		write_page_parameters(settings, query, cursor, request);
 	nauth_request_header(request, "Authorization", "Bearer ", settings->api_key);
 }
 
+/* The cursor of a listing is the id of its last user. */
 static bool
-clerk_read_page(const NauthSettings *settings, const char *cursor,
-				const NauthReply *reply, NauthPage *page, NauthError *error)
+go_on(NauthPage *page, NauthError *error)
 {
-	const char *id;
+	const char *id = page->users[page->count - 1].id;
 
-	(void) cursor;
-	nauth_read_begin(page);
-	if (!nauth_read_users(&nauth_provider_clerk, reply->body, page, error))
-		return false;
-	if (page->count > settings->page_size)
-		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
-							   "the page has more users than were asked for");
-
-	page->last = page->count < settings->page_size;
-	if (page->last)
-		return true;
-	id = page->users[page->count - 1].id;
 	if (id[0] == '\0')
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "the last user of a page has no id to continue from");
 	memcpy(page->next, id, strlen(id) + 1);
 	return true;
+}
+
+/* Finish a page of the list by time of change, which has received so many. */
+static bool
+finish_changes(const char *cursor, int limit, NauthPage *page, NauthError *error)
+{
+	bool		full = page->count == limit;
+	NauthOffset offset;
+
+	if (!nauth_offset_read(cursor, &offset))
+		return nauth_error_set(error, NAUTH_ERROR_REQUEST,
+							   "the cursor of the listing is damaged");
+	if (!nauth_offset_join(&offset, limit, page, error))
+		return false;
+	if (page->reread)
+		return true;
+	page->last = !full;
+	return page->last || nauth_offset_go_on(&offset, limit, page, error);
+}
+
+static bool
+clerk_read_page(const NauthSettings *settings, const NauthQuery *query,
+				const char *cursor, const NauthReply *reply, NauthPage *page,
+				NauthError *error)
+{
+	int			limit = nauth_read_limit(settings, query, cursor);
+
+	nauth_read_begin(page);
+	if (!nauth_read_users(&nauth_provider_clerk, reply->body, page, error))
+		return false;
+	if (page->count > limit)
+		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
+							   "the page has more users than were asked for");
+	if (query->kind == NAUTH_QUERY_CHANGES)
+		return finish_changes(cursor, limit, page, error);
+	page->last = page->count < limit;
+	return page->last || go_on(page, error);
 }
 
 static bool
@@ -85,6 +145,9 @@ const NauthProvider nauth_provider_clerk = {
 	.error_path = "errors.0.code",
 	.not_found_status = 404,
 	.not_found_code = "resource_not_found",
+	.lists_changes = true,
+	.counts_windows = true,
+	.volatile_members = volatile_members,
 	.columns = {
 		.id = "id",
 		.name = {

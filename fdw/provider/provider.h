@@ -41,6 +41,7 @@ typedef struct NauthSettings
 typedef enum NauthQueryKind
 {
 	NAUTH_QUERY_LIST,			/* all users */
+	NAUTH_QUERY_CHANGES,		/* all users, those changed last first */
 	NAUTH_QUERY_USER,			/* the user with this id */
 	NAUTH_QUERY_COUNT			/* how many users a complete listing has */
 } NauthQueryKind;
@@ -50,6 +51,15 @@ typedef struct NauthQuery
 	NauthQueryKind kind;
 	const char *id;				/* of NAUTH_QUERY_USER; NULL in an EXPLAIN
 								 * that does not know it: "{id}" is written */
+	int			limit;			/* of NAUTH_QUERY_CHANGES: users of its first
+								 * page, or 0 for as many as of any other */
+	bool		windowed;		/* LIST and COUNT: only users created from
+								 * "from" on and before "before", two moments;
+								 * where counts_windows is set.  Who was
+								 * created within a millisecond of either may
+								 * be in or out. */
+	int64_t		from;
+	int64_t		before;
 } NauthQuery;
 
 typedef enum NauthFlaw
@@ -57,7 +67,7 @@ typedef enum NauthFlaw
 	NAUTH_FLAW_NONE,
 	NAUTH_FLAW_ID,				/* no id that could be read, or two ids */
 	NAUTH_FLAW_TIME,			/* modification time is not a time */
-	NAUTH_FLAW_DUPLICATE,		/* modification time stands twice */
+	NAUTH_FLAW_DUPLICATE,		/* a time stands twice */
 	NAUTH_FLAW_DEEP,			/* nests too deep */
 	NAUTH_FLAW_NUMBER			/* a number out of bounds */
 } NauthFlaw;
@@ -68,7 +78,9 @@ typedef struct NauthUser
 	NauthSpan	json;			/* in the reply's body */
 	char		id[NAUTH_ID_MAX + 1];	/* "" with NAUTH_FLAW_ID and only then */
 	bool		has_updated_at;
-	int64_t		updated_at;		/* a moment */
+	bool		has_created_at;
+	int64_t		updated_at;		/* moments */
+	int64_t		created_at;
 	NauthFlaw	flaw;
 } NauthUser;
 
@@ -76,7 +88,7 @@ typedef struct NauthUser
 typedef struct NauthPage
 {
 	NauthUser  *users;
-	int			capacity;		/* at least page_size */
+	int			capacity;		/* at least page_size, and 2 */
 	int			count;
 	bool		last;			/* the provider's own end mark was seen */
 	bool		reread;			/* the directory shifted while paging: nothing
@@ -136,6 +148,11 @@ typedef struct NauthProvider
 								 * something else; or NULL */
 	int			not_found_status;	/* with the code below: this user does not */
 	const char *not_found_code; /* exist.  Nothing else ever means that. */
+	bool		lists_changes;	/* answers NAUTH_QUERY_CHANGES */
+	bool		counts_windows; /* lists and counts windows, exactly */
+	const char *const *volatile_members;	/* NULL, or a list ended by NULL:
+											 * to differ in these alone is no
+											 * change of a user */
 	NauthColumns columns;
 
 	/*
@@ -147,11 +164,12 @@ typedef struct NauthProvider
 								  NauthRequest *request);
 
 	/*
-	 * Read a page of a listing from a reply with status 200.  cursor is the
-	 * one the page was asked for with.  False with error set when the body is
-	 * not the page that the API promises.
+	 * Read a page of a listing from a reply with status 200.  query and
+	 * cursor are those the page was asked for with.  False with error set
+	 * when the body is not the page that the API promises.
 	 */
-	bool		(*read_page) (const NauthSettings *settings, const char *cursor,
+	bool		(*read_page) (const NauthSettings *settings,
+							  const NauthQuery *query, const char *cursor,
 							  const NauthReply *reply, NauthPage *page,
 							  NauthError *error);
 
@@ -170,6 +188,8 @@ extern const NauthProvider nauth_provider_better_auth;
 /*
  * reading.c: what read_page is written with.
  *
+ * nauth_read_limit is how many users to ask for, in the page at this cursor.
+ *
  * nauth_read_begin makes a page empty: not the last, no cursor, no total.
  *
  * nauth_read_users splits a JSON array of users into page->users by the
@@ -186,6 +206,8 @@ extern const NauthProvider nauth_provider_better_auth;
  * nauth_read_is_not_found tells whether a reply is the provider's specific
  * answer that a user does not exist.  It also sets error->code.
  */
+extern int	nauth_read_limit(const NauthSettings *settings,
+							 const NauthQuery *query, const char *cursor);
 extern void nauth_read_begin(NauthPage *page);
 extern bool nauth_read_users(const NauthProvider *provider, NauthSpan array,
 							 NauthPage *page, NauthError *error);

@@ -20,8 +20,27 @@
 /* The members that a reader looks for in a user. */
 enum
 {
-	FOUND_ID, FOUND_UPDATED_AT, FOUND_MEMBERS
+	FOUND_ID, FOUND_UPDATED_AT, FOUND_CREATED_AT, FOUND_MEMBERS
 };
+
+#define MEMBER_NAMES(columns) \
+	{(columns)->id, (columns)->updated_at.member, (columns)->created_at.member, NULL}
+
+/* Pages by offset overlap, which takes two users at least. */
+#define MIN_LIMIT	2
+
+int
+nauth_read_limit(const NauthSettings *settings, const NauthQuery *query,
+				 const char *cursor)
+{
+	int			limit = settings->page_size;
+
+	if (query->kind != NAUTH_QUERY_CHANGES)
+		return limit;
+	if (cursor == NULL && query->limit > 0 && query->limit < limit)
+		limit = query->limit;
+	return limit < MIN_LIMIT ? MIN_LIMIT : limit;
+}
 
 void
 nauth_read_begin(NauthPage *page)
@@ -88,6 +107,9 @@ fill_user(const NauthColumns *columns, NauthSliceResult result,
 	user->json = json;
 	user->has_updated_at = false;
 	user->updated_at = 0;
+	user->has_created_at = nauth_moment_read(found[FOUND_CREATED_AT],
+											 columns->created_at.form,
+											 &user->created_at);
 	user->flaw = read_id(columns, result, found[FOUND_ID], user);
 	if (user->flaw == NAUTH_FLAW_NONE)
 		user->flaw = flaw_of_slice(result);
@@ -100,8 +122,8 @@ nauth_read_users(const NauthProvider *provider, NauthSpan array,
 				 NauthPage *page, NauthError *error)
 {
 	const NauthColumns *columns = &provider->columns;
-	const char *const names[] = {columns->id, columns->updated_at.member, NULL};
-	NauthSpan	found[FOUND_MEMBERS] = {{NULL, 0}, {NULL, 0}};
+	const char *const names[] = MEMBER_NAMES(columns);
+	NauthSpan	found[FOUND_MEMBERS] = {{NULL, 0}};
 	NauthSlicer slicer;
 	NauthSpan	json;
 	NauthSliceResult result = nauth_slice_array(&slicer, array);
@@ -133,8 +155,8 @@ nauth_read_user(const NauthProvider *provider, const char *id,
 				const NauthReply *reply, NauthUser *user, NauthError *error)
 {
 	const NauthColumns *columns = &provider->columns;
-	const char *const names[] = {columns->id, columns->updated_at.member, NULL};
-	NauthSpan	found[FOUND_MEMBERS] = {{NULL, 0}, {NULL, 0}};
+	const char *const names[] = MEMBER_NAMES(columns);
+	NauthSpan	found[FOUND_MEMBERS] = {{NULL, 0}};
 	NauthSliceResult result = nauth_slice_object(reply->body, names, found);
 
 	if (result == NAUTH_SLICE_SYNTAX || result == NAUTH_SLICE_TYPE)

@@ -48,20 +48,21 @@ check_error(bool read, const NauthError *error)
 
 /* Read a page, and once more as if it were the next one. */
 static void
-fuzz_page(const NauthProvider *provider, const char *cursor,
-		  const NauthReply *reply, int page_size)
+fuzz_page(const NauthProvider *provider, NauthQueryKind kind,
+		  const char *cursor, const NauthReply *reply, int page_size)
 {
 	NauthSettings settings = {"https://auth.example.com", "key", page_size};
-	NauthQuery	query = {NAUTH_QUERY_LIST, NULL};
+	NauthQuery	query = {.kind = kind};
 	char		next[NAUTH_CURSOR_MAX];
 
 	for (int i = 0; i < 2; i++)
 	{
 		static NauthRequest request;
 		NauthUser	users[MAX_PAGE_SIZE];
-		NauthPage	page = {.users = users,.capacity = page_size};
+		NauthPage	page = {.users = users,.capacity = page_size < 2 ? 2 : page_size};
 		NauthError	error = no_error;
-		bool		read = provider->read_page(&settings, cursor, reply, &page, &error);
+		bool		read = provider->read_page(&settings, &query, cursor, reply,
+											   &page, &error);
 
 		check_error(read, &error);
 		if (!read)
@@ -69,7 +70,7 @@ fuzz_page(const NauthProvider *provider, const char *cursor,
 			check(!page.last && !page.reread);
 			return;
 		}
-		check(page.count >= 0 && page.count <= page_size);
+		check(page.count >= 0 && page.count <= page.capacity);
 		for (int user = 0; user < page.count; user++)
 			check_user(&users[user], reply->body);
 		if (page.last)
@@ -163,11 +164,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			fuzz_error(provider, reply);
 			break;
 		case 3:
-			fuzz_page(provider, take_cursor(&reply, cursor), &reply,
-					  (choice >> 4) + 1);
+			fuzz_page(provider, NAUTH_QUERY_LIST, take_cursor(&reply, cursor),
+					  &reply, (choice >> 4) + 1);
+			break;
+		case 4:
+			fuzz_page(provider, NAUTH_QUERY_CHANGES, take_cursor(&reply, cursor),
+					  &reply, (choice >> 4) + 1);
 			break;
 		default:
-			fuzz_page(provider, NULL, &reply, (choice >> 4) + 1);
+			fuzz_page(provider, NAUTH_QUERY_LIST, NULL, &reply, (choice >> 4) + 1);
 			break;
 	}
 	return 0;

@@ -26,6 +26,7 @@ static NauthUser unit_users[UNIT_USERS];
 static NauthPage unit_page;
 static NauthError unit_error;
 static NauthRequest unit_request;
+static NauthQuery unit_query;	/* what unit_write adds kind and id to */
 static NauthSettings unit_settings = {"https://auth.example.com", "key", 0};
 
 /* What is expected of a user of the fixture hostile.json. */
@@ -68,12 +69,12 @@ static inline void
 unit_write(const NauthProvider *provider, NauthQueryKind kind, const char *id,
 		   const char *cursor)
 {
-	NauthQuery	query = {kind, id};
-
-	provider->write_request(&unit_settings, &query, cursor, &unit_request);
+	unit_query.kind = kind;
+	unit_query.id = id;
+	provider->write_request(&unit_settings, &unit_query, cursor, &unit_request);
 }
 
-/* Read a page into unit_page. */
+/* Read a page into unit_page; it is one of the query last written. */
 static inline bool
 unit_read(const NauthProvider *provider, const char *cursor, NauthSpan body)
 {
@@ -83,8 +84,8 @@ unit_read(const NauthProvider *provider, const char *cursor, NauthSpan body)
 	memset(&unit_page, 0x5A, sizeof(unit_page));
 	unit_page.users = unit_users;
 	unit_page.capacity = UNIT_USERS;
-	return provider->read_page(&unit_settings, cursor, &reply, &unit_page,
-							   &unit_error);
+	return provider->read_page(&unit_settings, &unit_query, cursor, &reply,
+							   &unit_page, &unit_error);
 }
 
 static inline bool
@@ -106,6 +107,7 @@ unit_check_cut(const NauthProvider *provider, const char *fixture)
 	size_t		end = page.len;
 	int			read = 0;
 
+	unit_query.kind = NAUTH_QUERY_LIST;
 	while (page.data[end - 1] != ']' && page.data[end - 1] != '}')
 		end--;
 	for (size_t len = 0; len < end; len++)

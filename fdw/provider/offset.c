@@ -1,0 +1,148 @@
+/*-------------------------------------------------------------------------
+ *
+ * offset.c
+ *	  Paging by offset through a list that may shift meanwhile.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "offset.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Rows that a page and the one before share, unless half a page is less. */
+#define OVERLAP			10
+
+static void
+add_mark(NauthOffset *offset, const char *id)
+{
+	if (id[0] != '\0' && offset->marks < NAUTH_OFFSET_MARKS)
+		memcpy(offset->ids[offset->marks++], id, strlen(id) + 1);
+}
+
+/* A cursor is "skip overlap", then " length:id" for each mark. */
+static void
+write_cursor(const NauthOffset *offset, char *cursor)
+{
+	int			used = snprintf(cursor, NAUTH_CURSOR_MAX, "%" PRId64 " %" PRId64,
+								offset->skip, offset->overlap);
+
+	for (int i = 0; i < offset->marks; i++)
+		used += snprintf(cursor + used, NAUTH_CURSOR_MAX - used, " %zu:%s",
+						 strlen(offset->ids[i]), offset->ids[i]);
+}
+
+/* Read digits and go behind them.  False when there are none or too many. */
+static bool
+read_number(const char **p, int64_t most, int64_t *number)
+{
+	const char *start = *p;
+
+	for (*number = 0; **p >= '0' && **p <= '9' && *number <= most; (*p)++)
+		*number = *number * 10 + (**p - '0');
+	return *p > start && *number <= most;
+}
+
+bool
+nauth_offset_read(const char *cursor, NauthOffset *offset)
+{
+	const char *p = cursor;
+
+	offset->skip = 0;
+	offset->overlap = 0;
+	offset->marks = 0;
+	if (p == NULL)
+		return true;
+	if (!read_number(&p, NAUTH_OFFSET_MAX, &offset->skip) || *p++ != ' ' ||
+		!read_number(&p, NAUTH_OFFSET_MAX, &offset->overlap))
+		return false;
+	while (*p == ' ' && offset->marks < NAUTH_OFFSET_MARKS)
+	{
+		char	   *id = offset->ids[offset->marks];
+		int64_t		len;
+
+		p++;
+		if (!read_number(&p, NAUTH_ID_MAX, &len) || *p++ != ':' ||
+			strnlen(p, len) < (size_t) len)
+			return false;
+		memcpy(id, p, len);
+		id[len] = '\0';
+		p += len;
+		offset->marks++;
+	}
+	return *p == '\0' && offset->marks > 0;
+}
+
+/* How many users of a page were read before, or -1 when nobody knows. */
+static int
+count_known(const NauthOffset *offset, const NauthPage *page)
+{
+	for (int mark = 0; mark < offset->marks; mark++)
+	{
+		for (int i = page->count; i > 0; i--)
+		{
+			if (strcmp(page->users[i - 1].id, offset->ids[mark]) == 0)
+				return i;
+		}
+	}
+	return offset->marks == 0 ? 0 : -1;
+}
+
+/* Ask for the same page again with more of what was read before. */
+static bool
+go_back(NauthOffset *offset, int limit, NauthPage *page, NauthError *error)
+{
+	int64_t		unread = offset->skip + offset->overlap;
+	int64_t		widest = limit - 1;
+
+	if (widest > unread)
+		widest = unread;
+	if (offset->overlap >= widest)
+		return nauth_error_set(error, NAUTH_ERROR_INCOMPLETE,
+							   "the directory shifted while it was read");
+	offset->overlap *= 2;
+	if (offset->overlap > widest)
+		offset->overlap = widest;
+	offset->skip = unread - offset->overlap;
+	write_cursor(offset, page->next);
+	page->count = 0;
+	page->reread = true;
+	return true;
+}
+
+bool
+nauth_offset_join(NauthOffset *offset, int limit, NauthPage *page,
+				  NauthError *error)
+{
+	int			known = count_known(offset, page);
+
+	if (known < 0)
+		return go_back(offset, limit, page, error);
+	page->count -= known;
+	memmove(page->users, page->users + known,
+			(size_t) page->count * sizeof(NauthUser));
+	return true;
+}
+
+bool
+nauth_offset_go_on(const NauthOffset *offset, int limit, NauthPage *page,
+				   NauthError *error)
+{
+	NauthOffset next;
+
+	next.overlap = limit / 2 < OVERLAP ? limit / 2 : OVERLAP;
+	next.skip = offset->skip + limit - next.overlap;
+	next.marks = 0;
+	for (int i = page->count - 1; i >= 0; i--)
+		add_mark(&next, page->users[i].id);
+	for (int i = 0; i < offset->marks; i++)
+		add_mark(&next, offset->ids[i]);
+	if (next.marks == 0)
+		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
+							   "no user of a page has an id to continue from");
+	write_cursor(&next, page->next);
+	return true;
+}

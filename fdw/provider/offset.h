@@ -1,0 +1,54 @@
+/*-------------------------------------------------------------------------
+ *
+ * offset.h
+ *	  Paging by offset through a list that may shift meanwhile.
+ *
+ * A user deleted in the part that was read moves an unread one into it.  So
+ * each page begins some rows early and must show one of the users that were
+ * read last; where it does not, we go back.  Who moves to the front of the
+ * list while it is read may be missed, and has to be harmless.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef NAUTH_OFFSET_H
+#define NAUTH_OFFSET_H
+
+#include "provider.h"
+
+/* Users read last that are remembered: the last may be gone meanwhile. */
+#define NAUTH_OFFSET_MARKS	3
+
+/* Rows beyond which an offset or total is no number of users. */
+#define NAUTH_OFFSET_MAX	INT64_C(1000000000000)
+
+/* Where a listing is; its cursor says this as text. */
+typedef struct NauthOffset
+{
+	int64_t		skip;			/* rows */
+	int64_t		overlap;		/* rows behind these that were read before */
+	int			marks;
+	char		ids[NAUTH_OFFSET_MARKS][NAUTH_ID_MAX + 1];	/* latest first */
+} NauthOffset;
+
+/* Read a cursor; NULL is where a listing begins.  False if it is damaged. */
+extern bool nauth_offset_read(const char *cursor, NauthOffset *offset);
+
+/*
+ * Take users that were read before off a page that was asked for with this
+ * limit.  If nobody knows which they are, the page is to be read again from
+ * further back (page->reread).  False with error set when not even a whole
+ * page of overlap would show.
+ */
+extern bool nauth_offset_join(NauthOffset *offset, int limit, NauthPage *page,
+							  NauthError *error);
+
+/*
+ * Write the cursor of the page behind this full one, which went through
+ * nauth_offset_join.  False with error set when no user has an id.
+ */
+extern bool nauth_offset_go_on(const NauthOffset *offset, int limit,
+							   NauthPage *page, NauthError *error);
+
+#endif							/* NAUTH_OFFSET_H */
