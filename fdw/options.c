@@ -42,6 +42,7 @@ typedef enum OptionType
 	OPTION_REDIS_URL,
 	OPTION_SECRET,
 	OPTION_PREFIX,
+	OPTION_MEMBERS,
 	OPTION_MILLISECONDS,
 	OPTION_BYTES,
 	OPTION_INTEGER
@@ -58,6 +59,7 @@ typedef struct Option
 } Option;
 
 #define DAY_MS	(24 * 60 * 60 * 1000)
+#define MEMBER_MAX	64			/* bytes of a member's name */
 
 static const Option option_table[] = {
 	{"provider", ForeignServerRelationId, OPTION_PROVIDER,
@@ -90,6 +92,10 @@ static const Option option_table[] = {
 	offsetof(NauthOptions, cache_max_bytes), 0, 0},
 	{"max_requests_per_second", ForeignServerRelationId, OPTION_INTEGER,
 	offsetof(NauthOptions, max_requests_per_second), 1, REQUESTS_MAX},
+	{"full_refresh_every", ForeignServerRelationId, OPTION_MILLISECONDS,
+	offsetof(NauthOptions, full_refresh_every), 0, 24 * DAY_MS},
+	{"ignore_changes", ForeignServerRelationId, OPTION_MEMBERS,
+	offsetof(NauthOptions, ignore_changes), 0, 0},
 	{"api_key", UserMappingRelationId, OPTION_SECRET,
 	offsetof(NauthOptions, settings.api_key), 0, 0},
 	{"redis_user", UserMappingRelationId, OPTION_SECRET,
@@ -219,6 +225,34 @@ parse_prefix(const Option *option, const char *value)
 	return pstrdup(value);
 }
 
+/* Names between commas, as a list ended by NULL. */
+static char **
+parse_members(const Option *option, const char *value)
+{
+	char	  **members = palloc0((NAUTH_MAX_MEMBERS + 1) * sizeof(char *));
+	int			count = 0;
+
+	for (;;)
+	{
+		size_t		len;
+
+		value += strspn(value, " ");
+		len = strcspn(value, ", ");
+		if (len == 0 || len > MEMBER_MAX || count == NAUTH_MAX_MEMBERS)
+			break;
+		members[count++] = pnstrdup(value, len);
+		value += len;
+		value += strspn(value, " ");
+		if (*value == '\0')
+			return members;
+		if (*value++ != ',')
+			break;
+	}
+	report_invalid_value(option->name,
+						 psprintf("It is a list of up to %d names of members of a user, such as last_seen, logins.",
+								  NAUTH_MAX_MEMBERS));
+}
+
 static int64_t
 parse_bytes(const Option *option, const char *value)
 {
@@ -238,7 +272,8 @@ parse_number(const Option *option, const char *value)
 	if (!parse_int(value, &number, duration ? GUC_UNIT_MS : 0, NULL) ||
 		number < option->min || number > option->max)
 		report_invalid_value(option->name, duration ?
-							 psprintf("It is a duration from %dms to 1d, such as 500ms, 10s or 5min.", option->min) :
+							 psprintf("It is a duration from %dms to %dd, such as 500ms, 10s or 5min.",
+									  option->min, option->max / DAY_MS) :
 							 option->max < INT_MAX ?
 							 psprintf("It is a whole number from %d to %d.", option->min, option->max) :
 							 "It is a whole number above 0.");
@@ -267,6 +302,9 @@ set_option(NauthOptions *options, const Option *option, const char *value)
 			break;
 		case OPTION_PREFIX:
 			*(char **) place = parse_prefix(option, value);
+			break;
+		case OPTION_MEMBERS:
+			*(char ***) place = parse_members(option, value);
 			break;
 		case OPTION_BYTES:
 			*(int64_t *) place = parse_bytes(option, value);
@@ -306,6 +344,7 @@ default_options(void)
 	options->cache_ttl = 60 * 1000;
 	options->cache_stale_ttl = 60 * 60 * 1000;
 	options->cache_max_bytes = INT64CONST(256) * 1024 * 1024;
+	options->full_refresh_every = DAY_MS;
 	return options;
 }
 

@@ -13,6 +13,9 @@
 #include "net/connection.h"
 #include "provider/provider.h"
 
+/* Members that option "ignore_changes" may name. */
+#define NAUTH_MAX_MEMBERS	24
+
 /* All that is known of a server, for one role. */
 typedef struct NauthOptions
 {
@@ -33,6 +36,10 @@ typedef struct NauthOptions
 	int			cache_stale_ttl;	/* milliseconds */
 	int64_t		cache_max_bytes;	/* of one listing */
 	int			max_requests_per_second;	/* 0: any number */
+	int			full_refresh_every; /* milliseconds; 0: each refresh is full */
+	const char *const *ignore_changes;	/* members of a user whose change
+										 * alone is none; NULL, or ended by
+										 * NULL */
 } NauthOptions;
 
 /*

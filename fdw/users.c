@@ -50,7 +50,7 @@ static const char *const flaw_reasons[] = {
 	[NAUTH_FLAW_NONE] = NULL,
 	[NAUTH_FLAW_ID] = "its id cannot be read",
 	[NAUTH_FLAW_TIME] = "its modification time cannot be read",
-	[NAUTH_FLAW_DUPLICATE] = "its id or modification time stands twice",
+	[NAUTH_FLAW_DUPLICATE] = "its id or one of its times stands twice",
 	[NAUTH_FLAW_DEEP] = "it nests too deep",
 	[NAUTH_FLAW_NUMBER] = "it has a number out of bounds",
 };
@@ -75,10 +75,19 @@ nauth_column_names(void)
 	return names.data;
 }
 
+/* Microseconds from 1970 to 2000. */
+#define EPOCH_DIFFERENCE	((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
+
 TimestampTz
 nauth_moment_to_timestamptz(int64_t moment)
 {
-	return moment - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	return moment - EPOCH_DIFFERENCE;
+}
+
+int64_t
+nauth_timestamptz_to_moment(TimestampTz time)
+{
+	return time + EPOCH_DIFFERENCE;
 }
 
 /*

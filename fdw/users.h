@@ -59,7 +59,8 @@ typedef struct NauthRow
 extern const char *nauth_user_to_row(const NauthProvider *provider,
 									 const NauthUser *user, NauthRow *row);
 
-/* A moment as timestamptz, which counts from 2000. */
+/* A moment as timestamptz, which counts from 2000, and back. */
 extern TimestampTz nauth_moment_to_timestamptz(int64_t moment);
+extern int64_t nauth_timestamptz_to_moment(TimestampTz time);
 
 #endif							/* NAUTH_USERS_H */

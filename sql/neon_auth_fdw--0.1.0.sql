@@ -145,10 +145,14 @@ CREATE TABLE neon_auth.sync_state (
 	provider pg_catalog.text NOT NULL,
 	tenant pg_catalog.text NOT NULL,
 	credential pg_catalog.text NOT NULL,
+	cluster pg_catalog.text NOT NULL,
 	live_users pg_catalog.int8 NOT NULL DEFAULT 0,
+	listed_users pg_catalog.int8 NOT NULL DEFAULT 0,
 	watermark pg_catalog.timestamptz,
 	last_success_started_at pg_catalog.timestamptz,
-	last_success_at pg_catalog.timestamptz
+	last_success_at pg_catalog.timestamptz,
+	last_full_at pg_catalog.timestamptz,
+	unproved pg_catalog.bool NOT NULL DEFAULT false
 );
 
 COMMENT ON TABLE neon_auth.sync_state IS 'one row a target: the directory it belongs to and how far it was read';
@@ -157,16 +161,21 @@ COMMENT ON COLUMN neon_auth.sync_state.server IS 'the only foreign server that m
 COMMENT ON COLUMN neon_auth.sync_state.provider IS 'its provider';
 COMMENT ON COLUMN neon_auth.sync_state.tenant IS 'fingerprint of provider and URL';
 COMMENT ON COLUMN neon_auth.sync_state.credential IS 'fingerprint of the credential last used: another one has to show that it knows our users';
+COMMENT ON COLUMN neon_auth.sync_state.cluster IS 'database system and timeline of the last successful run: in another one the next run is full';
 COMMENT ON COLUMN neon_auth.sync_state.live_users IS 'users without deleted_at after the last successful run';
-COMMENT ON COLUMN neon_auth.sync_state.watermark IS 'latest modification time seen at the provider, by its own clock';
+COMMENT ON COLUMN neon_auth.sync_state.listed_users IS 'users that the provider should count';
+COMMENT ON COLUMN neon_auth.sync_state.watermark IS 'all changes until then have been read, by the clock of the provider; null where users have no time of change';
 COMMENT ON COLUMN neon_auth.sync_state.last_success_started_at IS 'when the last successful run began';
 COMMENT ON COLUMN neon_auth.sync_state.last_success_at IS 'when the last successful run ended';
+COMMENT ON COLUMN neon_auth.sync_state.last_full_at IS 'when the last one ended that listed the whole directory';
+COMMENT ON COLUMN neon_auth.sync_state.unproved IS 'the last run could not prove who is missing: the next one is full';
 
 CREATE TABLE neon_auth.sync_run (
 	run_id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	target pg_catalog.regclass NOT NULL,
 	server pg_catalog.text NOT NULL,
 	mode pg_catalog.text NOT NULL,
+	reason pg_catalog.text,
 	status pg_catalog.text NOT NULL,
 	started_at pg_catalog.timestamptz NOT NULL,
 	finished_at pg_catalog.timestamptz,
@@ -193,22 +202,23 @@ COMMENT ON TABLE neon_auth.sync_run IS 'log of refresh runs';
 COMMENT ON COLUMN neon_auth.sync_run.run_id IS 'counts up over all targets';
 COMMENT ON COLUMN neon_auth.sync_run.target IS 'the table that was refreshed';
 COMMENT ON COLUMN neon_auth.sync_run.server IS 'the foreign server that was asked';
-COMMENT ON COLUMN neon_auth.sync_run.mode IS 'full: the whole directory was listed';
+COMMENT ON COLUMN neon_auth.sync_run.mode IS 'full: the whole directory was listed; incremental: only what has changed';
+COMMENT ON COLUMN neon_auth.sync_run.reason IS 'of a full run: why it was one';
 COMMENT ON COLUMN neon_auth.sync_run.status IS 'running, ok, held (deletions wait for approval), failed, or crashed (its backend ended)';
 COMMENT ON COLUMN neon_auth.sync_run.started_at IS 'when it began, by the clock of this server';
 COMMENT ON COLUMN neon_auth.sync_run.finished_at IS 'when it ended, or was found to have crashed';
 COMMENT ON COLUMN neon_auth.sync_run.requests IS 'tries sent to the provider';
 COMMENT ON COLUMN neon_auth.sync_run.retries IS 'of these, after one that failed';
-COMMENT ON COLUMN neon_auth.sync_run.pages IS 'pages of the listing';
-COMMENT ON COLUMN neon_auth.sync_run.users IS 'users in the listing';
+COMMENT ON COLUMN neon_auth.sync_run.pages IS 'pages that were read';
+COMMENT ON COLUMN neon_auth.sync_run.users IS 'users that were read';
 COMMENT ON COLUMN neon_auth.sync_run.inserted IS 'rows inserted';
 COMMENT ON COLUMN neon_auth.sync_run.updated IS 'rows updated';
 COMMENT ON COLUMN neon_auth.sync_run.unchanged IS 'users of the directory that needed no write';
 COMMENT ON COLUMN neon_auth.sync_run.tombstoned IS 'rows whose deleted_at was set';
-COMMENT ON COLUMN neon_auth.sync_run.held IS 'deletions that were held back';
+COMMENT ON COLUMN neon_auth.sync_run.held IS 'deletions that are held back';
 COMMENT ON COLUMN neon_auth.sync_run.quarantined IS 'users that were left out';
 COMMENT ON COLUMN neon_auth.sync_run.approved IS 'approve_deletions, where the run was given it';
-COMMENT ON COLUMN neon_auth.sync_run.note IS 'why deletions were held';
+COMMENT ON COLUMN neon_auth.sync_run.note IS 'why deletions were held, or could not be looked for';
 COMMENT ON COLUMN neon_auth.sync_run.sqlstate IS 'of the error of a failed run';
 COMMENT ON COLUMN neon_auth.sync_run.error IS 'its message';
 
@@ -231,6 +241,8 @@ CREATE TABLE neon_auth.quarantined_user (
 	id pg_catalog.text NOT NULL,
 	reason pg_catalog.text NOT NULL,
 	quarantined_since pg_catalog.timestamptz NOT NULL,
+	created_at pg_catalog.timestamptz,
+	has_row pg_catalog.bool NOT NULL,
 	PRIMARY KEY (target, id)
 );
 
@@ -239,11 +251,26 @@ COMMENT ON COLUMN neon_auth.quarantined_user.target IS 'the table without the us
 COMMENT ON COLUMN neon_auth.quarantined_user.id IS 'id of the user';
 COMMENT ON COLUMN neon_auth.quarantined_user.reason IS 'why it was left out';
 COMMENT ON COLUMN neon_auth.quarantined_user.quarantined_since IS 'the first run that left it out';
+COMMENT ON COLUMN neon_auth.quarantined_user.created_at IS 'when the user was created at the provider';
+COMMENT ON COLUMN neon_auth.quarantined_user.has_row IS 'whether the table has an older row of the user';
+
+CREATE TABLE neon_auth.sync_digest (
+	target pg_catalog.regclass NOT NULL,
+	id pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+	digest pg_catalog.bytea NOT NULL,
+	PRIMARY KEY (target, id)
+);
+
+COMMENT ON TABLE neon_auth.sync_digest IS 'users whose provider tells no time of change: a digest of what was last seen of each';
+COMMENT ON COLUMN neon_auth.sync_digest.target IS 'the table with the row';
+COMMENT ON COLUMN neon_auth.sync_digest.id IS 'id of the user';
+COMMENT ON COLUMN neon_auth.sync_digest.digest IS 'first 16 bytes of a SHA-256, without members whose change is none';
 
 ALTER TABLE neon_auth.sync_state ENABLE ROW LEVEL SECURITY;
 ALTER TABLE neon_auth.sync_run ENABLE ROW LEVEL SECURITY;
 ALTER TABLE neon_auth.held_deletion ENABLE ROW LEVEL SECURITY;
 ALTER TABLE neon_auth.quarantined_user ENABLE ROW LEVEL SECURITY;
+ALTER TABLE neon_auth.sync_digest ENABLE ROW LEVEL SECURITY;
 
 CREATE FUNCTION neon_auth.owns_target(target pg_catalog.regclass)
 RETURNS pg_catalog.bool
@@ -271,11 +298,12 @@ SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_run', '');
 SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_run_run_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('neon_auth.held_deletion', '');
 SELECT pg_catalog.pg_extension_config_dump('neon_auth.quarantined_user', '');
+SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_digest', '');
 
 CREATE VIEW neon_auth.sync_status WITH (security_invoker = true) AS
 SELECT s.target, s.server, s.provider,
 	   r.status AS last_status, r.started_at AS last_started_at,
-	   s.last_success_at, pg_catalog.now() - s.last_success_at AS lag,
+	   s.last_success_at, pg_catalog.now() - s.last_success_at AS lag, s.last_full_at,
 	   s.live_users, s.watermark,
 	   (SELECT pg_catalog.count(*) FROM neon_auth.held_deletion h WHERE h.target OPERATOR(pg_catalog.=) s.target) AS held,
 	   (SELECT pg_catalog.count(*) FROM neon_auth.quarantined_user q WHERE q.target OPERATOR(pg_catalog.=) s.target) AS quarantined,

@@ -6,7 +6,8 @@
  *
  * A row that is wrongly marked as deleted destroys data of our users, so four
  * things must come together, and no single switch turns them off: a listing
- * proved complete that lacks the user; a brake against too many at once, which
+ * proved complete that lacks the user, of the directory or of the window where
+ * the user belongs; a brake against too many at once, which
  * a person can release for exactly the list that was shown; a provider that
  * finds by id what it listed; and for each single user its specific answer
  * that it does not exist.
@@ -21,7 +22,9 @@
 #include "executor/spi.h"
 #include "utils/timestamp.h"
 
+#include "fault_point.h"
 #include "sync/run.h"
+#include "sync/statement.h"
 
 /* The brake: more than this, or from BRAKE_MIN up more than BRAKE_PERCENT. */
 #define BRAKE_MAX		500
@@ -77,26 +80,16 @@ note_missing(HeapTuple tuple, TupleDesc desc, void *arg)
 	pfree(id);
 }
 
-/* Why this deletion has waited for a person since an earlier run, or NULL. */
+/*
+ * Why this deletion has waited for a person since an earlier run, or NULL.
+ * Only those reasons are constants.
+ */
 static const char *
 held_before(const NauthRun *run, const char *id)
 {
-	int			low = 0;
-	int			high = run->held_before.count;
+	int			i = nauth_id_list_find(&run->held_before, id);
 
-	while (low < high)
-	{
-		int			middle = low + (high - low) / 2;
-		int			order = strcmp(run->held_before.ids[middle], id);
-
-		if (order == 0)
-			return run->held_before.reasons[middle];
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
+	return i < 0 ? NULL : nauth_deletion_approvable(run->held_before.reasons[i]);
 }
 
 /*
@@ -127,17 +120,23 @@ hold_all(NauthRun *run, NauthIdList *users, const char *reason)
 
 /* Why so many new deletions at once have to wait for a person, or NULL. */
 static const char *
-brake(const NauthRun *run, int deletions)
+brake(const NauthRun *run, int64 deletions)
 {
 	if (run->first_run)
 		return brake_reasons[BRAKE_FIRST_RUN];
-	if (run->counts.users == 0)
+	if (run->counts.users == 0 && !run->incremental)
 		return brake_reasons[BRAKE_EMPTY];
 	if (deletions > BRAKE_MAX)
 		return brake_reasons[BRAKE_MANY];
-	if (deletions >= BRAKE_MIN && deletions * INT64CONST(100) > run->live_before * BRAKE_PERCENT)
+	if (deletions >= BRAKE_MIN && deletions * 100 > run->live_before * BRAKE_PERCENT)
 		return brake_reasons[BRAKE_SHARE];
 	return NULL;
+}
+
+bool
+nauth_deletion_too_many(const NauthRun *run, int64 deletions)
+{
+	return brake(run, deletions) != NULL;
 }
 
 /* Whether a person decides, or has decided, about this deletion alone. */
@@ -150,8 +149,8 @@ is_decided(const NauthRun *run, const char *id)
 }
 
 /* Hold back what the brake holds; what a person has approved passes. */
-static void
-apply_brake(NauthRun *run)
+void
+nauth_deletion_brake(NauthRun *run)
 {
 	NauthIdList *missing = &run->missing_users;
 	int			undecided = 0;
@@ -186,30 +185,42 @@ nauth_deletion_find(NauthRun *run)
 {
 	if (!OidIsValid(run->target.relid) || nauth_known_missing(run->known) == 0)
 		return;
-	nauth_target_read(&run->target, "id::text", "deleted_at IS NULL", note_missing, run);
+	nauth_target_read(&run->target, "id::text", "deleted_at IS NULL", NULL, note_missing, run);
 	if (run->unreadable_ids > 0)
 		hold_all(run, &run->missing_users, "a user in the listing has no readable id");
 	else if (run->duplicates > 0)
 		hold_all(run, &run->missing_users, "the listing had a user twice");
 	else
-		apply_brake(run);
+		nauth_deletion_brake(run);
 }
 
-/* Whether the provider still finds by id a user that it listed. */
+/*
+ * Whether the provider still finds by id a user that it listed.  If it listed
+ * nobody, a person has decided already.
+ */
 static bool
 finds_witness(NauthRun *run)
 {
-	return run->witness[0] == '\0' ||
-		nauth_directory_user(run->directory, run->witness, palloc(sizeof(NauthUser)));
+	if (run->witness[0] == '\0')
+		return !run->incremental;
+	return nauth_directory_user(run->directory, run->witness, palloc(sizeof(NauthUser)));
 }
 
-/* Why the provider's own count contradicts the listing, or NULL. */
+/*
+ * Why the provider contradicts its listing, or NULL.  An incremental run has
+ * compared counts already.
+ */
 static const char *
 contradiction(NauthRun *run)
 {
-	int64		count = nauth_directory_count(run->directory);
+	int64		listed = run->counts.users;
+	int64		count = run->incremental ? listed :
+	nauth_directory_count(run->directory, (NauthQuery)
+						  {
+							  .windowed = false
+						  });
 
-	if (Max(count, run->counts.users) - Min(count, run->counts.users) > COUNT_SLACK + count / 100)
+	if (Max(count, listed) - Min(count, listed) > COUNT_SLACK + count / 100)
 		return "the provider counts another number of users than it listed";
 	if (!finds_witness(run))
 		return lost_witness;
@@ -248,6 +259,7 @@ nauth_deletion_confirm(NauthRun *run)
 	/* it may have begun meanwhile to say so of everybody */
 	if (run->deleted_users.count > 0 && !finds_witness(run))
 		hold_all(run, &run->deleted_users, lost_witness);
+	NAUTH_FAULT_POINT("confirmed");
 }
 
 /* Step three, in the transaction that ends the run: mark them. */
@@ -270,4 +282,5 @@ nauth_deletion_apply(NauthRun *run)
 						  2, types, values, NULL, false, 0);
 	nauth_role_leave(&saved);
 	run->counts.tombstoned = SPI_processed;
+	NAUTH_FAULT_POINT("tombstoned");
 }

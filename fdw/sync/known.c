@@ -21,13 +21,14 @@
 
 #define MIN_SLOTS	1024
 
-/* The two low bits of a value are flags, the rest is the time. */
+/* The low bits of a value are flags, the rest is the version. */
 #define FLAG_DELETED	1
 #define FLAG_SEEN		2
-#define FLAG_BITS		2
+#define FLAG_DIGESTED	4
+#define FLAG_BITS		(64 - NAUTH_VERSION_BITS)
 
-/* No time, and what times that do not fit become: content then decides */
-#define NO_TIME			(-(INT64CONST(1) << (63 - FLAG_BITS)))
+/* No version, and what versions that do not fit become. */
+#define NO_VERSION		(-(INT64CONST(1) << (63 - FLAG_BITS)))
 
 typedef struct Slot
 {
@@ -100,9 +101,10 @@ grow(NauthKnown *known)
 static NauthKnownUser
 unpack(int64 value)
 {
-	int64		time = value >> FLAG_BITS;
+	int64		version = value >> FLAG_BITS;
 	NauthKnownUser user = {
-		.updated_at = time == NO_TIME ? DT_NOBEGIN : time,
+		.version = version == NO_VERSION ? NAUTH_NO_VERSION : version,
+		.digested = value & FLAG_DIGESTED,
 		.deleted = value & FLAG_DELETED,
 		.seen = value & FLAG_SEEN
 	};
@@ -113,12 +115,12 @@ unpack(int64 value)
 static int64
 pack(const NauthKnownUser *user)
 {
-	int64		time = user->updated_at;
+	int64		version = user->version;
 
-	if (time <= NO_TIME || time >= -NO_TIME)
-		time = NO_TIME;
-	return (int64) ((uint64) time << FLAG_BITS) |
-		(user->deleted ? FLAG_DELETED : 0) | (user->seen ? FLAG_SEEN : 0);
+	if (version <= NO_VERSION || version >= -NO_VERSION)
+		version = NO_VERSION;
+	return (int64) ((uint64) version << FLAG_BITS) |
+		(user->digested ? FLAG_DIGESTED : 0) | (user->deleted ? FLAG_DELETED : 0) | (user->seen ? FLAG_SEEN : 0);
 }
 
 bool

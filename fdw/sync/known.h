@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * known.h
- *	  What the target holds: id -> modification time and two flags, in 18 to
- *	  37 bytes a user.
+ *	  What the target holds: id -> version and three flags, in 18 to 37 bytes
+ *	  a user.
  *
- * One scan of the target fills it when a run begins; it then answers for
+ * One scan of the target fills it when a full run begins; it then answers for
  * each user of a page whether it has to be written, and after the last page
- * which users did not turn up.  It keeps a 64-bit hash of each id with a seed
+ * which users did not turn up.  An incremental run fills it page by page.  It keeps a 64-bit hash of each id with a seed
  * of its own: a collision, one in 10^13 runs over a million users, can only
  * miss a change of this run, never delete anybody.
  *
@@ -19,12 +19,20 @@
 
 #include "datatype/timestamp.h"
 
+/* What is kept of a version. */
+#define NAUTH_VERSION_BITS	61
+
 typedef struct NauthKnown NauthKnown;
 
-/* A user as it is known.  updated_at is DT_NOBEGIN where it is null. */
+/* No version is known, so that the content decides. */
+#define NAUTH_NO_VERSION	DT_NOBEGIN
+
+/* A user as it is known. */
 typedef struct NauthKnownUser
 {
-	TimestampTz updated_at;
+	int64		version;		/* time of change, a timestamptz; or of a
+								 * digest, NAUTH_VERSION_BITS bits */
+	bool		digested;		/* it is a digest: the provider gave no time */
 	bool		deleted;
 	bool		seen;			/* in this run */
 } NauthKnownUser;

@@ -45,7 +45,9 @@ enum ProgressParam
 static const char *const phase_names[] = {
 	[NAUTH_PHASE_STARTING] = "starting",
 	[NAUTH_PHASE_READING_TARGET] = "reading target",
+	[NAUTH_PHASE_CHANGES] = "reading changes",
 	[NAUTH_PHASE_LISTING] = "listing",
+	[NAUTH_PHASE_SEARCHING] = "searching deletions",
 	[NAUTH_PHASE_CONFIRMING] = "confirming deletions",
 	[NAUTH_PHASE_FINISHING] = "finishing",
 };

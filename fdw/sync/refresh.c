@@ -3,9 +3,10 @@
  * refresh.c
  *	  Procedure refresh_users_sync: makes a target equal to a directory.
  *
- * A run goes through the steps of refresh() below.  Called at top level, each
- * page is a transaction of its own and no snapshot is held while the network
- * is waited for; called inside a transaction, everything is part of that.
+ * A run goes through the steps of full.c or changes.c.  Called at top level,
+ * each page is a transaction of its own and no snapshot is held while the
+ * network is waited for; called inside a transaction, everything is part of
+ * that.
  *
  * A step runs in a subtransaction, so that after an error the row of the run
  * can still be written, before the error is raised again.
@@ -38,9 +39,6 @@
 
 #define DEFAULT_TARGET	"neon_auth.users_sync"
 
-/* Users that a new credential is asked about, to see that it knows them. */
-#define CREDENTIAL_PROBES	10
-
 /* Arguments of the procedure, as in the script. */
 enum RefreshArg
 {
@@ -50,6 +48,19 @@ enum RefreshArg
 	ARG_APPROVE,
 	ARG_DRY_RUN,
 	NUM_ARGS
+};
+
+typedef enum RefreshMode
+{
+	MODE_AUTO,					/* incremental where it can be */
+	MODE_INCREMENTAL,			/* never lists the directory */
+	MODE_FULL
+} RefreshMode;
+
+static const char *const mode_names[] = {
+	[MODE_AUTO] = "auto",
+	[MODE_INCREMENTAL] = "incremental",
+	[MODE_FULL] = "full",
 };
 
 NAUTH_FUNCTION(neon_auth_refresh_users_sync);
@@ -113,45 +124,6 @@ check_transaction(bool toplevel)
 				errhint("Call it outside of a transaction, or after BEGIN ISOLATION LEVEL READ COMMITTED."));
 }
 
-/* End the batch: what was written so far stays, whatever comes. */
-static void
-commit(const NauthRun *run)
-{
-	if (!run->toplevel)
-		return;
-	SPI_commit();
-	/* the new transaction begins with default_transaction_isolation */
-	XactIsoLevel = XACT_READ_COMMITTED;
-}
-
-/* Step: get the next page, without a snapshot, and write it. */
-static void
-step_page(NauthRun *run, void *arg)
-{
-	run->page = nauth_directory_next(run->directory);
-	if (run->page)
-		nauth_apply_page(run);
-}
-
-static void
-step_find(NauthRun *run, void *arg)
-{
-	/* not the users are to blame then */
-	if (run->quarantined_users.count > 1 && run->counts.quarantined == run->counts.users)
-		ereport(ERROR,
-				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				errmsg("none of the users of server \"%s\" can be stored in %s",
-					   run->options->server, run->target.name),
-				errdetail("Reason for the first: %s.", run->quarantined_users.reasons[0]));
-	nauth_deletion_find(run);
-}
-
-static void
-step_confirm(NauthRun *run, void *arg)
-{
-	nauth_deletion_confirm(run);
-}
-
 static void
 finish(NauthRun *run, void *arg)
 {
@@ -168,82 +140,6 @@ step_finish(NauthRun *run, void *arg)
 
 	if (error)
 		ReThrowError(error);
-}
-
-/*
- * Step: another credential than last time.  Before it may change anything it
- * has to find one of the users that are here; else it belongs to another
- * directory.
- */
-static void
-step_probe(NauthRun *run, void *arg)
-{
-	NauthIdList *probes = arg;
-	NauthUser  *user = palloc(sizeof(NauthUser));
-
-	for (int i = 0; i < probes->count; i++)
-		if (nauth_read_id_possible(run->options->provider, probes->ids[i]) &&
-			nauth_directory_user(run->directory, probes->ids[i], user))
-			return;
-	if (probes->count > 0)
-		ereport(ERROR,
-				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				errmsg("the credential for server \"%s\" has changed, and with it the provider knows none of the users in %s",
-					   run->options->server, run->target.name),
-				errdetail("It seems to belong to another directory, which would mark all users here as deleted."),
-				errhint("Set the right credential in the user mapping, or name another table as \"target\". If it is the right one: DELETE FROM neon_auth.sync_state WHERE target = %s::regclass, as the owner of the extension.",
-						quote_literal_cstr(run->target.name)));
-}
-
-/*
- * Step: some live users, to probe a credential with: those changed last, for
- * they are the likeliest to exist still, and none whose deletion is held.
- */
-static void
-step_choose_probes(NauthRun *run, void *arg)
-{
-	const NauthIdList *held = &run->held_before;
-	Oid			type = TEXTARRAYOID;
-	Datum		value = nauth_text_array(held->count, (const char *const *) held->ids);
-	NauthRole	saved;
-
-	nauth_role_enter(run->target.owner, &saved);
-	SPI_execute_with_args(psprintf("SELECT id::text FROM %s WHERE deleted_at IS NULL AND id IS NOT NULL AND id <> ALL ($1)"
-								   " ORDER BY updated_at DESC NULLS LAST LIMIT %d",
-								   run->target.name, CREDENTIAL_PROBES),
-						  1, &type, &value, NULL, false, 0);
-	nauth_role_leave(&saved);
-	for (uint64 i = 0; i < SPI_processed; i++)
-		nauth_id_list_add(arg, run->cxt,
-						  nauth_target_id(SPI_tuptable->vals[i], SPI_tuptable->tupdesc), NULL);
-}
-
-static void
-step_load(NauthRun *run, void *arg)
-{
-	nauth_apply_load(run);
-}
-
-/*
- * Run a step as a batch of its own.  If it fails, write that down, which
- * stays at top level, and raise its error again.
- */
-static void
-do_step(NauthRun *run, NauthPhase phase, NauthStep step, void *arg)
-{
-	ErrorData  *error;
-
-	run->phase = phase;
-	nauth_progress_publish(run);
-	error = nauth_run_attempt(run, step, arg);
-	if (error)
-	{
-		if (!run->dry_run)
-			nauth_state_fail(run, error);
-		commit(run);
-		ReThrowError(error);
-	}
-	commit(run);
 }
 
 static void
@@ -263,6 +159,18 @@ warn_held(const NauthRun *run)
 			errhint("The next refresh tries again; neon_auth.held_deletion lists the users."));
 }
 
+/* An incremental run that may not list the directory leaves deletions alone. */
+static void
+notice_doubt(const NauthRun *run)
+{
+	if (!run->incremental || run->doubt == NULL)
+		return;
+	ereport(NOTICE,
+			errmsg("could not tell whether users of %s are missing at the provider", run->target.name),
+			errdetail("Reason: %s.", run->doubt),
+			errhint("CALL neon_auth.refresh_users_sync() with mode => 'auto' lists the directory."));
+}
+
 /*
  * Queries of the directory shall not lag behind the target.  If the Redis does
  * not take that, they do until cache_ttl has passed.
@@ -278,33 +186,50 @@ forget_cached(const NauthRun *run)
 		(void) nauth_cache_forget(cache, &ignored);
 }
 
+/* Decide between a full and an incremental run, before any request. */
 static void
-refresh(NauthRun *run)
+choose_way(NauthRun *run, RefreshMode mode)
 {
-	NauthIdList probes = {0};
+	bool		must;
+	const char *obstacle = nauth_changes_obstacle(run, &must);
 
+	run->may_list = mode != MODE_INCREMENTAL;
+	if (mode == MODE_INCREMENTAL && (run->approved >= 0 || (obstacle && must)))
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("cannot refresh table %s incrementally", run->target.name),
+				errdetail("Reason: %s.", obstacle && must ? obstacle : "deletions are approved on a full listing"),
+				errhint("Call it with mode => 'auto', which lists the directory where that is needed."));
+	if (mode == MODE_FULL)
+		run->reason = "mode full was asked for";
+	else if (run->approved >= 0)
+		run->reason = "deletions were approved";
+	else if (mode == MODE_AUTO)
+		run->reason = obstacle;
+	run->incremental = run->reason == NULL;
+}
+
+static void
+refresh(NauthRun *run, RefreshMode mode)
+{
+	run->first_run = true;
 	if (OidIsValid(run->target.relid))
 		nauth_state_load(run);
+	choose_way(run, mode);
 	if (!run->dry_run)
 		nauth_state_begin(run);
-	commit(run);
+	nauth_run_commit(run);
 
-	if (run->new_credential)
-	{
-		do_step(run, NAUTH_PHASE_STARTING, step_choose_probes, &probes);
-		do_step(run, NAUTH_PHASE_STARTING, step_probe, &probes);
-	}
-	do_step(run, NAUTH_PHASE_READING_TARGET, step_load, NULL);
-	nauth_directory_list(run->directory);
-	do
-	{
-		do_step(run, NAUTH_PHASE_LISTING, step_page, NULL);
-	} while (run->page);
-	do_step(run, NAUTH_PHASE_LISTING, step_find, NULL);
-	do_step(run, NAUTH_PHASE_CONFIRMING, step_confirm, NULL);
-	do_step(run, NAUTH_PHASE_FINISHING, step_finish, NULL);
+	if (run->incremental)
+		nauth_changes_run(run);
+	if (run->doubt && run->may_list)
+		nauth_run_become_full(run, run->doubt);
+	if (!run->incremental)
+		nauth_full_run(run);
+	nauth_run_step(run, NAUTH_PHASE_FINISHING, step_finish, NULL);
 	forget_cached(run);
 	warn_held(run);
+	notice_doubt(run);
 }
 
 /* Find the target, or make it; a dry run does without. */
@@ -317,7 +242,7 @@ prepare_target(NauthRun *run, const char *name)
 	{
 		relid = nauth_target_create(name);
 		nauth_state_forget_dropped();
-		commit(run);
+		nauth_run_commit(run);
 	}
 	run->target.name = name;
 	if (OidIsValid(relid))
@@ -330,21 +255,45 @@ text_arg(FunctionCallInfo fcinfo, int arg, const char *default_value)
 	return PG_ARGISNULL(arg) ? default_value : text_to_cstring(PG_GETARG_TEXT_PP(arg));
 }
 
+/* Members that are no change of a user: the provider's, and the option's. */
+static void
+set_ignored(NauthRun *run)
+{
+	const char *const *lists[] = {
+		run->options->provider->volatile_members, run->options->ignore_changes
+	};
+	const char **ignored = palloc0((NAUTH_MAX_IGNORED + 1) * sizeof(char *));
+
+	for (int i = 0; i < lengthof(lists); i++)
+		for (const char *const *member = lists[i]; member && *member; member++)
+			if (run->ignored_count < NAUTH_MAX_IGNORED)
+				ignored[run->ignored_count++] = *member;
+	run->ignored = ignored;
+}
+
+static RefreshMode
+mode_arg(FunctionCallInfo fcinfo)
+{
+	const char *name = text_arg(fcinfo, ARG_MODE, mode_names[MODE_AUTO]);
+
+	for (int mode = 0; mode < lengthof(mode_names); mode++)
+		if (strcmp(mode_names[mode], name) == 0)
+			return mode;
+	ereport(ERROR,
+			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			errmsg("invalid mode of a refresh"),
+			errhint("Modes are auto, incremental and full."));
+}
+
 /* Read and check the arguments: all that can be refused without a request. */
 static void
 prepare_run(NauthRun *run, FunctionCallInfo fcinfo)
 {
 	const char *server_name = text_arg(fcinfo, ARG_SERVER, NULL);
-	const char *mode = text_arg(fcinfo, ARG_MODE, "auto");
 	ForeignServer *server;
 
 	run->approved = PG_ARGISNULL(ARG_APPROVE) ? -1 : PG_GETARG_INT32(ARG_APPROVE);
 	run->dry_run = !PG_ARGISNULL(ARG_DRY_RUN) && PG_GETARG_BOOL(ARG_DRY_RUN);
-	if (strcmp(mode, "auto") != 0 && strcmp(mode, "full") != 0)
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("invalid mode of a refresh"),
-				errhint("Modes are auto and full."));
 	if (server_name == NULL || (!PG_ARGISNULL(ARG_APPROVE) && run->approved < 0))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -356,8 +305,10 @@ prepare_run(NauthRun *run, FunctionCallInfo fcinfo)
 	prepare_target(run, text_arg(fcinfo, ARG_TARGET, DEFAULT_TARGET));
 	run->directory = nauth_directory_open(run->options, run->options->refresh_timeout);
 	run->started_at = GetCurrentTimestamp();
-	run->watermark = DT_NOBEGIN;
+	run->watermark = run->newest = DT_NOBEGIN;
+	run->last_watermark = run->last_full_at = run->final_before = DT_NOBEGIN;
 	run->total = -1;
+	set_ignored(run);
 }
 
 /* The INOUT columns of the procedure. */
@@ -378,7 +329,7 @@ result_row(FunctionCallInfo fcinfo, const NauthRun *run, const char *status)
 	values[2] = Int64GetDatum(counts->updated);
 	values[3] = Int64GetDatum(counts->unchanged);
 	values[4] = Int64GetDatum(counts->tombstoned);
-	values[5] = Int64GetDatum(run->held_users.count);
+	values[5] = Int64GetDatum(nauth_run_held(run));
 	values[6] = Int64GetDatum(counts->quarantined);
 	values[7] = Int64GetDatum(nauth_directory_stats(run->directory)->requests);
 	values[8] = IntervalPGetDatum(elapsed);
@@ -387,7 +338,7 @@ result_row(FunctionCallInfo fcinfo, const NauthRun *run, const char *status)
 
 /* Refresh under the lock of the target; "busy" if somebody else has it. */
 static const char *
-refresh_locked(NauthRun *run)
+refresh_locked(NauthRun *run, RefreshMode mode)
 {
 	LOCKTAG		tag;
 
@@ -396,8 +347,8 @@ refresh_locked(NauthRun *run)
 	refreshing = true;
 	PG_TRY();
 	{
-		commit(run);			/* the lock comes before the snapshot */
-		refresh(run);
+		nauth_run_commit(run);	/* the lock comes before the snapshot */
+		refresh(run, mode);
 	}
 	PG_FINALLY();
 	{
@@ -422,6 +373,7 @@ neon_auth_refresh_users_sync(PG_FUNCTION_ARGS)
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext cxt;
 	NauthRun   *run;
+	RefreshMode mode;
 	const char *status;
 	Datum		result;
 
@@ -440,8 +392,9 @@ neon_auth_refresh_users_sync(PG_FUNCTION_ARGS)
 	run->page_cxt = AllocSetContextCreate(cxt, "neon_auth_fdw page", ALLOCSET_DEFAULT_SIZES);
 	run->user_cxt = AllocSetContextCreate(cxt, "neon_auth_fdw user", ALLOCSET_DEFAULT_SIZES);
 	run->toplevel = toplevel;
+	mode = mode_arg(fcinfo);
 	prepare_run(run, fcinfo);
-	status = refresh_locked(run);
+	status = refresh_locked(run, mode);
 
 	MemoryContextSwitchTo(caller);
 	result = result_row(fcinfo, run, status);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * run.c
- *	  What all steps of a refresh need: subtransactions, lists of users.
+ *	  What all steps of a refresh need: transactions, lists of users.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -10,12 +10,12 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
+#include "executor/spi.h"
 #include "utils/resowner.h"
 
+#include "fault_point.h"
 #include "sync/run.h"
+#include "users.h"
 
 #define DEADLOCK_TRIES	5
 
@@ -39,25 +39,51 @@ nauth_id_list_add(NauthIdList *list, MemoryContext cxt, const char *id, const ch
 	MemoryContextSwitchTo(old);
 }
 
-Datum
-nauth_text_array(int count, const char *const *texts)
+static int
+compare_ids(const void *id, const void *element)
 {
-	Datum	   *values = palloc(Max(count, 1) * sizeof(Datum));
+	return strcmp(id, *(const char *const *) element);
+}
 
-	for (int i = 0; i < count; i++)
-		values[i] = CStringGetTextDatum(texts[i]);
-	return PointerGetDatum(construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT));
+int
+nauth_id_list_find(const NauthIdList *list, const char *id)
+{
+	char	  **found = list->count > 0 ?
+	bsearch(id, list->ids, list->count, sizeof(char *), compare_ids) : NULL;
+
+	return found ? found - list->ids : -1;
 }
 
 void
-nauth_run_quarantine(NauthRun *run, const char *id, const char *reason)
+nauth_run_quarantine(NauthRun *run, const NauthUser *user, bool has_row, const char *reason)
 {
+	NauthQuarantined *entry;
+
 	run->counts.quarantined++;
-	if (id[0] == '\0')
+	if (user->id[0] == '\0')
 		run->unreadable_ids++;
-	else if (run->quarantined_users.count < NAUTH_MAX_QUARANTINED)
-		nauth_id_list_add(&run->quarantined_users, run->cxt, id,
-						  MemoryContextStrdup(run->cxt, reason));
+	if (user->id[0] == '\0' || run->quarantined_count == NAUTH_MAX_QUARANTINED)
+		return;
+	if (run->quarantined == NULL)
+		run->quarantined = MemoryContextAlloc(run->cxt, NAUTH_MAX_QUARANTINED * sizeof(NauthQuarantined));
+	entry = &run->quarantined[run->quarantined_count++];
+	entry->id = MemoryContextStrdup(run->cxt, user->id);
+	entry->reason = MemoryContextStrdup(run->cxt, reason);
+	entry->created_at = user->has_created_at ?
+		nauth_moment_to_timestamptz(user->created_at) : DT_NOBEGIN;
+	entry->has_row = has_row;
+}
+
+int
+nauth_run_held(const NauthRun *run)
+{
+	int			held = run->held_users.count;
+
+	/* an incremental run leaves those alone that it did not read */
+	for (int i = 0; run->incremental && i < run->held_before.count; i++)
+		if (nauth_id_list_find(&run->returned_users, run->held_before.ids[i]) < 0)
+			held++;
+	return held;
 }
 
 const char *
@@ -65,7 +91,22 @@ nauth_run_status(const NauthRun *run)
 {
 	if (run->dry_run)
 		return "dry run";
-	return run->held_users.count > 0 ? "held" : "ok";
+	return nauth_run_held(run) > 0 ? "held" : "ok";
+}
+
+void
+nauth_run_become_full(NauthRun *run, const char *reason)
+{
+	run->incremental = false;
+	run->reason = reason;
+	run->counts.users = run->counts.unchanged = run->counts.quarantined = 0;
+	run->unreadable_ids = run->duplicates = 0;
+	run->quarantined_count = 0;
+	run->returned_users.count = run->missing_users.count = 0;
+	run->deleted_users.count = run->held_users.count = 0;
+	run->held_reason = NULL;
+	run->held_for_approval = 0;
+	run->witness[0] = '\0';
 }
 
 ErrorData *
@@ -115,4 +156,34 @@ nauth_run_insist(NauthRun *run, NauthStep step, void *arg)
 			break;
 	}
 	return error;
+}
+
+void
+nauth_run_commit(const NauthRun *run)
+{
+	if (!run->toplevel)
+		return;
+	NAUTH_FAULT_POINT("uncommitted");
+	SPI_commit();
+	/* the new transaction begins with default_transaction_isolation */
+	XactIsoLevel = XACT_READ_COMMITTED;
+	NAUTH_FAULT_POINT("committed");
+}
+
+void
+nauth_run_step(NauthRun *run, NauthPhase phase, NauthStep step, void *arg)
+{
+	ErrorData  *error;
+
+	run->phase = phase;
+	nauth_progress_publish(run);
+	error = nauth_run_attempt(run, step, arg);
+	if (error)
+	{
+		if (!run->dry_run)
+			nauth_state_fail(run, error);
+		nauth_run_commit(run);
+		ReThrowError(error);
+	}
+	nauth_run_commit(run);
 }

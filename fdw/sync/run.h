@@ -3,6 +3,11 @@
  * run.h
  *	  One refresh: what was asked, how far it is, what it did.
  *
+ * A run is full: it lists the directory and compares all of it; or it is
+ * incremental: it reads what has changed since the last run, and from counts
+ * learns whether anybody is missing.  An incremental run that cannot prove
+ * that ("doubt") becomes a full one.
+ *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
  *-------------------------------------------------------------------------
@@ -21,6 +26,15 @@
 /* Users left out are listed up to here, and counted beyond. */
 #define NAUTH_MAX_QUARANTINED	1000
 
+/* Members that may be left out of a comparison, of a provider and an option. */
+#define NAUTH_MAX_IGNORED	(NAUTH_MAX_MEMBERS + 8)
+
+/*
+ * Changes younger than this at the last reading may have been read too early:
+ * clocks of a provider differ, and what is committed late has an earlier time.
+ */
+#define NAUTH_OVERLAP	(5 * USECS_PER_MINUTE)
+
 /* A list of ids with a constant or palloc'd reason for each. */
 typedef struct NauthIdList
 {
@@ -33,14 +47,16 @@ typedef struct NauthIdList
 extern void nauth_id_list_add(NauthIdList *list, MemoryContext cxt,
 							  const char *id, const char *reason);
 
-/* Texts as a text[], palloc'd. */
-extern Datum nauth_text_array(int count, const char *const *texts);
+/* Position of an id in a list that is sorted by strcmp, or -1. */
+extern int	nauth_id_list_find(const NauthIdList *list, const char *id);
 
 typedef enum NauthPhase
 {
 	NAUTH_PHASE_STARTING,
 	NAUTH_PHASE_READING_TARGET,
+	NAUTH_PHASE_CHANGES,
 	NAUTH_PHASE_LISTING,
+	NAUTH_PHASE_SEARCHING,
 	NAUTH_PHASE_CONFIRMING,
 	NAUTH_PHASE_FINISHING
 } NauthPhase;
@@ -55,7 +71,35 @@ typedef struct NauthCounts
 	int64		unchanged;
 	int64		tombstoned;
 	int64		quarantined;
+	int64		live;			/* rows without deleted_at; of an incremental
+								 * run and while a full one has not loaded
+								 * what is known */
+	int64		listed;			/* users that a listing would have now; of an
+								 * incremental run */
 } NauthCounts;
+
+/* A user left out. */
+typedef struct NauthQuarantined
+{
+	char	   *id;
+	const char *reason;
+	TimestampTz created_at;		/* DT_NOBEGIN where it is not known */
+	bool		has_row;		/* a live one, of before */
+} NauthQuarantined;
+
+/* What an incremental run has read. */
+typedef struct NauthChanges
+{
+	TimestampTz since;			/* users changed from then on are read */
+	TimestampTz newest;			/* change on the first page, or DT_NOBEGIN */
+	TimestampTz last;			/* oldest change on the page before */
+	bool		ended;			/* everything since then was read */
+	int64		pages;
+	int64		total;			/* users by the last page, or -1 */
+	int			count;			/* users read, and when they were created */
+	int			size;
+	TimestampTz *created;
+} NauthChanges;
 
 typedef struct NauthRun
 {
@@ -65,6 +109,9 @@ typedef struct NauthRun
 	int			approved;		/* approve_deletions, or -1 */
 	bool		dry_run;
 	bool		toplevel;		/* may commit */
+	const char *const *ignored; /* members whose change alone is none, ended
+								 * by NULL */
+	int			ignored_count;
 
 	/* what it knows */
 	MemoryContext cxt;			/* lives as long as the run */
@@ -74,8 +121,13 @@ typedef struct NauthRun
 	NauthKnown *known;
 	char		tenant[NAUTH_FINGERPRINT];
 	char		credential[NAUTH_FINGERPRINT];
+	const char *cluster;		/* where the database runs, and in which life */
 	bool		first_run;		/* of this target */
 	bool		new_credential; /* has to show that it knows our users */
+	bool		same_cluster;
+	bool		unproved;		/* the last run could not say who is missing */
+	TimestampTz last_watermark; /* or DT_NOBEGIN */
+	TimestampTz last_full_at;	/* or DT_NOBEGIN */
 	TimestampTz final_before;	/* users changed before this were final when
 								 * last read; DT_NOBEGIN: nothing was */
 	int64		live_before;
@@ -85,16 +137,33 @@ typedef struct NauthRun
 	const NauthPage *page;
 	int64		total;			/* users as the provider says, or -1 */
 
+	/* how it goes about it */
+	bool		incremental;
+	bool		may_list;		/* and so become full */
+	const char *reason;			/* of a full run: why it is one */
+	const char *doubt;			/* of an incremental run: why it proves nothing */
+	NauthChanges changes;
+
 	/* what it found */
-	TimestampTz watermark;		/* latest time of the provider, or DT_NOBEGIN */
+	TimestampTz newest;			/* latest change seen, or DT_NOBEGIN */
+	int64		begun_clock;	/* microseconds of nauth_clock, when a full
+								 * run's listing began */
+	TimestampTz watermark;		/* all changes until then were read, or
+								 * DT_NOBEGIN */
+	bool		timeless;		/* some user has no time of change */
 	char		witness[NAUTH_ID_MAX + 1];	/* a user of the listing, or "" */
 	int64		unreadable_ids;
 	int64		duplicates;
-	NauthIdList quarantined_users;
-	NauthIdList held_before;	/* until a person approves, sorted by id */
+	int64		missing;		/* users by which the provider counts less
+								 * than are known; of an incremental run */
+	NauthQuarantined *quarantined;
+	int			quarantined_count;
+	NauthIdList quarantined_before; /* of the last run, sorted by id */
+	NauthIdList held_before;	/* of the last run, sorted by id */
+	NauthIdList returned_users; /* of these two lists, read by this run */
 	NauthIdList missing_users;	/* live here and not in the listing */
 	NauthIdList deleted_users;	/* confirmed, to be marked */
-	NauthIdList held_users;
+	NauthIdList held_users;		/* by this run */
 	const char *held_reason;
 	int			held_for_approval;	/* of these: a person may release them */
 
@@ -103,10 +172,15 @@ typedef struct NauthRun
 } NauthRun;
 
 /* Leave a user out, with the reason why PostgreSQL cannot hold it. */
-extern void nauth_run_quarantine(NauthRun *run, const char *id, const char *reason);
+extern void nauth_run_quarantine(NauthRun *run, const NauthUser *user, bool has_row,
+								 const char *reason);
 
-/* How a run that reached its end is logged: ok, held or dry run. */
+/* Deletions that are held after the run, and how it is logged: ok, held or dry run. */
+extern int	nauth_run_held(const NauthRun *run);
 extern const char *nauth_run_status(const NauthRun *run);
+
+/* Become a full run, forgetting what only an incremental one needs. */
+extern void nauth_run_become_full(NauthRun *run, const char *reason);
 
 /*
  * Run a step in a subtransaction.  Returns NULL, or the error that it ended
@@ -120,21 +194,48 @@ typedef void (*NauthStep) (NauthRun *run, void *arg);
 extern ErrorData *nauth_run_attempt(NauthRun *run, NauthStep step, void *arg);
 extern ErrorData *nauth_run_insist(NauthRun *run, NauthStep step, void *arg);
 
+/*
+ * nauth_run_commit ends the batch, at top level: what was written so far
+ * stays, whatever comes.  nauth_run_step runs a step as a batch of its own; if
+ * it fails, that is written down, which stays at top level, and its error is
+ * raised again.
+ */
+extern void nauth_run_commit(const NauthRun *run);
+extern void nauth_run_step(NauthRun *run, NauthPhase phase, NauthStep step, void *arg);
+
+/* full.c: list the directory and compare all of it; see there */
+extern void nauth_full_run(NauthRun *run);
+
+/*
+ * changes.c: whether the run can be incremental (NULL, or why not; *must
+ * tells that no wish of a user changes that), and be that; see there.
+ */
+extern const char *nauth_changes_obstacle(const NauthRun *run, bool *must);
+extern void nauth_changes_run(NauthRun *run);
+
+/* window.c: find missing users without a listing; see there */
+extern bool nauth_window_worthwhile(const NauthRun *run);
+extern void nauth_window_search(NauthRun *run, TimestampTz settled, int64 counted);
+
 /* progress.c: publish phase and counts for view sync_progress; forget them */
 extern void nauth_progress_publish(const NauthRun *run);
 extern void nauth_progress_end(void);
 
-/* apply.c: read what the target holds; write a page; see there */
+/* apply.c: read what the target holds, all or of a page; write a page; see there */
 extern void nauth_apply_load(NauthRun *run);
+extern void nauth_apply_load_page(NauthRun *run);
 extern void nauth_apply_page(NauthRun *run);
 
 /*
  * deletion.c: decide who is gone, ask the provider, mark; see there.  The
  * first turns a reason read from held_deletion into the one that a person can
- * approve, or NULL.
+ * approve, or NULL.  nauth_deletion_brake takes who must not be asked about
+ * from run->missing_users to run->held_users.
  */
 extern const char *nauth_deletion_approvable(const char *reason);
+extern bool nauth_deletion_too_many(const NauthRun *run, int64 deletions);
 extern void nauth_deletion_find(NauthRun *run);
+extern void nauth_deletion_brake(NauthRun *run);
 extern void nauth_deletion_confirm(NauthRun *run);
 extern void nauth_deletion_apply(NauthRun *run);
 
@@ -144,5 +245,9 @@ extern void nauth_state_load(NauthRun *run);
 extern void nauth_state_begin(NauthRun *run);
 extern void nauth_state_finish(NauthRun *run);
 extern void nauth_state_fail(NauthRun *run, const ErrorData *error);
+
+/* left_out.c: lists of users held and quarantined; see there */
+extern void nauth_left_out_load(NauthRun *run);
+extern void nauth_left_out_store(NauthRun *run);
 
 #endif							/* NAUTH_RUN_H */

@@ -19,6 +19,7 @@
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -30,8 +31,8 @@
 #include "utils/varlena.h"
 
 #include "pgcompat.h"
-#include "sync/role.h"
-#include "sync/target.h"
+#include "sync/run.h"
+#include "sync/statement.h"
 #include "users.h"
 
 #define READ_BATCH		10000
@@ -253,15 +254,18 @@ nauth_target_id(HeapTuple tuple, TupleDesc desc)
 
 void
 nauth_target_read(const NauthTarget *target, const char *columns,
-				  const char *condition, NauthRowReader reader, void *arg)
+				  const char *condition, const NauthIdList *ids,
+				  NauthRowReader reader, void *arg)
 {
 	const char *sql = psprintf("SELECT %s FROM %s WHERE id IS NOT NULL AND %s",
 							   columns, target->name, condition);
+	Oid			type = TEXTARRAYOID;
+	Datum		value = ids ? nauth_text_array(ids->count, (const char *const *) ids->ids) : (Datum) 0;
 	NauthRole	saved;
 	Portal		cursor;
 
 	nauth_role_enter(target->owner, &saved);
-	cursor = SPI_cursor_open_with_args(NULL, sql, 0, NULL, NULL, NULL, false, 0);
+	cursor = SPI_cursor_open_with_args(NULL, sql, ids ? 1 : 0, &type, &value, NULL, false, 0);
 	do
 	{
 		SPI_cursor_fetch(cursor, true, READ_BATCH);

@@ -13,6 +13,8 @@
 #include "access/htup.h"
 #include "access/tupdesc.h"
 
+struct NauthIdList;
+
 typedef struct NauthTarget
 {
 	Oid			relid;			/* InvalidOid: there is none, of a dry run */
@@ -34,15 +36,17 @@ extern Oid	nauth_target_create(const char *name);
  */
 extern void nauth_target_describe(Oid relid, NauthTarget *target);
 
+/* Called with each row, which is valid until it returns. */
+typedef void (*NauthRowReader) (HeapTuple tuple, TupleDesc desc, void *arg);
+
 /*
  * Read the target as its owner, row by row in bounded memory: the columns of
  * this list of SQL expressions, of the rows that have an id and meet the
- * condition.  reader is called with each row.  Needs SPI.
+ * condition.  ids, if not NULL, are its parameter $1, a text[].  Needs SPI.
  */
-typedef void (*NauthRowReader) (HeapTuple tuple, TupleDesc desc, void *arg);
-
 extern void nauth_target_read(const NauthTarget *target, const char *columns,
-							  const char *condition, NauthRowReader reader, void *arg);
+							  const char *condition, const struct NauthIdList *ids,
+							  NauthRowReader reader, void *arg);
 
 /*
  * The id in the first column of a row read or returned, palloc'd.  Raises an

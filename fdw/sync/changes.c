@@ -1,0 +1,318 @@
+/*-------------------------------------------------------------------------
+ *
+ * changes.c
+ *	  An incremental run: read what has changed, and count.
+ *
+ * The list of users by time of change is read from its newest end down to the
+ * watermark, less an overlap.  Its cost is that of the changes, not of the
+ * directory.  Then the provider's count is compared with what we expect; as
+ * long as they agree, nobody has been deleted.
+ *
+ * Users move within that list while it is read.  Who moves is read now or by
+ * the next run; for anything else that makes the list doubtful the run becomes
+ * a full one.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "fault_point.h"
+#include "sync/run.h"
+#include "users.h"
+
+/* Users of the first page: mostly enough, and less to send than a whole one. */
+#define FIRST_PAGE		100
+
+/*
+ * Users younger than this are not counted: what is committed late would seem
+ * to be unknown to us.  They are in the list of changes, all of them.
+ */
+#define SETTLED_AGE		(30 * USECS_PER_SEC)
+
+/* Who was created within this of a bound may be on either side of it. */
+#define BLUR			(2 * 1000)
+
+/* Bounds tried to find one with nobody near. */
+#define BOUND_TRIES		1000
+
+const char *
+nauth_changes_obstacle(const NauthRun *run, bool *must)
+{
+	TimestampTz now = run->started_at;
+
+	*must = true;
+	if (run->first_run)
+		return "it is the first refresh of the table";
+	if (!run->options->provider->lists_changes)
+		return "the provider does not list changes";
+	if (run->new_credential)
+		return "the credential has changed";
+	if (!run->same_cluster)
+		return "the database was promoted, restored or copied since the last refresh";
+	if (run->last_watermark == DT_NOBEGIN)
+		return "not all users have a time of change";
+
+	*must = false;
+	if (run->unproved)
+		return "the last refresh could not prove who is missing";
+	if (run->last_full_at == DT_NOBEGIN || run->last_full_at > now ||
+		now - run->last_full_at >= run->options->full_refresh_every * INT64CONST(1000))
+		return "full_refresh_every has passed since the last one";
+	return NULL;
+}
+
+/* Remember when a user of the list was created. */
+static void
+note_created(NauthRun *run, const NauthUser *user)
+{
+	NauthChanges *changes = &run->changes;
+
+	if (changes->count == changes->size)
+	{
+		changes->size = Max(64, changes->size * 2);
+		changes->created = changes->created ?
+			repalloc_huge(changes->created, changes->size * sizeof(TimestampTz)) :
+			MemoryContextAlloc(run->cxt, changes->size * sizeof(TimestampTz));
+	}
+	changes->created[changes->count++] = user->has_created_at ?
+		nauth_moment_to_timestamptz(user->created_at) : DT_NOBEGIN;
+}
+
+/*
+ * Look at the next user of the list.  False when it was changed before what we
+ * want, so that the list ends for us.
+ */
+static bool
+wants_user(NauthRun *run, const NauthUser *user, bool first_of_page, TimestampTz *previous)
+{
+	NauthChanges *changes = &run->changes;
+	NauthKnownUser known;
+	TimestampTz time;
+
+	if (user->flaw == NAUTH_FLAW_ID)
+		run->doubt = "a user has no readable id";
+	else if (!user->has_updated_at && user->flaw == NAUTH_FLAW_NONE)
+		run->doubt = "a user has no time of change";
+	if (!user->has_updated_at)
+		return true;
+
+	time = nauth_moment_to_timestamptz(user->updated_at);
+	if (*previous != DT_NOBEGIN && time > *previous)
+		run->doubt = "the list of changes is not in their order";
+	/* users with the same time have no order that pages would keep */
+	if (first_of_page && changes->pages > 0 && time == changes->last)
+		run->doubt = "users changed at the same moment are on two pages";
+	*previous = time;
+	if (changes->pages == 0)
+		changes->newest = Max(changes->newest, time);
+	if (time < changes->since)
+		return false;
+	if (run->known == NULL || !nauth_known_get(run->known, user->id, &known) || !known.seen)
+		note_created(run, user);
+	return true;
+}
+
+/* Apply the part of a page that was changed since the watermark. */
+static void
+apply_changes(NauthRun *run, const NauthPage *page)
+{
+	NauthChanges *changes = &run->changes;
+	TimestampTz previous = DT_NOBEGIN;
+	NauthPage  *part = palloc(sizeof(NauthPage));
+
+	*part = *page;
+	part->count = 0;
+	while (part->count < page->count && !changes->ended)
+	{
+		if (wants_user(run, &page->users[part->count], part->count == 0, &previous))
+			part->count++;
+		else
+			changes->ended = true;
+	}
+	changes->pages++;
+	changes->last = previous;
+	changes->total = page->total;
+	if (page->last)
+		changes->ended = true;
+	run->page = part;
+	nauth_apply_load_page(run);
+	nauth_apply_page(run);
+	run->page = NULL;
+	pfree(part);
+}
+
+/* Whether a failure is one of the list of changes, not of the directory. */
+static bool
+is_doubtful(NauthErrorKind kind)
+{
+	return kind == NAUTH_ERROR_INCOMPLETE || kind == NAUTH_ERROR_REFUSED;
+}
+
+/* Step: get the next page, without a snapshot, and write what is wanted of it. */
+static void
+step_changes(NauthRun *run, void *arg)
+{
+	const NauthPage *page;
+
+	if (nauth_directory_try_next(run->directory, &page))
+	{
+		if (page)
+			apply_changes(run, page);
+		else
+			run->changes.ended = true;
+	}
+	else if (is_doubtful(nauth_directory_error(run->directory)->kind))
+	{
+		run->doubt = "the list of changes could not be read to its end";
+		run->changes.ended = true;
+	}
+	else
+		nauth_directory_fail(run->directory);
+}
+
+/* Whether a listing would not cost more than what was read of the changes. */
+static bool
+costs_a_listing(const NauthRun *run)
+{
+	return run->changes.pages * run->options->settings.page_size >
+		run->counts.listed + run->options->settings.page_size;
+}
+
+/* Read the list of changes down to a time. */
+static void
+read_changes(NauthRun *run, TimestampTz since)
+{
+	NauthChanges *changes = &run->changes;
+
+	changes->since = since;
+	changes->newest = changes->last = DT_NOBEGIN;
+	changes->ended = false;
+	changes->pages = 0;
+	nauth_directory_begin(run->directory, (NauthQuery)
+	{
+		.kind = NAUTH_QUERY_CHANGES,.limit = FIRST_PAGE
+	});
+	while (!changes->ended && !(run->doubt && run->may_list))
+	{
+		nauth_run_step(run, NAUTH_PHASE_CHANGES, step_changes, NULL);
+		if (!changes->ended && run->may_list && costs_a_listing(run))
+			run->doubt = "more has changed than a listing takes";
+	}
+
+	/* what is newer was not there yet; see set_watermark in full.c */
+	if (run->doubt == NULL && changes->newest != DT_NOBEGIN)
+		run->watermark = Min(changes->newest, run->started_at);
+}
+
+static int64
+count_created_from(const NauthChanges *changes, TimestampTz bound)
+{
+	int64		count = 0;
+
+	for (int i = 0; i < changes->count; i++)
+		count += changes->created[i] >= bound;
+	return count;
+}
+
+/*
+ * A time before which users are counted: some time ago, and with nobody near
+ * who might be counted or not.  DT_NOBEGIN when there is none.
+ */
+static TimestampTz
+settled_bound(const NauthRun *run)
+{
+	const NauthChanges *changes = &run->changes;
+	TimestampTz bound = changes->newest - SETTLED_AGE;
+
+	for (int try = 0; try < BOUND_TRIES; try++)
+	{
+		if (changes->newest == DT_NOBEGIN || bound < run->last_watermark - NAUTH_OVERLAP)
+			break;
+		if (count_created_from(changes, bound - BLUR) == count_created_from(changes, bound + BLUR))
+			return bound;
+		bound -= 2 * BLUR + 1000;
+	}
+	return DT_NOBEGIN;
+}
+
+/* What a count of the provider has shown. */
+typedef struct Counted
+{
+	TimestampTz before;			/* of users created before; DT_NOBEGIN: of all */
+	int64		count;
+} Counted;
+
+/* Step: ask how many users there are, unless the last page has told. */
+static void
+step_count(NauthRun *run, void *arg)
+{
+	NauthChanges *changes = &run->changes;
+	Counted    *counted = arg;
+	int64		expected = run->counts.listed;
+
+	counted->before = DT_NOBEGIN;
+	if (run->options->provider->counts_windows)
+		counted->before = settled_bound(run);
+	if (counted->before != DT_NOBEGIN)
+	{
+		expected -= count_created_from(changes, counted->before);
+		counted->count = nauth_directory_count(run->directory, (NauthQuery)
+		{
+			.windowed = true,.from = NAUTH_MOMENT_MIN,
+				.before = nauth_timestamptz_to_moment(counted->before)
+		});
+	}
+	else if (changes->total >= 0)
+		counted->count = changes->total;
+	else
+		counted->count = nauth_directory_count(run->directory, (NauthQuery)
+		{
+			.windowed = false
+		});
+	run->missing = expected - counted->count;
+	NAUTH_FAULT_POINT("counted");
+}
+
+/*
+ * Compare the provider's count with ours, and look for who is missing.  More
+ * users than we know may have been created since the list was read: the part
+ * of it that is new is read once more.
+ */
+static void
+compare_counts(NauthRun *run)
+{
+	Counted		counted;
+
+	nauth_run_step(run, NAUTH_PHASE_CHANGES, step_count, &counted);
+	if (run->missing < 0 && run->changes.newest != DT_NOBEGIN)
+	{
+		read_changes(run, run->changes.newest);
+		if (run->doubt == NULL)
+			nauth_run_step(run, NAUTH_PHASE_CHANGES, step_count, &counted);
+	}
+	if (run->doubt || run->missing == 0)
+		return;
+	if (run->missing < 0)
+		run->doubt = "the provider counts more users than are known";
+	else if (counted.before == DT_NOBEGIN || !nauth_window_worthwhile(run))
+		run->doubt = "the provider counts less users than are known";
+	else
+		nauth_window_search(run, counted.before, counted.count);
+}
+
+/*
+ * All steps but the last, which ends any run.  Leaves run->doubt set when
+ * nothing is proved about who is missing.
+ */
+void
+nauth_changes_run(NauthRun *run)
+{
+	read_changes(run, run->last_watermark - NAUTH_OVERLAP);
+	if (run->doubt == NULL)
+		compare_counts(run);
+}

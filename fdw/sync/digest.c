@@ -1,0 +1,187 @@
+/*-------------------------------------------------------------------------
+ *
+ * digest.c
+ *	  Users whose provider tells no time of change: a digest of each tells
+ *	  whether it is another than last time.
+ *
+ * The digest is over the bytes as received, so a user who is the same costs
+ * neither jsonb nor a look at the table.  Other bytes for the same content
+ * cost a comparison by the statement that writes, no more.  It is of SHA-256:
+ * nobody shall make two profiles of which the second is not noticed.
+ *
+ * A hash belongs to the transaction it was made in, so each user gets one anew.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/cryptohash.h"
+#include "common/sha2.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "sync/digest.h"
+#include "sync/statement.h"
+
+#define READ_BATCH	10000
+
+static int
+compare_spans(const void *a, const void *b)
+{
+	const NauthSpan *left = a;
+	const NauthSpan *right = b;
+
+	return (left->data > right->data) - (left->data < right->data);
+}
+
+/* The values of the ignored members, in order of place; returns how many. */
+static int
+find_ignored(const NauthRun *run, const NauthUser *user, NauthSpan *found)
+{
+	int			count = 0;
+
+	if (run->ignored_count == 0)
+		return 0;
+	nauth_slice_object(user->json, run->ignored, found);
+	for (int i = 0; i < run->ignored_count; i++)
+		if (found[i].data != NULL)
+			found[count++] = found[i];
+	qsort(found, count, sizeof(NauthSpan), compare_spans);
+	return count;
+}
+
+/* Hash a user without these parts; false when the library cannot. */
+static bool
+hash_user(pg_cryptohash_ctx *hash, NauthSpan json, const NauthSpan *ignored, int count,
+		  uint8 *bytes)
+{
+	const char *from = json.data;
+
+	if (pg_cryptohash_init(hash) < 0)
+		return false;
+	for (int i = 0; i < count; i++)
+	{
+		if (pg_cryptohash_update(hash, (const uint8 *) from, ignored[i].data - from) < 0)
+			return false;
+		from = ignored[i].data + ignored[i].len;
+	}
+	return pg_cryptohash_update(hash, (const uint8 *) from, json.data + json.len - from) >= 0 &&
+		pg_cryptohash_final(hash, bytes, PG_SHA256_DIGEST_LENGTH) >= 0;
+}
+
+NauthDigest
+nauth_digest_of(const NauthRun *run, const NauthUser *user)
+{
+	NauthSpan	ignored[NAUTH_MAX_IGNORED];
+	int			count = find_ignored(run, user, ignored);
+	uint8		bytes[PG_SHA256_DIGEST_LENGTH];
+	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
+	NauthDigest digest;
+
+	if (hash == NULL || !hash_user(hash, user->json, ignored, count, bytes))
+		ereport(ERROR,
+				errcode(ERRCODE_OUT_OF_MEMORY),
+				errmsg("could not compute a digest of a user"));
+	pg_cryptohash_free(hash);
+	memcpy(digest.bytes, bytes, NAUTH_DIGEST_BYTES);
+	return digest;
+}
+
+int64
+nauth_digest_version(const NauthDigest *digest)
+{
+	int64		bits;
+
+	memcpy(&bits, digest->bytes, sizeof(bits));
+	/* shifted as a number with a sign, so that NauthKnown takes it whole */
+	return bits >> (64 - NAUTH_VERSION_BITS);
+}
+
+/* Add a digest to what is known of its user, if that is known at all. */
+static void
+load_digest(NauthRun *run, const char *id, bytea *stored)
+{
+	NauthKnownUser user;
+	NauthDigest digest;
+
+	if (VARSIZE_ANY_EXHDR(stored) != NAUTH_DIGEST_BYTES ||
+		!nauth_known_get(run->known, id, &user))
+		return;
+	memcpy(digest.bytes, VARDATA_ANY(stored), NAUTH_DIGEST_BYTES);
+	user.version = nauth_digest_version(&digest);
+	user.digested = true;
+	nauth_known_set(run->known, id, &user);
+}
+
+void
+nauth_digest_load(NauthRun *run)
+{
+	NauthArgs	args = {0};
+	uint64		read;
+	char	   *after = "";
+
+	/* by pages of ids, since a cursor would have to stay within the role */
+	do
+	{
+		args.count = 0;
+		nauth_args_relation(&args, run->target.relid);
+		nauth_args_text(&args, after);
+		nauth_args_int(&args, READ_BATCH);
+		nauth_statement_execute("SELECT id, digest FROM neon_auth.sync_digest WHERE target = $1"
+								" AND id > $2 ORDER BY id LIMIT $3", &args);
+		read = SPI_processed;
+		for (uint64 i = 0; i < read; i++)
+		{
+			bool		isnull;
+			Datum		digest = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull);
+			char	   *id = nauth_result_text(i, 1);
+
+			load_digest(run, id, DatumGetByteaPP(digest));
+			if (i == read - 1)
+				after = id;
+			else
+				pfree(id);
+		}
+		SPI_freetuptable(SPI_tuptable);
+		CHECK_FOR_INTERRUPTS();
+	} while (read == READ_BATCH);
+}
+
+void
+nauth_digest_store(NauthRun *run, int count, const char *const *ids, const NauthDigest *digests)
+{
+	Datum	   *values = palloc(count * sizeof(Datum));
+	NauthArgs	args = {0};
+
+	for (int i = 0; i < count; i++)
+	{
+		bytea	   *value = palloc(VARHDRSZ + NAUTH_DIGEST_BYTES);
+
+		SET_VARSIZE(value, VARHDRSZ + NAUTH_DIGEST_BYTES);
+		memcpy(VARDATA(value), digests[i].bytes, NAUTH_DIGEST_BYTES);
+		values[i] = PointerGetDatum(value);
+	}
+	nauth_args_relation(&args, run->target.relid);
+	nauth_args_texts(&args, count, ids);
+	nauth_args_add(&args, BYTEAARRAYOID,
+				   PointerGetDatum(construct_array(values, count, BYTEAOID, -1, false, TYPALIGN_INT)), false);
+	nauth_statement_execute("INSERT INTO neon_auth.sync_digest AS d (target, id, digest)"
+							" SELECT $1, n.id, n.digest FROM unnest($2, $3) AS n (id, digest)"
+							" ON CONFLICT (target, id) DO UPDATE SET digest = excluded.digest"
+							" WHERE d.digest <> excluded.digest", &args);
+}
+
+void
+nauth_digest_forget(NauthRun *run, int count, const char *const *ids)
+{
+	NauthArgs	args = {0};
+
+	nauth_args_relation(&args, run->target.relid);
+	nauth_args_texts(&args, count, ids);
+	nauth_statement_execute("DELETE FROM neon_auth.sync_digest WHERE target = $1 AND id = ANY ($2)", &args);
+}

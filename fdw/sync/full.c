@@ -1,0 +1,146 @@
+/*-------------------------------------------------------------------------
+ *
+ * full.c
+ *	  A full run: list the directory to its end, compare all of it.
+ *
+ * Each page is a batch of its own.  Who is live here and was not listed may be
+ * gone; deletion.c decides.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+
+#include "fault_point.h"
+#include "sync/run.h"
+#include "sync/statement.h"
+#include "wait.h"
+
+/* Users that a new credential is asked about, to see that it knows them. */
+#define CREDENTIAL_PROBES	10
+
+/*
+ * Step: some live users, to probe a credential with: those changed last, for
+ * they are the likeliest to exist still, and none whose deletion is held.
+ */
+static void
+step_choose_probes(NauthRun *run, void *arg)
+{
+	const NauthIdList *held = &run->held_before;
+	Oid			type = TEXTARRAYOID;
+	Datum		value = nauth_text_array(held->count, (const char *const *) held->ids);
+	NauthRole	saved;
+
+	nauth_role_enter(run->target.owner, &saved);
+	SPI_execute_with_args(psprintf("SELECT id::text FROM %s WHERE deleted_at IS NULL AND id IS NOT NULL AND id <> ALL ($1)"
+								   " ORDER BY updated_at DESC NULLS LAST LIMIT %d",
+								   run->target.name, CREDENTIAL_PROBES),
+						  1, &type, &value, NULL, false, 0);
+	nauth_role_leave(&saved);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		nauth_id_list_add(arg, run->cxt,
+						  nauth_target_id(SPI_tuptable->vals[i], SPI_tuptable->tupdesc), NULL);
+}
+
+/*
+ * Step: another credential than last time.  Before it may change anything it
+ * has to find one of the users that are here; else it belongs to another
+ * directory.
+ */
+static void
+step_probe(NauthRun *run, void *arg)
+{
+	NauthIdList *probes = arg;
+	NauthUser  *user = palloc(sizeof(NauthUser));
+
+	for (int i = 0; i < probes->count; i++)
+		if (nauth_read_id_possible(run->options->provider, probes->ids[i]) &&
+			nauth_directory_user(run->directory, probes->ids[i], user))
+			return;
+	if (probes->count > 0)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("the credential for server \"%s\" has changed, and with it the provider knows none of the users in %s",
+					   run->options->server, run->target.name),
+				errdetail("It seems to belong to another directory, which would mark all users here as deleted."),
+				errhint("Set the right credential in the user mapping, or name another table as \"target\". If it is the right one: DELETE FROM neon_auth.sync_state WHERE target = %s::regclass, as the owner of the extension.",
+						quote_literal_cstr(run->target.name)));
+}
+
+static void
+step_load(NauthRun *run, void *arg)
+{
+	nauth_apply_load(run);
+}
+
+/* Step: get the next page, without a snapshot, and write it. */
+static void
+step_page(NauthRun *run, void *arg)
+{
+	run->page = nauth_directory_next(run->directory);
+	if (run->page)
+		nauth_apply_page(run);
+}
+
+/*
+ * All changes until the watermark have been read.  Nobody changed before the
+ * listing began has been missed by it, and the latest change that it showed is
+ * at most as much younger as it took.  So the provider's own time is known
+ * without its clock, and that of this server only guards against times of
+ * users that lie in the future.
+ */
+static void
+set_watermark(NauthRun *run)
+{
+	if (run->newest == DT_NOBEGIN || run->timeless)
+		return;
+	run->watermark = Min(run->newest, run->started_at) - (nauth_clock() - run->begun_clock);
+}
+
+static void
+step_find(NauthRun *run, void *arg)
+{
+	/* not the users are to blame then */
+	if (run->quarantined_count > 1 && run->counts.quarantined == run->counts.users)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("none of the users of server \"%s\" can be stored in %s",
+					   run->options->server, run->target.name),
+				errdetail("Reason for the first: %s.", run->quarantined[0].reason));
+	set_watermark(run);
+	nauth_deletion_find(run);
+	NAUTH_FAULT_POINT("listed");
+}
+
+static void
+step_confirm(NauthRun *run, void *arg)
+{
+	nauth_deletion_confirm(run);
+}
+
+/* All steps but the last, which ends any run. */
+void
+nauth_full_run(NauthRun *run)
+{
+	NauthIdList probes = {0};
+
+	if (run->new_credential)
+	{
+		nauth_run_step(run, NAUTH_PHASE_STARTING, step_choose_probes, &probes);
+		nauth_run_step(run, NAUTH_PHASE_STARTING, step_probe, &probes);
+	}
+	nauth_run_step(run, NAUTH_PHASE_READING_TARGET, step_load, NULL);
+	run->begun_clock = nauth_clock();
+	nauth_directory_begin(run->directory, (NauthQuery) {.kind = NAUTH_QUERY_LIST});
+	do
+	{
+		nauth_run_step(run, NAUTH_PHASE_LISTING, step_page, NULL);
+	} while (run->page);
+	nauth_run_step(run, NAUTH_PHASE_LISTING, step_find, NULL);
+	nauth_run_step(run, NAUTH_PHASE_CONFIRMING, step_confirm, NULL);
+}

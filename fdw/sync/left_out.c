@@ -1,0 +1,168 @@
+/*-------------------------------------------------------------------------
+ *
+ * left_out.c
+ *	  Lists of users that are not as the provider has them: deletions that are
+ *	  held, users that PostgreSQL cannot hold.
+ *
+ * A full run makes both lists anew.  An incremental one leaves the users alone
+ * that it has not read.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/timestamp.h"
+
+#include "sync/run.h"
+#include "sync/statement.h"
+
+/* Users in these lists, read back in the order that nauth_id_list_find needs. */
+static void
+load_list(NauthRun *run, const char *sql, NauthIdList *list)
+{
+	NauthArgs	args = {0};
+
+	list->count = 0;
+	nauth_args_relation(&args, run->target.relid);
+	nauth_statement_execute(sql, &args);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		char	   *id = nauth_result_text(i, 1);
+		char	   *reason = nauth_result_text(i, 2);
+		const char *known = nauth_deletion_approvable(reason);
+
+		nauth_id_list_add(list, run->cxt, id, known ? known : MemoryContextStrdup(run->cxt, reason));
+		pfree(id);
+		pfree(reason);
+	}
+}
+
+/* An approval has to name the number of deletions that wait for a person. */
+static void
+check_approval(const NauthRun *run)
+{
+	int			count = 0;
+
+	for (int i = 0; i < run->held_before.count; i++)
+		if (nauth_deletion_approvable(run->held_before.reasons[i]))
+			count++;
+	if (run->approved >= 0 && run->approved != count)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("approve_deletions is %d, but %d deletions are held for approval in table %s",
+					   run->approved, count, run->target.name),
+				errhint("SELECT * FROM neon_auth.held_deletion shows what would be approved."));
+}
+
+/* Fill held_before and quarantined_before, and check approve_deletions. */
+void
+nauth_left_out_load(NauthRun *run)
+{
+	load_list(run, "SELECT id, reason FROM neon_auth.held_deletion WHERE target = $1"
+			  " ORDER BY id COLLATE \"C\"", &run->held_before);
+	load_list(run, "SELECT id, reason FROM neon_auth.quarantined_user WHERE target = $1"
+			  " ORDER BY id COLLATE \"C\"", &run->quarantined_before);
+	check_approval(run);
+}
+
+/*
+ * Delete the rows that the run has gone over and that are not to stay: of all
+ * users or, incrementally, of those it has read.
+ */
+static void
+forget_others(NauthRun *run, const char *table, int count, const char *const *ids)
+{
+	NauthArgs	args = {0};
+	const NauthIdList *read = &run->returned_users;
+
+	nauth_args_relation(&args, run->target.relid);
+	nauth_args_texts(&args, count, ids);
+	if (run->incremental)
+		nauth_args_texts(&args, read->count, (const char *const *) read->ids);
+	nauth_statement_execute(psprintf("DELETE FROM neon_auth.%s WHERE target = $1 AND id <> ALL ($2)%s",
+									 table, run->incremental ? " AND id = ANY ($3)" : ""), &args);
+}
+
+static void
+store_held(NauthRun *run)
+{
+	const NauthIdList *list = &run->held_users;
+	NauthArgs	args = {0};
+
+	forget_others(run, "held_deletion", list->count, (const char *const *) list->ids);
+	if (list->count == 0)
+		return;
+	nauth_args_relation(&args, run->target.relid);
+	nauth_args_texts(&args, list->count, (const char *const *) list->ids);
+	nauth_args_texts(&args, list->count, list->reasons);
+	nauth_statement_execute("INSERT INTO neon_auth.held_deletion AS t (target, id, reason, held_since)"
+							" SELECT $1, n.id, n.reason, now() FROM unnest($2, $3) AS n (id, reason)"
+							" ON CONFLICT (target, id) DO UPDATE SET reason = excluded.reason"
+							" WHERE t.reason <> excluded.reason", &args);
+}
+
+/* Times as a timestamptz[], DT_NOBEGIN as null. */
+static Datum
+time_array(int count, const NauthQuarantined *users)
+{
+	Datum	   *values = palloc(count * sizeof(Datum));
+	bool	   *nulls = palloc(count * sizeof(bool));
+	int			lower = 1;
+
+	for (int i = 0; i < count; i++)
+	{
+		values[i] = TimestampTzGetDatum(users[i].created_at);
+		nulls[i] = users[i].created_at == DT_NOBEGIN;
+	}
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &count, &lower, TIMESTAMPTZOID,
+											  sizeof(TimestampTz), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+static void
+store_quarantined(NauthRun *run)
+{
+	int			count = run->quarantined_count;
+	const NauthQuarantined *users = run->quarantined;
+	const char **ids = palloc(Max(count, 1) * sizeof(char *));
+	const char **reasons = palloc(Max(count, 1) * sizeof(char *));
+	Datum	   *has_row = palloc(Max(count, 1) * sizeof(Datum));
+	NauthArgs	args = {0};
+
+	for (int i = 0; i < count; i++)
+	{
+		ids[i] = users[i].id;
+		reasons[i] = users[i].reason;
+		has_row[i] = BoolGetDatum(users[i].has_row);
+	}
+	forget_others(run, "quarantined_user", count, ids);
+	if (count == 0)
+		return;
+	nauth_args_relation(&args, run->target.relid);
+	nauth_args_texts(&args, count, ids);
+	nauth_args_texts(&args, count, reasons);
+	nauth_args_add(&args, TIMESTAMPTZARRAYOID, time_array(count, users), false);
+	nauth_args_add(&args, BOOLARRAYOID,
+				   PointerGetDatum(construct_array(has_row, count, BOOLOID, 1, true, TYPALIGN_CHAR)), false);
+	nauth_statement_execute("INSERT INTO neon_auth.quarantined_user AS t"
+							" (target, id, reason, quarantined_since, created_at, has_row)"
+							" SELECT DISTINCT ON (n.id) $1, n.id, n.reason, now(), n.created_at, n.has_row"
+							" FROM unnest($2, $3, $4, $5) AS n (id, reason, created_at, has_row)"
+							" ORDER BY n.id"
+							" ON CONFLICT (target, id) DO UPDATE SET reason = excluded.reason,"
+							" created_at = excluded.created_at, has_row = excluded.has_row"
+							" WHERE (t.reason, t.created_at, t.has_row) IS DISTINCT FROM"
+							" (excluded.reason, excluded.created_at, excluded.has_row)", &args);
+}
+
+/* Write both lists as the run leaves them; rows that stay as they were are not touched. */
+void
+nauth_left_out_store(NauthRun *run)
+{
+	store_held(run);
+	store_quarantined(run);
+}

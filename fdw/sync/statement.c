@@ -1,0 +1,152 @@
+/*-------------------------------------------------------------------------
+ *
+ * statement.c
+ *	  Statements on the state tables, as the owner of these.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "sync/role.h"
+#include "sync/statement.h"
+
+void
+nauth_args_add(NauthArgs *args, Oid type, Datum value, bool isnull)
+{
+	Assert(args->count < NAUTH_MAX_ARGS);
+	args->types[args->count] = type;
+	args->values[args->count] = value;
+	args->nulls[args->count++] = isnull ? 'n' : ' ';
+}
+
+void
+nauth_args_text(NauthArgs *args, const char *value)
+{
+	nauth_args_add(args, TEXTOID, value ? CStringGetTextDatum(value) : (Datum) 0, value == NULL);
+}
+
+void
+nauth_args_int(NauthArgs *args, int64 value)
+{
+	nauth_args_add(args, INT8OID, Int64GetDatum(value), false);
+}
+
+void
+nauth_args_bool(NauthArgs *args, bool value)
+{
+	nauth_args_add(args, BOOLOID, BoolGetDatum(value), false);
+}
+
+void
+nauth_args_time(NauthArgs *args, TimestampTz value)
+{
+	nauth_args_add(args, TIMESTAMPTZOID, TimestampTzGetDatum(value), value == DT_NOBEGIN);
+}
+
+void
+nauth_args_relation(NauthArgs *args, Oid relid)
+{
+	nauth_args_add(args, REGCLASSOID, ObjectIdGetDatum(relid), false);
+}
+
+void
+nauth_args_texts(NauthArgs *args, int count, const char *const *texts)
+{
+	nauth_args_add(args, TEXTARRAYOID, nauth_text_array(count, texts), false);
+}
+
+Datum
+nauth_text_array(int count, const char *const *texts)
+{
+	Datum	   *values = palloc(Max(count, 1) * sizeof(Datum));
+
+	for (int i = 0; i < count; i++)
+		values[i] = CStringGetTextDatum(texts[i]);
+	return PointerGetDatum(construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/* The role that owns the state tables. */
+static Oid
+state_owner(void)
+{
+	Oid			relid = get_relname_relid("sync_state", get_namespace_oid("neon_auth", false));
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_TABLE),
+				errmsg("table neon_auth.sync_state does not exist"),
+				errhint("Create extension neon_auth_fdw in this database."));
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+void
+nauth_statement_execute(const char *sql, NauthArgs *args)
+{
+	NauthRole	saved;
+	int			result;
+
+	nauth_role_enter(state_owner(), &saved);
+	result = SPI_execute_with_args(sql, args->count, args->types, args->values, args->nulls,
+								   false, 0);
+	nauth_role_leave(&saved);
+	if (result < 0)
+		elog(ERROR, "statement on a state table failed: %s", SPI_result_code_string(result));
+}
+
+static Datum
+result_value(int row, int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+}
+
+bool
+nauth_result_bool(int row, int column)
+{
+	bool		isnull;
+	Datum		value = result_value(row, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+int64
+nauth_result_int(int row, int column)
+{
+	bool		isnull;
+	Datum		value = result_value(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+TimestampTz
+nauth_result_time(int row, int column)
+{
+	bool		isnull;
+	Datum		value = result_value(row, column, &isnull);
+
+	return isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
+}
+
+char *
+nauth_result_text(int row, int column)
+{
+	bool		isnull;
+	Datum		value = result_value(row, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}

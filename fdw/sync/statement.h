@@ -1,0 +1,53 @@
+/*-------------------------------------------------------------------------
+ *
+ * statement.h
+ *	  Statements on the state tables, as the owner of these.
+ *
+ * Whoever may refresh a target of his own needs no right on tables that others'
+ * targets share.  All functions need SPI.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef NAUTH_STATEMENT_H
+#define NAUTH_STATEMENT_H
+
+#include "datatype/timestamp.h"
+
+#define NAUTH_MAX_ARGS	20
+
+/* Arguments of a statement, in order; all zeros has none. */
+typedef struct NauthArgs
+{
+	int			count;
+	Oid			types[NAUTH_MAX_ARGS];
+	Datum		values[NAUTH_MAX_ARGS];
+	char		nulls[NAUTH_MAX_ARGS];
+} NauthArgs;
+
+/* Add one; NULL, and DT_NOBEGIN of a time, is SQL's null. */
+extern void nauth_args_add(NauthArgs *args, Oid type, Datum value, bool isnull);
+extern void nauth_args_text(NauthArgs *args, const char *value);
+extern void nauth_args_int(NauthArgs *args, int64 value);
+extern void nauth_args_bool(NauthArgs *args, bool value);
+extern void nauth_args_time(NauthArgs *args, TimestampTz value);
+extern void nauth_args_relation(NauthArgs *args, Oid relid);
+extern void nauth_args_texts(NauthArgs *args, int count, const char *const *texts);
+
+/* Texts as a text[], palloc'd. */
+extern Datum nauth_text_array(int count, const char *const *texts);
+
+/* Run a statement; its result is in SPI_tuptable. */
+extern void nauth_statement_execute(const char *sql, NauthArgs *args);
+
+/*
+ * Values of that result, rows and columns counted from 0 and 1.  A null is
+ * false, 0, DT_NOBEGIN, and NULL.
+ */
+extern bool nauth_result_bool(int row, int column);
+extern int64 nauth_result_int(int row, int column);
+extern TimestampTz nauth_result_time(int row, int column);
+extern char *nauth_result_text(int row, int column);
+
+#endif							/* NAUTH_STATEMENT_H */

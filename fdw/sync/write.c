@@ -1,0 +1,306 @@
+/*-------------------------------------------------------------------------
+ *
+ * write.c
+ *	  Users that have changed -> one statement on the target.
+ *
+ * The statement itself decides what is newer, for it alone sees the row as it
+ * is: an older version never replaces a newer one, and what is the same is not
+ * written, nor locked.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "sync/statement.h"
+#include "sync/write.h"
+
+/* Columns that are written: all but deleted_at, which is null of a live user. */
+#define WRITTEN_COLUMNS		NAUTH_DELETED_AT
+
+/* And the members that do not count. */
+#define WRITE_ARGS			(WRITTEN_COLUMNS + 1)
+
+/* Wanted users that one statement writes. */
+typedef struct Batch
+{
+	const char *sql;
+	NauthWanted *users;
+	int			count;
+} Batch;
+
+#define ANOTHER_USER \
+	"t.deleted_at IS NOT NULL OR excluded.created_at > t.created_at + interval '1 second'"
+
+/*
+ * SQL for whether a row t is another than a user "excluded", and not a newer
+ * one.  A user created later than t is another one with the same id, whatever
+ * its time of change; a second allows for a table that rounds.  Without times
+ * of the provider only the content tells.
+ */
+static const char *
+changed_sql(const NauthRun *run, bool timed)
+{
+	const char *differs = run->ignored_count > 0 ?
+	"t.raw_json - $7 IS DISTINCT FROM excluded.raw_json - $7" :
+	"t.raw_json IS DISTINCT FROM excluded.raw_json";
+
+	if (!timed)
+		return psprintf(ANOTHER_USER " OR %s", differs);
+	return psprintf(ANOTHER_USER " OR excluded.updated_at > t.updated_at OR"
+					" (t.updated_at IS NULL AND excluded.updated_at IS NOT NULL) OR"
+					" ((excluded.updated_at < t.updated_at) IS NOT TRUE AND %s)", differs);
+}
+
+/*
+ * SQL with users as $1 to $6, arrays of the columns in order, that returns the
+ * ids written, in order.  Neon's own table computes id, name and the others
+ * from members that Stack Auth sends, so these are put into raw_json for it.
+ *
+ * Unchanged users are left out by a join, since ON CONFLICT would lock their
+ * rows before it finds that there is nothing to write.  A dry run asks what
+ * the join leaves.
+ */
+static char *
+build_sql(const NauthRun *run, bool timed)
+{
+	const NauthTarget *target = &run->target;
+	bool		generated = target->generated;
+	const char *raw_json = generated ?
+	"raw_json || jsonb_build_object('id', id, 'display_name', name, 'primary_email', email,"
+	" 'signed_up_at_millis', (extract(epoch FROM created_at) * 1000)::bigint)" : "raw_json";
+	const char *columns = generated ? "raw_json, updated_at" :
+	"raw_json, id, name, email, created_at, updated_at";
+	const char *changed = changed_sql(run, timed);
+	const char *source =
+	psprintf("(SELECT %s AS raw_json, id, name, email, created_at, updated_at"
+			 " FROM unnest($1, $2, $3, $4, $5, $6)"
+			 " AS p (raw_json, id, name, email, created_at, updated_at)) AS excluded"
+			 " LEFT JOIN %s t ON t.id = excluded.id WHERE t.id IS NULL OR %s"
+			 " ORDER BY excluded.id COLLATE \"C\"", raw_json, target->name, changed);
+
+	if (run->dry_run)
+		return psprintf("SELECT excluded.id FROM %s", source);
+	return psprintf("INSERT INTO %s AS t (deleted_at, %s) SELECT NULL::timestamptz, excluded.%s FROM %s"
+					" ON CONFLICT (id) DO UPDATE SET raw_json = excluded.raw_json,%s"
+					" updated_at = excluded.updated_at, deleted_at = NULL"
+					" WHERE %s RETURNING t.id::text",
+					target->name, columns,
+					generated ? "raw_json, excluded.updated_at" :
+					"raw_json, excluded.id, excluded.name, excluded.email,"
+					" excluded.created_at, excluded.updated_at", source,
+					generated ? "" : " name = excluded.name, email = excluded.email,"
+					" created_at = excluded.created_at,",
+					changed);
+}
+
+/* One column of a batch as an array. */
+static Datum
+column_array(const Batch *batch, NauthColumn column)
+{
+	const NauthColumnDef *def = &nauth_columns[column];
+	Datum	   *values = palloc(batch->count * sizeof(Datum));
+	bool	   *nulls = palloc(batch->count * sizeof(bool));
+	int			lower = 1;
+	int			count = batch->count;
+
+	for (int i = 0; i < count; i++)
+	{
+		values[i] = batch->users[i].row.values[column];
+		nulls[i] = batch->users[i].row.nulls[column];
+	}
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &count, &lower, def->type,
+											  def->len, def->byval, def->align));
+}
+
+/*
+ * Count what the statement returned.  Its ids are in our order, so that one
+ * walk along both tells whether a user was new.
+ */
+static void
+count_written(NauthRun *run, const Batch *batch)
+{
+	int			next = 0;
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		char	   *id = nauth_target_id(SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+
+		while (next < batch->count && strcmp(batch->users[next].id, id) != 0)
+			next++;
+		if (next == batch->count)
+			elog(ERROR, "unexpected order of written users");
+		if (batch->users[next].known)
+			run->counts.updated++;
+		else
+			run->counts.inserted++;
+		run->counts.live += !batch->users[next].live;
+	}
+	run->counts.unchanged += batch->count - SPI_processed;
+}
+
+/*
+ * The provider tells a time of change of users where it told none: the time in
+ * their rows is ours, which must not keep an older one of the provider away.
+ */
+static void
+forget_own_times(NauthRun *run, const Batch *batch)
+{
+	const char **ids = palloc(batch->count * sizeof(char *));
+	int			count = 0;
+	NauthRole	saved;
+	Oid			type = TEXTARRAYOID;
+	Datum		value;
+
+	for (int i = 0; i < batch->count; i++)
+		if (batch->users[i].retimed)
+			ids[count++] = batch->users[i].id;
+	if (count == 0)
+		return;
+	value = nauth_text_array(count, ids);
+	nauth_role_enter(run->target.owner, &saved);
+	SPI_execute_with_args(psprintf("UPDATE %s SET updated_at = NULL WHERE id = ANY ($1)", run->target.name),
+						  1, &type, &value, NULL, false, 0);
+	nauth_role_leave(&saved);
+	nauth_digest_forget(run, count, ids);
+}
+
+static void
+store_digests(NauthRun *run, const Batch *batch)
+{
+	const char **ids = palloc(batch->count * sizeof(char *));
+	NauthDigest *digests = palloc(batch->count * sizeof(NauthDigest));
+
+	for (int i = 0; i < batch->count; i++)
+	{
+		ids[i] = batch->users[i].id;
+		digests[i] = batch->users[i].digest;
+	}
+	nauth_digest_store(run, batch->count, ids, digests);
+}
+
+/* Step: write a batch. */
+static void
+write_batch(NauthRun *run, void *arg)
+{
+	Batch	   *batch = arg;
+	bool		timed = batch->users[0].timed;
+	Oid			types[WRITE_ARGS];
+	Datum		values[WRITE_ARGS];
+	NauthRole	saved;
+
+	if (timed && !run->dry_run)
+		forget_own_times(run, batch);
+	for (int i = 0; i < WRITTEN_COLUMNS; i++)
+	{
+		types[i] = get_array_type(nauth_columns[i].type);
+		values[i] = column_array(batch, i);
+	}
+	types[WRITTEN_COLUMNS] = TEXTARRAYOID;
+	values[WRITTEN_COLUMNS] = nauth_text_array(run->ignored_count, run->ignored);
+	nauth_role_enter(run->target.owner, &saved);
+	SPI_execute_with_args(batch->sql, WRITE_ARGS, types, values, NULL, false, 0);
+	nauth_role_leave(&saved);
+	count_written(run, batch);
+	SPI_freetuptable(SPI_tuptable);
+	if (!timed && !run->dry_run)
+		store_digests(run, batch);
+}
+
+/* Whether an error says that a value cannot be held. */
+static bool
+is_about_a_value(const ErrorData *error)
+{
+	int			class = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	return class == ERRCODE_TO_CATEGORY(ERRCODE_DATA_EXCEPTION) ||
+		class == ERRCODE_TO_CATEGORY(ERRCODE_PROGRAM_LIMIT_EXCEEDED);
+}
+
+/* Whether an error can be about a single user, and not about writing as such. */
+static bool
+is_about_a_user(const ErrorData *error)
+{
+	static const int others[] = {
+		ERRCODE_CONNECTION_EXCEPTION, ERRCODE_INVALID_TRANSACTION_STATE,
+		ERRCODE_TRANSACTION_ROLLBACK, ERRCODE_INSUFFICIENT_RESOURCES,
+		ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, ERRCODE_OPERATOR_INTERVENTION,
+		ERRCODE_SYSTEM_ERROR, ERRCODE_INTERNAL_ERROR
+	};
+
+	for (int i = 0; i < lengthof(others); i++)
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_TO_CATEGORY(others[i]))
+			return false;
+	return true;
+}
+
+/*
+ * Raise the error that a user met with.  Its detail stays behind: it may show
+ * the row.
+ */
+static _Noreturn void
+fail_for_user(const NauthRun *run, const NauthWanted *user, const ErrorData *error)
+{
+	ereport(ERROR,
+			errcode(error->sqlerrcode),
+			errmsg("could not write user \"%s\" to table %s: %s", user->id,
+				   run->target.name, error->message),
+			error->hint ? errhint("%s", error->hint) :
+			error->constraint_name ?
+			errhint("Change constraint \"%s\", or what the provider has of the user.", error->constraint_name) :
+			errhint("A trigger or policy of the table, or a default, refuses the user."),
+			error->context ? errcontext_msg("%s", error->context) : 0,
+			error->schema_name ? err_generic_string(PG_DIAG_SCHEMA_NAME, error->schema_name) : 0,
+			error->table_name ? err_generic_string(PG_DIAG_TABLE_NAME, error->table_name) : 0,
+			error->constraint_name ? err_generic_string(PG_DIAG_CONSTRAINT_NAME, error->constraint_name) : 0);
+}
+
+/*
+ * Write a batch, each try in a subtransaction.  When the target does not take
+ * it, halves of it are written until the user to blame is alone: one that
+ * PostgreSQL cannot hold is left out, any other ends the run.
+ */
+static void
+write_half(NauthRun *run, const char *sql, NauthWanted *users, int count)
+{
+	Batch		batch = {sql, users, count};
+	ErrorData  *error = nauth_run_insist(run, write_batch, &batch);
+
+	if (error == NULL)
+	{
+		for (int i = 0; i < count; i++)
+			nauth_known_set(run->known, users[i].id, &users[i].now);
+		return;
+	}
+	if (!is_about_a_user(error))
+		ReThrowError(error);
+	if (count == 1)
+	{
+		if (!is_about_a_value(error) || run->counts.quarantined >= NAUTH_MAX_QUARANTINED)
+			fail_for_user(run, users, error);
+		nauth_run_quarantine(run, users[0].user, users[0].live,
+							 psprintf("the table does not take it (SQLSTATE %s)",
+									  unpack_sql_state(error->sqlerrcode)));
+		return;
+	}
+	write_half(run, sql, users, count / 2);
+	write_half(run, sql, users + count / 2, count - count / 2);
+}
+
+void
+nauth_write_users(NauthRun *run, NauthWanted *users, int count)
+{
+	if (count == 0)
+		return;
+	if (OidIsValid(run->target.relid))
+		write_half(run, build_sql(run, users[0].timed), users, count);
+	else
+		run->counts.inserted += count;
+}
