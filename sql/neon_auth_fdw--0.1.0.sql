@@ -152,7 +152,8 @@ CREATE TABLE neon_auth.sync_state (
 	last_success_started_at pg_catalog.timestamptz,
 	last_success_at pg_catalog.timestamptz,
 	last_full_at pg_catalog.timestamptz,
-	unproved pg_catalog.bool NOT NULL DEFAULT false
+	unproved pg_catalog.bool NOT NULL DEFAULT false,
+	timeless pg_catalog.bool NOT NULL DEFAULT false
 );
 
 COMMENT ON TABLE neon_auth.sync_state IS 'one row a target: the directory it belongs to and how far it was read';
@@ -164,10 +165,11 @@ COMMENT ON COLUMN neon_auth.sync_state.credential IS 'fingerprint of the credent
 COMMENT ON COLUMN neon_auth.sync_state.cluster IS 'database system and timeline of the last successful run: in another one the next run is full';
 COMMENT ON COLUMN neon_auth.sync_state.live_users IS 'users without deleted_at after the last successful run';
 COMMENT ON COLUMN neon_auth.sync_state.listed_users IS 'users that the provider should count';
-COMMENT ON COLUMN neon_auth.sync_state.watermark IS 'all changes until then have been read, by the clock of the provider; null where users have no time of change';
+COMMENT ON COLUMN neon_auth.sync_state.watermark IS 'all changes until then have been read, by the clock of the provider';
 COMMENT ON COLUMN neon_auth.sync_state.last_success_started_at IS 'when the last successful run began';
 COMMENT ON COLUMN neon_auth.sync_state.last_success_at IS 'when the last successful run ended';
 COMMENT ON COLUMN neon_auth.sync_state.last_full_at IS 'when the last one ended that listed the whole directory';
+COMMENT ON COLUMN neon_auth.sync_state.timeless IS 'not all users have a time of change: each run is full';
 COMMENT ON COLUMN neon_auth.sync_state.unproved IS 'the last run could not prove who is missing: the next one is full';
 
 CREATE TABLE neon_auth.sync_run (

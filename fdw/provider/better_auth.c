@@ -122,7 +122,7 @@ better_auth_read_page(const NauthSettings *settings, const NauthQuery *query,
 	if (received < limit)
 		return nauth_error_set(error, NAUTH_ERROR_INCOMPLETE,
 							   "a page ended before the total that it names");
-	return nauth_offset_go_on(&offset, limit, page, error);
+	return nauth_offset_go_on(&offset, query, limit, page, error);
 }
 
 static bool

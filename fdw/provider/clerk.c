@@ -90,7 +90,8 @@ go_on(NauthPage *page, NauthError *error)
 
 /* Finish a page of the list by time of change, which has received so many. */
 static bool
-finish_changes(const char *cursor, int limit, NauthPage *page, NauthError *error)
+finish_changes(const NauthQuery *query, const char *cursor, int limit,
+			   NauthPage *page, NauthError *error)
 {
 	bool		full = page->count == limit;
 	NauthOffset offset;
@@ -103,7 +104,7 @@ finish_changes(const char *cursor, int limit, NauthPage *page, NauthError *error
 	if (page->reread)
 		return true;
 	page->last = !full;
-	return page->last || nauth_offset_go_on(&offset, limit, page, error);
+	return page->last || nauth_offset_go_on(&offset, query, limit, page, error);
 }
 
 static bool
@@ -120,7 +121,7 @@ clerk_read_page(const NauthSettings *settings, const NauthQuery *query,
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "the page has more users than were asked for");
 	if (query->kind == NAUTH_QUERY_CHANGES)
-		return finish_changes(cursor, limit, page, error);
+		return finish_changes(query, cursor, limit, page, error);
 	page->last = page->count < limit;
 	return page->last || go_on(page, error);
 }

@@ -127,16 +127,38 @@ nauth_offset_join(NauthOffset *offset, int limit, NauthPage *page,
 	return true;
 }
 
-bool
-nauth_offset_go_on(const NauthOffset *offset, int limit, NauthPage *page,
-				   NauthError *error)
+/* How many users at the end of a page were changed at the same time. */
+static int
+count_together(const NauthPage *page)
 {
+	int			count = 0;
+
+	while (count < page->count &&
+		   page->users[page->count - 1 - count].has_updated_at &&
+		   page->users[page->count - 1 - count].updated_at ==
+		   page->users[page->count - 1].updated_at)
+		count++;
+	return count;
+}
+
+bool
+nauth_offset_go_on(const NauthOffset *offset, const NauthQuery *query,
+				   int limit, NauthPage *page, NauthError *error)
+{
+	int			again = query->kind == NAUTH_QUERY_CHANGES ? count_together(page) : 0;
+	int			room = limit - 1 - again;
 	NauthOffset next;
 
+	if (again > 0 && room <= 0)
+		return nauth_error_set(error, NAUTH_ERROR_INCOMPLETE,
+							   "more users than a page has were changed at the same time");
 	next.overlap = limit / 2 < OVERLAP ? limit / 2 : OVERLAP;
+	if (next.overlap > room)
+		next.overlap = room;
+	next.overlap += again;
 	next.skip = offset->skip + limit - next.overlap;
 	next.marks = 0;
-	for (int i = page->count - 1; i >= 0; i--)
+	for (int i = page->count - 1 - again; i >= 0; i--)
 		add_mark(&next, page->users[i].id);
 	for (int i = 0; i < offset->marks; i++)
 		add_mark(&next, offset->ids[i]);

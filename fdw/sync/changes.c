@@ -54,7 +54,7 @@ nauth_changes_obstacle(const NauthRun *run, bool *must)
 		return "the credential has changed";
 	if (!run->same_cluster)
 		return "the database was promoted, restored or copied since the last refresh";
-	if (run->last_watermark == DT_NOBEGIN)
+	if (run->last_watermark == DT_NOBEGIN || run->was_timeless)
 		return "not all users have a time of change";
 
 	*must = false;
@@ -88,7 +88,7 @@ note_created(NauthRun *run, const NauthUser *user)
  * want, so that the list ends for us.
  */
 static bool
-wants_user(NauthRun *run, const NauthUser *user, bool first_of_page, TimestampTz *previous)
+wants_user(NauthRun *run, const NauthUser *user, TimestampTz *previous)
 {
 	NauthChanges *changes = &run->changes;
 	NauthKnownUser known;
@@ -104,9 +104,6 @@ wants_user(NauthRun *run, const NauthUser *user, bool first_of_page, TimestampTz
 	time = nauth_moment_to_timestamptz(user->updated_at);
 	if (*previous != DT_NOBEGIN && time > *previous)
 		run->doubt = "the list of changes is not in their order";
-	/* users with the same time have no order that pages would keep */
-	if (first_of_page && changes->pages > 0 && time == changes->last)
-		run->doubt = "users changed at the same moment are on two pages";
 	*previous = time;
 	if (changes->pages == 0)
 		changes->newest = Max(changes->newest, time);
@@ -129,19 +126,20 @@ apply_changes(NauthRun *run, const NauthPage *page)
 	part->count = 0;
 	while (part->count < page->count && !changes->ended)
 	{
-		if (wants_user(run, &page->users[part->count], part->count == 0, &previous))
+		if (wants_user(run, &page->users[part->count], &previous))
 			part->count++;
 		else
 			changes->ended = true;
 	}
 	changes->pages++;
-	changes->last = previous;
 	changes->total = page->total;
 	if (page->last)
 		changes->ended = true;
 	run->page = part;
 	nauth_apply_load_page(run);
 	nauth_apply_page(run);
+	if (!run->dry_run)
+		nauth_state_keep(run);
 	run->page = NULL;
 	pfree(part);
 }
@@ -190,7 +188,7 @@ read_changes(NauthRun *run, TimestampTz since)
 	NauthChanges *changes = &run->changes;
 
 	changes->since = since;
-	changes->newest = changes->last = DT_NOBEGIN;
+	changes->newest = DT_NOBEGIN;
 	changes->ended = false;
 	changes->pages = 0;
 	nauth_directory_begin(run->directory, (NauthQuery)
@@ -243,38 +241,54 @@ settled_bound(const NauthRun *run)
 /* What a count of the provider has shown. */
 typedef struct Counted
 {
-	TimestampTz before;			/* of users created before; DT_NOBEGIN: of all */
+	TimestampTz before;			/* of users created before; or DT_NOBEGIN */
 	int64		count;
 } Counted;
+
+static int64
+count_all(NauthRun *run)
+{
+	return nauth_directory_count(run->directory, (NauthQuery)
+	{
+		.windowed = false
+	});
+}
+
+/*
+ * Count the users who are old enough.  All of them are counted, too, if some of
+ * these are missing: whose time of creation is later than that of the last
+ * change is not old enough, and not in the list of changes either.
+ */
+static void
+count_settled(NauthRun *run, Counted *counted)
+{
+	int64		all;
+
+	counted->count = nauth_directory_count(run->directory, (NauthQuery)
+	{
+		.windowed = true,.from = NAUTH_MOMENT_MIN,
+			.before = nauth_timestamptz_to_moment(counted->before)
+	});
+	run->missing = run->counts.listed - count_created_from(&run->changes, counted->before) - counted->count;
+	if (run->missing <= 0)
+		return;
+	all = run->counts.listed - count_all(run);
+	if (all >= 0)
+		run->missing = Min(run->missing, all);
+}
 
 /* Step: ask how many users there are, unless the last page has told. */
 static void
 step_count(NauthRun *run, void *arg)
 {
-	NauthChanges *changes = &run->changes;
 	Counted    *counted = arg;
-	int64		expected = run->counts.listed;
 
-	counted->before = DT_NOBEGIN;
-	if (run->options->provider->counts_windows)
-		counted->before = settled_bound(run);
+	counted->before = run->options->provider->counts_windows ? settled_bound(run) : DT_NOBEGIN;
 	if (counted->before != DT_NOBEGIN)
-	{
-		expected -= count_created_from(changes, counted->before);
-		counted->count = nauth_directory_count(run->directory, (NauthQuery)
-		{
-			.windowed = true,.from = NAUTH_MOMENT_MIN,
-				.before = nauth_timestamptz_to_moment(counted->before)
-		});
-	}
-	else if (changes->total >= 0)
-		counted->count = changes->total;
+		count_settled(run, counted);
 	else
-		counted->count = nauth_directory_count(run->directory, (NauthQuery)
-		{
-			.windowed = false
-		});
-	run->missing = expected - counted->count;
+		run->missing = run->counts.listed -
+			(run->changes.total >= 0 ? run->changes.total : count_all(run));
 	NAUTH_FAULT_POINT("counted");
 }
 

@@ -75,6 +75,8 @@ step_probe(NauthRun *run, void *arg)
 static void
 step_load(NauthRun *run, void *arg)
 {
+	if (!run->dry_run)
+		nauth_state_doubt(run);
 	nauth_apply_load(run);
 }
 
@@ -97,9 +99,8 @@ step_page(NauthRun *run, void *arg)
 static void
 set_watermark(NauthRun *run)
 {
-	if (run->newest == DT_NOBEGIN || run->timeless)
-		return;
-	run->watermark = Min(run->newest, run->started_at) - (nauth_clock() - run->begun_clock);
+	if (run->newest != DT_NOBEGIN)
+		run->watermark = Min(run->newest, run->started_at) - (nauth_clock() - run->begun_clock);
 }
 
 static void

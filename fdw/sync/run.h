@@ -92,7 +92,6 @@ typedef struct NauthChanges
 {
 	TimestampTz since;			/* users changed from then on are read */
 	TimestampTz newest;			/* change on the first page, or DT_NOBEGIN */
-	TimestampTz last;			/* oldest change on the page before */
 	bool		ended;			/* everything since then was read */
 	int64		pages;
 	int64		total;			/* users by the last page, or -1 */
@@ -126,6 +125,7 @@ typedef struct NauthRun
 	bool		new_credential; /* has to show that it knows our users */
 	bool		same_cluster;
 	bool		unproved;		/* the last run could not say who is missing */
+	bool		was_timeless;	/* some user had no time of change */
 	TimestampTz last_watermark; /* or DT_NOBEGIN */
 	TimestampTz last_full_at;	/* or DT_NOBEGIN */
 	TimestampTz final_before;	/* users changed before this were final when
@@ -156,12 +156,14 @@ typedef struct NauthRun
 	int64		duplicates;
 	int64		missing;		/* users by which the provider counts less
 								 * than are known; of an incremental run */
+	int64		explained;		/* of these, found by their id */
 	NauthQuarantined *quarantined;
 	int			quarantined_count;
 	NauthIdList quarantined_before; /* of the last run, sorted by id */
 	NauthIdList held_before;	/* of the last run, sorted by id */
 	NauthIdList returned_users; /* of these two lists, read by this run */
-	NauthIdList missing_users;	/* live here and not in the listing */
+	NauthIdList missing_users;	/* live here and not in the listing; with a
+								 * reason: it need not be there */
 	NauthIdList deleted_users;	/* confirmed, to be marked */
 	NauthIdList held_users;		/* by this run */
 	const char *held_reason;
@@ -169,6 +171,7 @@ typedef struct NauthRun
 
 	/* what it did */
 	NauthCounts counts;
+	NauthCounts kept;			/* of an incremental run: what the state says */
 } NauthRun;
 
 /* Leave a user out, with the reason why PostgreSQL cannot hold it. */
@@ -243,6 +246,8 @@ extern void nauth_deletion_apply(NauthRun *run);
 extern void nauth_state_forget_dropped(void);
 extern void nauth_state_load(NauthRun *run);
 extern void nauth_state_begin(NauthRun *run);
+extern void nauth_state_keep(NauthRun *run);
+extern void nauth_state_doubt(NauthRun *run);
 extern void nauth_state_finish(NauthRun *run);
 extern void nauth_state_fail(NauthRun *run, const ErrorData *error);
 

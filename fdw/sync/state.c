@@ -110,7 +110,7 @@ nauth_state_load(NauthRun *run)
 	nauth_args_text(&args, run->credential);
 	nauth_args_text(&args, run->cluster);
 	nauth_statement_execute("SELECT server, tenant = $2, credential <> $3, cluster = $4,"
-							" last_success_at IS NULL, live_users, listed_users, watermark, last_full_at, unproved"
+							" last_success_at IS NULL, live_users, listed_users, watermark, last_full_at, unproved, timeless"
 							" FROM neon_auth.sync_state WHERE target = $1", &args);
 	if (SPI_processed > 0)
 	{
@@ -118,10 +118,11 @@ nauth_state_load(NauthRun *run)
 		run->new_credential = nauth_result_bool(0, 3);
 		run->same_cluster = nauth_result_bool(0, 4);
 		run->live_before = nauth_result_int(0, 6);
-		run->counts.listed = nauth_result_int(0, 7);
+		run->counts.listed = run->kept.listed = nauth_result_int(0, 7);
 		run->last_watermark = nauth_result_time(0, 8);
 		run->last_full_at = nauth_result_time(0, 9);
 		run->unproved = nauth_result_bool(0, 10);
+		run->was_timeless = nauth_result_bool(0, 11);
 		if (run->last_watermark != DT_NOBEGIN)
 			run->final_before = run->last_watermark - NAUTH_OVERLAP;
 		run->new_credential &= is_of_this_server(run);
@@ -226,11 +227,46 @@ leaves_doubt(const NauthRun *run)
 }
 
 /*
+ * What an incremental run has written so far counts, even if it fails: the
+ * numbers of users must follow the rows.
+ */
+void
+nauth_state_keep(NauthRun *run)
+{
+	const NauthCounts *counts = &run->counts;
+	NauthArgs	args = {0};
+
+	if (counts->listed == run->kept.listed && counts->live == run->kept.live &&
+		counts->quarantined == run->kept.quarantined)
+		return;
+	nauth_left_out_store(run);
+	nauth_args_relation(&args, run->target.relid);
+	nauth_args_int(&args, run->live_before + counts->live);
+	nauth_args_int(&args, counts->listed);
+	nauth_statement_execute("UPDATE neon_auth.sync_state SET live_users = $2, listed_users = $3"
+							" WHERE target = $1", &args);
+	run->kept = *counts;
+}
+
+/*
+ * A full run begins.  The rows that it writes are not in the numbers of users
+ * until it has reached its end, so if it fails nothing can be told from these.
+ */
+void
+nauth_state_doubt(NauthRun *run)
+{
+	NauthArgs	args = {0};
+
+	nauth_args_relation(&args, run->target.relid);
+	nauth_statement_execute("UPDATE neon_auth.sync_state SET unproved = true"
+							" WHERE target = $1 AND NOT unproved", &args);
+}
+
+/*
  * Write what a run found that reached its end.  The caller commits.
  *
  * The watermark is replaced even by an older one: to read changes again does
- * no harm.  Without one the next run has to be full, but for a listing that
- * had nobody.
+ * no harm.
  */
 void
 nauth_state_finish(NauthRun *run)
@@ -251,18 +287,18 @@ nauth_state_finish(NauthRun *run)
 	nauth_args_int(&args, (full ? nauth_known_live(run->known) : run->live_before + counts->live) - counts->tombstoned);
 	nauth_args_int(&args, full ? counts->users - run->duplicates : counts->listed - counts->tombstoned);
 	nauth_args_time(&args, run->watermark);
-	nauth_args_bool(&args, full && run->timeless);
+	nauth_args_bool(&args, run->timeless);
 	nauth_args_time(&args, run->started_at);
 	nauth_args_time(&args, GetCurrentTimestamp());
 	nauth_args_bool(&args, full);
 	nauth_args_bool(&args, leaves_doubt(run));
 	nauth_statement_execute("INSERT INTO neon_auth.sync_state AS s (target, server, provider, tenant, credential,"
 							" cluster, live_users, listed_users, watermark, last_success_started_at, last_success_at,"
-							" last_full_at, unproved)"
-							" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $11, $12, $12, $14)"
+							" last_full_at, unproved, timeless)"
+							" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $11, $12, $12, $14, $10)"
 							" ON CONFLICT (target) DO UPDATE SET server = $2, credential = $5, cluster = $6,"
 							" live_users = $7, listed_users = $8,"
-							" watermark = CASE WHEN $10 THEN NULL ELSE coalesce($9, s.watermark) END,"
+							" watermark = coalesce($9, s.watermark), timeless = $10,"
 							" last_success_started_at = $11, last_success_at = $12,"
 							" last_full_at = CASE WHEN $13 THEN $12 ELSE s.last_full_at END,"
 							" unproved = CASE WHEN $13 THEN $14 ELSE s.unproved OR $14 END", &args);

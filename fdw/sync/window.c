@@ -40,6 +40,9 @@
 /* Requests besides those for windows: count, two for a witness, one a user. */
 #define OTHER_REQUESTS	4
 
+/* Why a user need not be in a list: only the list of changes could show it. */
+static const char too_young[] = "created too late to be counted";
+
 /* Known users [low, high) by time of creation, and the provider's count there. */
 typedef struct Window
 {
@@ -312,7 +315,8 @@ typedef struct Reader
 
 /*
  * Note a live user that its list lacks.  The list of changes has everybody who
- * is too young to be counted.
+ * is too young to be counted, but for a user whose time of creation is later
+ * than that of its last change.
  */
 static void
 note_missing(HeapTuple tuple, TupleDesc desc, void *arg)
@@ -320,15 +324,16 @@ note_missing(HeapTuple tuple, TupleDesc desc, void *arg)
 	Reader	   *reader = arg;
 	bool		isnull;
 	TimestampTz created = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 2, &isnull));
+	bool		young = created >= reader->search->settled;
 	NauthKnownUser user;
 	char	   *id;
 
-	if (isnull || (created < reader->search->settled && !is_in_leaf(reader->search, created)))
+	if (isnull || (!young && !is_in_leaf(reader->search, created)))
 		return;
 	id = nauth_target_id(tuple, desc);
 	if (!nauth_known_get(reader->search->present, id, &user) &&
 		!(nauth_known_get(reader->run->known, id, &user) && user.seen))
-		nauth_id_list_add(&reader->run->missing_users, reader->run->cxt, id, NULL);
+		nauth_id_list_add(&reader->run->missing_users, reader->run->cxt, id, young ? too_young : NULL);
 	pfree(id);
 }
 
@@ -346,7 +351,7 @@ static void
 step_confirm(NauthRun *run, void *arg)
 {
 	nauth_deletion_confirm(run);
-	if (run->deleted_users.count < run->missing && run->held_users.count == 0)
+	if (run->deleted_users.count + run->explained < run->missing && run->held_users.count == 0)
 		run->doubt = "not all users were found that the provider no longer counts";
 }
 

@@ -34,7 +34,7 @@ CALL neon_auth.refresh_users_sync('$server');
 
 CREATE FUNCTION refreshed() RETURNS text LANGUAGE plpgsql AS \$\$
 BEGIN
-	EXECUTE 'CALL neon_auth.refresh_users_sync(''$server'')';
+	EXECUTE 'CALL neon_auth.refresh_users_sync(''$server'', mode => ''full'')';
 	RETURN (SELECT string_agg(id || name, ' ' ORDER BY id) FROM neon_auth.users_sync WHERE deleted_at IS NULL);
 END \$\$;
 

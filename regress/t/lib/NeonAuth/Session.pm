@@ -1,0 +1,71 @@
+# A psql that goes on: many statements without a new process for each, and with
+# what was said, errors included, in the order it was said.
+#
+#	my $session = new_session($node);
+#	my $text = $session->ask('SELECT 1');     # undef when the server has ended it
+#
+# Copyright (c) 2026, neon_auth_fdw contributors
+
+package NeonAuth::Session;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Exporter 'import';
+use IO::Select;
+use POSIX ();
+use PostgreSQL::Test::Utils;
+
+our @EXPORT = qw(new_session);
+
+# Options: database (postgres).
+sub new_session
+{
+	my ($node, %opts) = @_;
+	my $connection = $node->connstr($opts{database} // 'postgres');
+	my $psql = $node->installed_command('psql');
+
+	pipe(my $from_us, my $to_psql) or die "pipe: $!";
+	pipe(my $from_psql, my $to_us) or die "pipe: $!";
+	my $pid = fork() // die "fork: $!";
+	if ($pid == 0)
+	{
+		close($_) for $to_psql, $from_psql;
+		open(STDIN, '<&', $from_us) and open(STDOUT, '>&', $to_us) and open(STDERR, '>&', $to_us) and
+		  exec {$psql} $psql, '-XAtq', '-v', 'VERBOSITY=verbose', '-d', $connection, '-f', '-';
+		POSIX::_exit(127);
+	}
+	$to_psql->autoflush(1);
+	return bless { pid => $pid, in => $to_psql, out => $from_psql, count => 0 }, __PACKAGE__;
+}
+
+# Runs statements; returns what psql said.
+sub ask
+{
+	my ($self, $sql) = @_;
+	my $mark = '=' . ++$self->{count} . '=';
+	my $select = IO::Select->new($self->{out});
+	my $text = '';
+	local $SIG{PIPE} = 'IGNORE';
+
+	print { $self->{in} } "$sql\n;\n\\echo $mark\n";
+	while ($text !~ s/\n?^$mark\n\z//m)
+	{
+		die "psql is silent: $sql" unless $select->can_read($PostgreSQL::Test::Utils::timeout_default);
+		return unless sysread($self->{out}, $text, 65536, length $text);
+	}
+	return $text;
+}
+
+sub DESTROY
+{
+	my ($self) = @_;
+	local ($?, $!);
+
+	close($self->{in});
+	close($self->{out});
+	waitpid($self->{pid}, 0);
+	return;
+}
+
+1;
