@@ -222,6 +222,8 @@ advance_cursor(NauthDirectory *directory)
 
 	if (!position->begun)
 		return true;
+	if (next[0] == '\0')
+		return nauth_error_set(&directory->error, NAUTH_ERROR_INCOMPLETE, "users that were changed at the same time fill a page");
 	if (strcmp(next, position->cursor) == 0 || strcmp(next, position->landmark) == 0)
 		return nauth_error_set(&directory->error, NAUTH_ERROR_INCOMPLETE, "the provider repeated a cursor");
 	if (position->pages >= NAUTH_DIRECTORY_PAGES)

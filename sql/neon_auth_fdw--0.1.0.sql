@@ -149,6 +149,8 @@ CREATE TABLE neon_auth.sync_state (
 	live_users pg_catalog.int8 NOT NULL DEFAULT 0,
 	listed_users pg_catalog.int8 NOT NULL DEFAULT 0,
 	watermark pg_catalog.timestamptz,
+	newest_change pg_catalog.timestamptz,
+	newest_change_at pg_catalog.timestamptz,
 	last_success_started_at pg_catalog.timestamptz,
 	last_success_at pg_catalog.timestamptz,
 	last_full_at pg_catalog.timestamptz,
@@ -166,6 +168,8 @@ COMMENT ON COLUMN neon_auth.sync_state.cluster IS 'database system and timeline 
 COMMENT ON COLUMN neon_auth.sync_state.live_users IS 'users without deleted_at after the last successful run';
 COMMENT ON COLUMN neon_auth.sync_state.listed_users IS 'users that the provider should count';
 COMMENT ON COLUMN neon_auth.sync_state.watermark IS 'all changes until then have been read, by the clock of the provider';
+COMMENT ON COLUMN neon_auth.sync_state.newest_change IS 'latest time of change seen';
+COMMENT ON COLUMN neon_auth.sync_state.newest_change_at IS 'since when that is the latest, by the clock of this server';
 COMMENT ON COLUMN neon_auth.sync_state.last_success_started_at IS 'when the last successful run began';
 COMMENT ON COLUMN neon_auth.sync_state.last_success_at IS 'when the last successful run ended';
 COMMENT ON COLUMN neon_auth.sync_state.last_full_at IS 'when the last one ended that listed the whole directory';

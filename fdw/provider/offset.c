@@ -149,9 +149,9 @@ nauth_offset_go_on(const NauthOffset *offset, const NauthQuery *query,
 	int			room = limit - 1 - again;
 	NauthOffset next;
 
+	page->next[0] = '\0';
 	if (again > 0 && room <= 0)
-		return nauth_error_set(error, NAUTH_ERROR_INCOMPLETE,
-							   "more users than a page has were changed at the same time");
+		return true;
 	next.overlap = limit / 2 < OVERLAP ? limit / 2 : OVERLAP;
 	if (next.overlap > room)
 		next.overlap = room;

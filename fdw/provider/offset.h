@@ -48,7 +48,8 @@ extern bool nauth_offset_join(NauthOffset *offset, int limit, NauthPage *page,
  * Write the cursor of the page behind this full one, which went through
  * nauth_offset_join.  In a list by time of change, those of the page's oldest
  * time stand on the next page again: they have no order that a list would keep.
- * False with error set when that is all of the page, or no user has an id.
+ * If that is all of the page there is no cursor.  False with error set when no
+ * user has an id.
  */
 extern bool nauth_offset_go_on(const NauthOffset *offset, const NauthQuery *query,
 							   int limit, NauthPage *page, NauthError *error);

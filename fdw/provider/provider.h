@@ -93,7 +93,9 @@ typedef struct NauthPage
 	bool		last;			/* the provider's own end mark was seen */
 	bool		reread;			/* the directory shifted while paging: nothing
 								 * here is used, next goes back a little */
-	char		next[NAUTH_CURSOR_MAX]; /* cursor of the next page unless last */
+	char		next[NAUTH_CURSOR_MAX]; /* cursor of the next page unless
+										 * last; "": there is more, and no way
+										 * to it */
 	int64_t		total;			/* users in the directory, -1 when not told */
 } NauthPage;
 

@@ -66,12 +66,16 @@ nauth_changes_obstacle(const NauthRun *run, bool *must)
 	return NULL;
 }
 
-/* Remember when a user of the list was created. */
+/* Remember when a user of the list was created, once. */
 static void
 note_created(NauthRun *run, const NauthUser *user)
 {
 	NauthChanges *changes = &run->changes;
+	NauthKnownUser known;
 
+	if (!user->has_updated_at ||
+		(run->known && nauth_known_get(run->known, user->id, &known) && known.seen))
+		return;
 	if (changes->count == changes->size)
 	{
 		changes->size = Max(64, changes->size * 2);
@@ -84,14 +88,13 @@ note_created(NauthRun *run, const NauthUser *user)
 }
 
 /*
- * Look at the next user of the list.  False when it was changed before what we
- * want, so that the list ends for us.
+ * Look at the next user of the list, all of a page for their order's sake.
+ * False when it was changed before what we want, so that the list ends for us.
  */
 static bool
 wants_user(NauthRun *run, const NauthUser *user, TimestampTz *previous)
 {
 	NauthChanges *changes = &run->changes;
-	NauthKnownUser known;
 	TimestampTz time;
 
 	if (user->flaw == NAUTH_FLAW_ID)
@@ -107,11 +110,17 @@ wants_user(NauthRun *run, const NauthUser *user, TimestampTz *previous)
 	*previous = time;
 	if (changes->pages == 0)
 		changes->newest = Max(changes->newest, time);
-	if (time < changes->since)
-		return false;
-	if (run->known == NULL || !nauth_known_get(run->known, user->id, &known) || !known.seen)
-		note_created(run, user);
-	return true;
+	return time >= changes->since;
+}
+
+/*
+ * Whether changes until this time were read long ago, so that there is no need
+ * for the overlap: nothing can have been committed late.
+ */
+static bool
+is_settled(const NauthRun *run, TimestampTz time)
+{
+	return time <= run->last_newest && run->started_at - run->last_newest_at > NAUTH_OVERLAP;
 }
 
 /* Apply the part of a page that was changed since the watermark. */
@@ -124,16 +133,19 @@ apply_changes(NauthRun *run, const NauthPage *page)
 
 	*part = *page;
 	part->count = 0;
-	while (part->count < page->count && !changes->ended)
+	for (int i = 0; i < page->count; i++)
 	{
-		if (wants_user(run, &page->users[part->count], &previous))
-			part->count++;
-		else
+		if (!wants_user(run, &page->users[i], &previous))
 			changes->ended = true;
+		if (changes->ended)
+			continue;
+		note_created(run, &page->users[i]);
+		part->count++;
 	}
 	changes->pages++;
 	changes->total = page->total;
-	if (page->last)
+	/* more users than a page takes were changed at its oldest time */
+	if (page->last || (page->next[0] == '\0' && is_settled(run, previous)))
 		changes->ended = true;
 	run->page = part;
 	nauth_apply_load_page(run);

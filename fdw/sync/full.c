@@ -99,8 +99,13 @@ step_page(NauthRun *run, void *arg)
 static void
 set_watermark(NauthRun *run)
 {
-	if (run->newest != DT_NOBEGIN)
-		run->watermark = Min(run->newest, run->started_at) - (nauth_clock() - run->begun_clock);
+	TimestampTz newest = Min(run->newest, run->started_at);
+
+	if (run->newest == DT_NOBEGIN)
+		return;
+	run->watermark = newest - (nauth_clock() - run->begun_clock);
+	if (run->last_watermark <= newest)
+		run->watermark = Max(run->watermark, run->last_watermark);
 }
 
 static void

@@ -305,7 +305,7 @@ prepare_run(NauthRun *run, FunctionCallInfo fcinfo)
 	prepare_target(run, text_arg(fcinfo, ARG_TARGET, DEFAULT_TARGET));
 	run->directory = nauth_directory_open(run->options, run->options->refresh_timeout);
 	run->started_at = GetCurrentTimestamp();
-	run->watermark = run->newest = DT_NOBEGIN;
+	run->watermark = run->newest = run->changes.newest = DT_NOBEGIN;
 	run->last_watermark = run->last_full_at = run->final_before = DT_NOBEGIN;
 	run->total = -1;
 	set_ignored(run);

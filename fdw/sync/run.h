@@ -127,6 +127,8 @@ typedef struct NauthRun
 	bool		unproved;		/* the last run could not say who is missing */
 	bool		was_timeless;	/* some user had no time of change */
 	TimestampTz last_watermark; /* or DT_NOBEGIN */
+	TimestampTz last_newest;	/* latest change seen, or DT_NOBEGIN */
+	TimestampTz last_newest_at; /* since when, by our clock */
 	TimestampTz last_full_at;	/* or DT_NOBEGIN */
 	TimestampTz final_before;	/* users changed before this were final when
 								 * last read; DT_NOBEGIN: nothing was */

@@ -110,7 +110,7 @@ nauth_state_load(NauthRun *run)
 	nauth_args_text(&args, run->credential);
 	nauth_args_text(&args, run->cluster);
 	nauth_statement_execute("SELECT server, tenant = $2, credential <> $3, cluster = $4,"
-							" last_success_at IS NULL, live_users, listed_users, watermark, last_full_at, unproved, timeless"
+							" last_success_at IS NULL, live_users, listed_users, watermark, last_full_at, unproved, timeless, newest_change, newest_change_at"
 							" FROM neon_auth.sync_state WHERE target = $1", &args);
 	if (SPI_processed > 0)
 	{
@@ -123,6 +123,8 @@ nauth_state_load(NauthRun *run)
 		run->last_full_at = nauth_result_time(0, 9);
 		run->unproved = nauth_result_bool(0, 10);
 		run->was_timeless = nauth_result_bool(0, 11);
+		run->last_newest = nauth_result_time(0, 12);
+		run->last_newest_at = nauth_result_time(0, 13);
 		if (run->last_watermark != DT_NOBEGIN)
 			run->final_before = run->last_watermark - NAUTH_OVERLAP;
 		run->new_credential &= is_of_this_server(run);
@@ -265,8 +267,8 @@ nauth_state_doubt(NauthRun *run)
 /*
  * Write what a run found that reached its end.  The caller commits.
  *
- * The watermark is replaced even by an older one: to read changes again does
- * no harm.
+ * The watermark is replaced even by an older one, where that is because users
+ * had times in the future: to read changes again does no harm.
  */
 void
 nauth_state_finish(NauthRun *run)
@@ -292,13 +294,16 @@ nauth_state_finish(NauthRun *run)
 	nauth_args_time(&args, GetCurrentTimestamp());
 	nauth_args_bool(&args, full);
 	nauth_args_bool(&args, leaves_doubt(run));
+	nauth_args_time(&args, Max(run->newest, run->changes.newest));
 	nauth_statement_execute("INSERT INTO neon_auth.sync_state AS s (target, server, provider, tenant, credential,"
 							" cluster, live_users, listed_users, watermark, last_success_started_at, last_success_at,"
-							" last_full_at, unproved, timeless)"
-							" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $11, $12, $12, $14, $10)"
+							" last_full_at, unproved, timeless, newest_change, newest_change_at)"
+							" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $11, $12, $12, $14, $10, $15, $11)"
 							" ON CONFLICT (target) DO UPDATE SET server = $2, credential = $5, cluster = $6,"
 							" live_users = $7, listed_users = $8,"
 							" watermark = coalesce($9, s.watermark), timeless = $10,"
+							" newest_change = coalesce($15, s.newest_change), newest_change_at ="
+							" CASE WHEN $15 IS DISTINCT FROM s.newest_change THEN $11 ELSE s.newest_change_at END,"
 							" last_success_started_at = $11, last_success_at = $12,"
 							" last_full_at = CASE WHEN $13 THEN $12 ELSE s.last_full_at END,"
 							" unproved = CASE WHEN $13 THEN $14 ELSE s.unproved OR $14 END", &args);

@@ -64,7 +64,7 @@ sub ask
 	my $text = $session->ask($sql);
 	return $text if defined $text && $text !~ /connection to server|server closed/;
 	undef $session;
-	wait_until('the server has recovered', sub { ($node->psql('postgres', 'SELECT 1'))[0] == 0 });
+	wait_until('the server has recovered', sub { (new_session($node)->ask('SELECT 1') // '') eq '1' });
 	return;
 }
 
