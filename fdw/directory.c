@@ -91,7 +91,7 @@ nauth_directory_open(const NauthOptions *options, int budget)
 	directory->cache = cache;
 	directory->budget = (int64) budget * 1000;
 	directory->http = nauth_http_open(&http);
-	directory->page.capacity = Max(options->settings.page_size, 2);
+	directory->page.capacity = Max(options->settings.page_size, NAUTH_MIN_CAPACITY);
 	directory->page.users = palloc0(sizeof(NauthUser) * directory->page.capacity);
 	return directory;
 }

@@ -30,6 +30,12 @@
 #define NAUTH_CURSOR_MAX	1024	/* bytes of a cursor, its zero included */
 #define NAUTH_MAX_RULES		3
 
+/*
+ * A page of a list by time of change has a user to go on from, one to show who
+ * was read last, and one that is new.
+ */
+#define NAUTH_MIN_CAPACITY	3
+
 /* What a provider is told about a server: never a catalog, never an Oid. */
 typedef struct NauthSettings
 {
@@ -88,7 +94,7 @@ typedef struct NauthUser
 typedef struct NauthPage
 {
 	NauthUser  *users;
-	int			capacity;		/* at least page_size, and 2 */
+	int			capacity;		/* at least page_size, and NAUTH_MIN_CAPACITY */
 	int			count;
 	bool		last;			/* the provider's own end mark was seen */
 	bool		reread;			/* the directory shifted while paging: nothing

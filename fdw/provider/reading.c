@@ -26,9 +26,6 @@ enum
 #define MEMBER_NAMES(columns) \
 	{(columns)->id, (columns)->updated_at.member, (columns)->created_at.member, NULL}
 
-/* Pages by offset overlap, which takes two users at least. */
-#define MIN_LIMIT	2
-
 int
 nauth_read_limit(const NauthSettings *settings, const NauthQuery *query,
 				 const char *cursor)
@@ -39,7 +36,7 @@ nauth_read_limit(const NauthSettings *settings, const NauthQuery *query,
 		return limit;
 	if (cursor == NULL && query->limit > 0 && query->limit < limit)
 		limit = query->limit;
-	return limit < MIN_LIMIT ? MIN_LIMIT : limit;
+	return limit < NAUTH_MIN_CAPACITY ? NAUTH_MIN_CAPACITY : limit;
 }
 
 void

@@ -59,7 +59,7 @@ fuzz_page(const NauthProvider *provider, NauthQueryKind kind,
 	{
 		static NauthRequest request;
 		NauthUser	users[MAX_PAGE_SIZE];
-		NauthPage	page = {.users = users,.capacity = page_size < 2 ? 2 : page_size};
+		NauthPage	page = {.users = users,.capacity = page_size < NAUTH_MIN_CAPACITY ? NAUTH_MIN_CAPACITY : page_size};
 		NauthError	error = no_error;
 		bool		read = provider->read_page(&settings, &query, cursor, reply,
 											   &page, &error);

@@ -151,6 +151,10 @@ test_requests(void)
 			"https://auth.example.com/api/auth/admin/list-users"
 			"?limit=200&offset=190&sortBy=id&sortDirection=asc", "a further page");
 	ok(!unit_request.overflow, "fits");
+	unit_write(BETTER_AUTH, NAUTH_QUERY_CHANGES, NULL, NULL);
+	is_text(unit_request.url,
+			"https://auth.example.com/api/auth/admin/list-users"
+			"?limit=200&offset=0&sortBy=updatedAt&sortDirection=desc", "the list by time of change");
 	unit_write(BETTER_AUTH, NAUTH_QUERY_COUNT, NULL, NULL);
 	is_text(unit_request.url,
 			"https://auth.example.com/api/auth/admin/list-users?limit=1", "the count");

@@ -40,6 +40,12 @@ test_requests(void)
 	is_text(unit_request.url,
 			"https://auth.example.com/v1/users?limit=500&order_by=created_at"
 			"&starting_after=user_1%26limit%3D1", "a further page");
+	unit_write(CLERK, NAUTH_QUERY_CHANGES, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/v1/users?limit=500&offset=0&order_by=-updated_at",
+			"the list by time of change");
+	unit_write(CLERK, NAUTH_QUERY_CHANGES, NULL, "490 10 2:u1");
+	is_text(unit_request.url, "https://auth.example.com/v1/users?limit=500&offset=490&order_by=-updated_at",
+			"its next page");
 	unit_write(CLERK, NAUTH_QUERY_COUNT, NULL, NULL);
 	is_text(unit_request.url, "https://auth.example.com/v1/users/count", "the count");
 	unit_write(CLERK, NAUTH_QUERY_USER, "user_1", NULL);
@@ -54,6 +60,32 @@ test_requests(void)
 	ok(unit_request.overflow, "an empty id asks for no listing");
 }
 
+/* A window may have somebody too many at its edges, never too few. */
+static void
+test_windows(void)
+{
+	unit_settings.page_size = 500;
+	unit_query.windowed = true;
+	unit_query.from = INT64_C(1700000000000000);
+	unit_query.before = INT64_C(1700000001000001);
+	unit_write(CLERK, NAUTH_QUERY_COUNT, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/v1/users/count"
+			"?created_at_after=1699999999999&created_at_before=1700000001001", "the count of a window");
+	unit_write(CLERK, NAUTH_QUERY_LIST, NULL, "user_1");
+	is_text(unit_request.url, "https://auth.example.com/v1/users?limit=500&order_by=created_at&starting_after=user_1"
+			"&created_at_after=1699999999999&created_at_before=1700000001001", "its list");
+	unit_query.from = NAUTH_MOMENT_MIN;
+	unit_write(CLERK, NAUTH_QUERY_COUNT, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/v1/users/count?created_at_before=1700000001001",
+			"one without a beginning");
+	unit_query.from = INT64_C(1700000000000000);
+	unit_query.before = NAUTH_MOMENT_MAX;
+	unit_write(CLERK, NAUTH_QUERY_COUNT, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/v1/users/count?created_at_after=1699999999999",
+			"and one without an end");
+	unit_query.windowed = false;
+}
+
 static void
 test_pages(void)
 {
@@ -65,6 +97,8 @@ test_pages(void)
 	is_text(unit_page.next, "user_2unitC", "the next begins after its last user");
 	is_text(unit_users[0].id, "user_2unitA", "an id");
 	is_int(unit_users[0].updated_at, INT64_C(1700000501456000), "a time");
+	ok(unit_users[0].has_created_at, "another");
+	is_int(unit_users[0].created_at, INT64_C(1700000000123000), "that of its creation");
 	is_text(unit_users[1].id, "user_2unitB", "not the id of something within");
 	is_int(unit_users[1].updated_at, INT64_C(1700000001123000), "nor its time");
 	ok(unit_users[2].flaw == NAUTH_FLAW_NONE, "a large number is no flaw");
@@ -172,6 +206,7 @@ int
 main(void)
 {
 	test_requests();
+	test_windows();
 	test_pages();
 	test_no_cursor();
 	test_capacity();

@@ -1,0 +1,247 @@
+/*-------------------------------------------------------------------------
+ *
+ * changes_test.c
+ *	  Unit tests of the list of users by time of change, of all providers that
+ *	  have it.
+ *
+ * Between two pages users are changed, which moves them to the front, created
+ * and deleted; and users with the same time come in another order each time.
+ * Who was there all the time and did not move must be seen, or the list must
+ * say that it could not be read to its end.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "provider_unit.h"
+
+#define MAX_USERS	400
+#define ROUNDS		400
+
+typedef struct ListedUser
+{
+	int			id;
+	int			time;			/* seconds of a day */
+	bool		moved;			/* since the list began */
+	bool		seen;
+} ListedUser;
+
+/* The directory, latest change first. */
+static ListedUser users[MAX_USERS];
+static int	count;
+static int	latest;
+static int	next_id;
+static unsigned random_state;
+
+static int
+pick(int below)
+{
+	random_state = random_state * 1103515245u + 12345u;
+	return (int) ((random_state >> 16) % (unsigned) below);
+}
+
+static void
+take_out(int place)
+{
+	memmove(&users[place], &users[place + 1], (size_t) (count - place - 1) * sizeof(ListedUser));
+	count--;
+}
+
+static void
+put_in_front(ListedUser user)
+{
+	memmove(&users[1], &users[0], (size_t) count * sizeof(ListedUser));
+	count++;
+	users[0] = user;
+}
+
+static void
+create_user(bool moved)
+{
+	ListedUser	user = {next_id++, latest, moved, false};
+
+	put_in_front(user);
+}
+
+static void
+change_user(int place)
+{
+	ListedUser	user = users[place];
+
+	user.time = ++latest;
+	user.moved = true;
+	take_out(place);
+	put_in_front(user);
+}
+
+/* Users with the same time have no order. */
+static void
+shuffle_equals(void)
+{
+	for (int i = 1; i < count; i++)
+	{
+		int			other = i - 1 - pick(2);
+		ListedUser	user = users[i];
+
+		if (other < 0 || users[other].time != user.time)
+			continue;
+		users[i] = users[other];
+		users[other] = user;
+	}
+}
+
+/* What the server would answer to the request. */
+static NauthSpan
+answer(const NauthProvider *provider)
+{
+	static char body[MAX_USERS * 128];
+	bool		clerk = provider == &nauth_provider_clerk;
+	int			limit = atoi(strstr(unit_request.url, "limit=") + 6);
+	int			offset = atoi(strstr(unit_request.url, "offset=") + 7);
+	int			len = sprintf(body, clerk ? "[" : "{\"users\":[");
+
+	shuffle_equals();
+	for (int i = offset; i < offset + limit && i < count; i++)
+	{
+		len += sprintf(body + len, "%s{\"id\":\"u%d\",", i > offset ? "," : "", users[i].id);
+		if (clerk)
+			len += sprintf(body + len, "\"updated_at\":%d000}", users[i].time);
+		else
+			len += sprintf(body + len, "\"updatedAt\":\"2026-01-01T%02d:%02d:%02d.000Z\"}",
+						   users[i].time / 3600, users[i].time / 60 % 60, users[i].time % 60);
+	}
+	len += sprintf(body + len, clerk ? "]" : "],\"total\":%d,\"limit\":%d}", count, limit);
+	return unit_copy(body, (size_t) len);
+}
+
+static void
+mark_seen(void)
+{
+	for (int i = 0; i < unit_page.count; i++)
+		for (int j = 0; j < count; j++)
+			if (users[j].id == atoi(unit_users[i].id + 1))
+				users[j].seen = true;
+}
+
+/* Something happens between two pages, more or less of it. */
+static void
+disturb(int how_much)
+{
+	for (int i = 0; i < how_much; i++)
+	{
+		int			what = pick(4);
+
+		if (what == 0 && count < MAX_USERS - 1)
+			create_user(true);
+		else if (what == 1 && count > 1)
+			change_user(pick(count));
+		else if (what == 2 && count > 1)
+			take_out(pick(count));
+	}
+}
+
+/* Read the list to its end; returns how that was. */
+static NauthErrorKind
+list(const NauthProvider *provider, int disturbance)
+{
+	char		cursor[NAUTH_CURSOR_MAX];
+	const char *at = NULL;
+
+	for (int pages = 0; pages < 1000; pages++)
+	{
+		NauthSpan	body;
+		bool		read;
+
+		unit_write(provider, NAUTH_QUERY_CHANGES, NULL, at);
+		body = answer(provider);
+		read = !unit_request.overflow && unit_read(provider, at, body);
+		unit_free(body);
+		if (!read)
+			return unit_error.kind;
+		mark_seen();
+		if (unit_page.last)
+			return NAUTH_OK;
+		if (unit_page.next[0] == '\0')
+			return NAUTH_ERROR_INCOMPLETE;
+		strcpy(cursor, unit_page.next);
+		at = cursor;
+		disturb(pick(disturbance + 1));
+	}
+	return NAUTH_ERROR_TIMEOUT;
+}
+
+/* Users, some of them changed together. */
+static void
+fill(int size, int together)
+{
+	count = 0;
+	latest = 1;
+	for (int i = 0; i < size; i++)
+	{
+		latest += pick(together + 1) == 0;
+		create_user(false);
+	}
+}
+
+static void
+test_lists(const NauthProvider *provider, int disturbance, int together)
+{
+	int			missed = 0;
+	int			complete = 0;
+	int			other = 0;
+	char		name[128];
+
+	for (int round = 0; round < ROUNDS; round++)
+	{
+		NauthErrorKind end;
+
+		unit_settings.page_size = 2 + pick(40);
+		unit_query.limit = pick(2) == 0 ? 0 : 2 + pick(10);
+		fill(pick(300), together);
+		end = list(provider, disturbance);
+		other += end != NAUTH_OK && end != NAUTH_ERROR_INCOMPLETE;
+		complete += end == NAUTH_OK;
+		for (int i = 0; end == NAUTH_OK && i < count; i++)
+			missed += !users[i].seen && !users[i].moved;
+	}
+	snprintf(name, sizeof(name), "%s: %d lists, up to %d disturbances a page, up to %d users changed together",
+			 provider->name, complete, disturbance, together);
+	is_int(missed, 0, name);
+	is_int(other, 0, "they end well, or say that they do not");
+	ok(complete > ROUNDS / 8, "and many end well");
+	unit_query.limit = 0;
+}
+
+static void
+test_limits(void)
+{
+	NauthSettings settings = {"https://auth.example.com", "key", 500};
+	NauthQuery	query = {.kind = NAUTH_QUERY_CHANGES,.limit = 100};
+
+	is_int(nauth_read_limit(&settings, &query, NULL), 100, "the first page may be smaller");
+	is_int(nauth_read_limit(&settings, &query, "90 10 1:a"), 500, "others are not");
+	settings.page_size = 50;
+	is_int(nauth_read_limit(&settings, &query, NULL), 50, "nor is it larger");
+	settings.page_size = 1;
+	is_int(nauth_read_limit(&settings, &query, NULL), 3, "a page that overlaps has three users");
+	query.kind = NAUTH_QUERY_LIST;
+	is_int(nauth_read_limit(&settings, &query, NULL), 1, "others may have one");
+}
+
+int
+main(void)
+{
+	random_state = 1;
+	test_limits();
+	for (int i = 0; nauth_providers[i] != NULL; i++)
+	{
+		if (!nauth_providers[i]->lists_changes)
+			continue;
+		test_lists(nauth_providers[i], 0, 0);
+		test_lists(nauth_providers[i], 0, 6);
+		test_lists(nauth_providers[i], 3, 0);
+		test_lists(nauth_providers[i], 3, 6);
+		test_lists(nauth_providers[i], 20, 3);
+	}
+	return done_testing();
+}
