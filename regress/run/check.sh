@@ -116,14 +116,6 @@ build_with_werror()
 	build_and_install COPT=-Werror && build_simulator && build_for_tests
 }
 
-# What the TAP tests put into a server besides the extension: a library that is preloaded, and an extension.
-build_for_tests()
-{
-	local probe=(make -s -C "$TOP/regress/probe" "PG_CONFIG=$pg_bin/pg_config")
-
-	make -s -C "$TOP/regress/shim" && "${probe[@]}" all && "${probe[@]}" install
-}
-
 node_and_packages()
 {
 	make_node && npm_ci regress/better_auth && npm_ci regress/sdk
@@ -138,13 +130,12 @@ start_server()
 # One script a run of prove: when a server crashes, its script bails out, and that would end the others too.
 tap_tests()
 {
-	local perl=$prefix/usr/lib/postgresql/$PG_VERSION/lib/pgxs/src/test script status=0
+	local prove script status=0
 
 	mkdir "$work/tap" || return
+	mapfile -t prove < <(prove_command)
 	for script in "$TOP"/regress/t/*.pl; do
-		TESTDIR=$work/tap TESTDATADIR=$work/tap/tmp_check TESTLOGDIR=$work/tap/tmp_check/log \
-			PG_REGRESS=$perl/regress/pg_regress \
-			bounded prove -v --timer -I "$perl/perl" -I "$TOP/regress/t/lib" "$script" || status=1
+		bounded "${prove[@]}" -v --timer "$script" || status=1
 	done
 	return "$status"
 }

@@ -324,6 +324,23 @@ build_simulator()
 	make -s -C "$TOP/regress/sim" -j "$(nproc)"
 }
 
+# What the TAP tests put into a server besides the extension: a library that is preloaded, and an extension.
+build_for_tests()
+{
+	local probe=(make -s -C "$TOP/regress/probe" "PG_CONFIG=$pg_bin/pg_config")
+
+	make -s -C "$TOP/regress/shim" && "${probe[@]}" all && "${probe[@]}" install
+}
+
+# Prints the command that runs a TAP script, a word a line; arguments of prove follow.
+prove_command()
+{
+	local perl=$prefix/usr/lib/postgresql/$PG_VERSION/lib/pgxs/src/test
+
+	printf '%s\n' env "TESTDIR=$work/tap" "TESTDATADIR=$work/tap/tmp_check" "TESTLOGDIR=$work/tap/tmp_check/log" \
+		"PG_REGRESS=$perl/regress/pg_regress" prove -I "$perl/perl" -I "$TOP/regress/t/lib"
+}
+
 # Says that NAME did not start, with the end of its log.
 not_started()
 {
