@@ -171,10 +171,7 @@ nauth_deletion_brake(NauthRun *run)
 		else if (!decided && reason)
 			hold(run, id, reason);
 		else
-		{
-			missing->ids[passed] = id;
-			missing->reasons[passed++] = missing->reasons[i];
-		}
+			missing->ids[passed++] = id;
 	}
 	missing->count = passed;
 }
@@ -257,8 +254,6 @@ nauth_deletion_confirm(NauthRun *run)
 			hold(run, id, "the provider cannot be asked about such an id");
 		else if (!nauth_directory_user(run->directory, id, user))
 			nauth_id_list_add(&run->deleted_users, run->cxt, id, NULL);
-		else if (run->missing_users.reasons[i])
-			run->explained++;
 	}
 
 	/* it may have begun meanwhile to say so of everybody */

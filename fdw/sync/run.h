@@ -158,14 +158,13 @@ typedef struct NauthRun
 	int64		duplicates;
 	int64		missing;		/* users by which the provider counts less
 								 * than are known; of an incremental run */
-	int64		explained;		/* of these, found by their id */
+	int64		explained;		/* of these, not to be counted at all */
 	NauthQuarantined *quarantined;
 	int			quarantined_count;
 	NauthIdList quarantined_before; /* of the last run, sorted by id */
 	NauthIdList held_before;	/* of the last run, sorted by id */
 	NauthIdList returned_users; /* of these two lists, read by this run */
-	NauthIdList missing_users;	/* live here and not in the listing; with a
-								 * reason: it need not be there */
+	NauthIdList missing_users;	/* live here and not in the listing */
 	NauthIdList deleted_users;	/* confirmed, to be marked */
 	NauthIdList held_users;		/* by this run */
 	const char *held_reason;

@@ -37,18 +37,15 @@
 #define BOUND_AFTER		(2 * MILLISECOND)
 #define GAP				(4 * MILLISECOND)
 
-/* Requests besides those for windows: count, two for a witness, one a user. */
-#define OTHER_REQUESTS	4
-
-/* Why a user need not be in a list: only the list of changes could show it. */
-static const char too_young[] = "created too late to be counted";
+/* Requests besides those for windows: two for a witness, one for the youngest. */
+#define OTHER_REQUESTS	3
 
 /* Known users [low, high) by time of creation, and the provider's count there. */
 typedef struct Window
 {
 	int64		low;
 	int64		high;
-	TimestampTz from;			/* bounds; DT_NOBEGIN: none */
+	TimestampTz from;			/* bounds; DT_NOBEGIN and DT_NOEND: none */
 	TimestampTz before;
 	int64		counted_low;	/* users created before each bound */
 	int64		counted_high;
@@ -242,9 +239,11 @@ step_halve(NauthRun *run, void *arg)
 /* ---- Listing */
 
 static int64_t
-moment_of(TimestampTz bound, int64_t unbounded)
+moment_of(TimestampTz bound)
 {
-	return bound == DT_NOBEGIN ? unbounded : nauth_timestamptz_to_moment(bound);
+	if (TIMESTAMP_NOT_FINITE(bound))
+		return bound == DT_NOBEGIN ? NAUTH_MOMENT_MIN : NAUTH_MOMENT_MAX;
+	return nauth_timestamptz_to_moment(bound);
 }
 
 /* Note who is in a window, to its end mark. */
@@ -257,8 +256,7 @@ list_window(NauthRun *run, Search *search, const Window *window)
 	nauth_directory_begin(run->directory, (NauthQuery)
 	{
 		.kind = NAUTH_QUERY_LIST,.windowed = true,
-			.from = moment_of(window->from, NAUTH_MOMENT_MIN),
-			.before = moment_of(window->before, NAUTH_MOMENT_MAX)
+			.from = moment_of(window->from),.before = moment_of(window->before)
 	});
 	while ((page = nauth_directory_next(run->directory)) != NULL)
 	{
@@ -300,7 +298,7 @@ is_in_leaf(const Search *search, TimestampTz created)
 	{
 		const Window *leaf = &search->leaves[i];
 
-		if ((leaf->from == DT_NOBEGIN || created >= leaf->from) && created < leaf->before)
+		if (created >= leaf->from && created < leaf->before)
 			return true;
 	}
 	return false;
@@ -314,9 +312,9 @@ typedef struct Reader
 } Reader;
 
 /*
- * Note a live user that its list lacks.  The list of changes has everybody who
- * is too young to be counted, but for a user whose time of creation is later
- * than that of its last change.
+ * Note a live user that its list lacks.  One who is too young to be counted is
+ * expected in the list of changes; who is not there, but in the list of its
+ * window, was created later than changed, and explains a part of the count.
  */
 static void
 note_missing(HeapTuple tuple, TupleDesc desc, void *arg)
@@ -324,16 +322,20 @@ note_missing(HeapTuple tuple, TupleDesc desc, void *arg)
 	Reader	   *reader = arg;
 	bool		isnull;
 	TimestampTz created = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 2, &isnull));
-	bool		young = created >= reader->search->settled;
+	NauthRun   *run = reader->run;
 	NauthKnownUser user;
 	char	   *id;
 
-	if (isnull || (!young && !is_in_leaf(reader->search, created)))
+	if (isnull || !is_in_leaf(reader->search, created))
 		return;
 	id = nauth_target_id(tuple, desc);
-	if (!nauth_known_get(reader->search->present, id, &user) &&
-		!(nauth_known_get(reader->run->known, id, &user) && user.seen))
-		nauth_id_list_add(&reader->run->missing_users, reader->run->cxt, id, young ? too_young : NULL);
+	if (!nauth_known_get(run->known, id, &user) || !user.seen)
+	{
+		if (!nauth_known_get(reader->search->present, id, &user))
+			nauth_id_list_add(&run->missing_users, run->cxt, id, NULL);
+		else if (created >= reader->search->settled)
+			run->explained++;
+	}
 	pfree(id);
 }
 
@@ -365,6 +367,7 @@ nauth_window_search(NauthRun *run, TimestampTz settled, int64 counted)
 {
 	Search	   *search = MemoryContextAllocZero(run->cxt, sizeof(Search));
 	Window		all = {.from = DT_NOBEGIN,.before = settled,.counted_high = counted};
+	Window		young = {.from = settled,.before = DT_NOEND};
 
 	search->settled = settled;
 	search->leaf = Max(run->options->settings.page_size - 1, 1);
@@ -376,6 +379,7 @@ nauth_window_search(NauthRun *run, TimestampTz settled, int64 counted)
 	while (all.high < search->count && search->created[all.high] < settled)
 		all.high++;
 	add_window(run, search, false, &all);
+	add_window(run, search, true, &young);
 	if (run->doubt == NULL)
 		nauth_run_step(run, NAUTH_PHASE_SEARCHING, step_halve, search);
 	pfree(search->created);

@@ -206,7 +206,7 @@ my $gone = id_of(1234);
 $sim->remove($gone);
 is(refresh(), 'ok 0/0/1/0', 'a deletion');
 is(last_run('mode'), 'incremental', 'is found by an incremental run');
-like($sim->asked, qr/^3 get, 2 list, \d count$/, 'with one listed window, one question for the user and two for a witness');
+like($sim->asked, qr/^3 get, 3 list, \d count$/, 'with two listed windows, one question for the user and two for a witness');
 like(tombstones(), qr/ $gone$/, 'the right one');
 is(refresh(), 'ok 0/0/0/0', 'once');
 $sim->remove($new->{id});
