@@ -202,9 +202,9 @@ ask(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
 }
 
 void
-nauth_directory_begin(NauthDirectory *directory, NauthQuery query)
+nauth_directory_begin(NauthDirectory *directory, const NauthQuery *query)
 {
-	directory->query = query;
+	directory->query = *query;
 	memset(&directory->position, 0, sizeof(Position));
 }
 
@@ -345,12 +345,11 @@ count_users(NauthDirectory *directory, const NauthQuery *query, int64_t *count)
 }
 
 int64
-nauth_directory_count(NauthDirectory *directory, NauthQuery query)
+nauth_directory_count(NauthDirectory *directory, const NauthQuery *query)
 {
 	int64_t		count;
 
-	query.kind = NAUTH_QUERY_COUNT;
-	if (!count_users(directory, &query, &count))
+	if (!count_users(directory, query, &count))
 		nauth_directory_fail(directory);
 	return count;
 }

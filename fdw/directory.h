@@ -39,7 +39,7 @@ extern NauthDirectory *nauth_directory_open(const NauthOptions *options, int bud
  * Begin a listing, forgetting the one before: of all users, of a window of
  * them, or by time of change; see NauthQuery.
  */
-extern void nauth_directory_begin(NauthDirectory *directory, NauthQuery query);
+extern void nauth_directory_begin(NauthDirectory *directory, const NauthQuery *query);
 
 /*
  * The next page of the listing, valid until the next call, or NULL after the
@@ -68,9 +68,9 @@ extern bool nauth_directory_try_user(NauthDirectory *directory, const char *id,
 
 /*
  * How many users a complete listing has, or a window of it, as the provider
- * counts them.
+ * counts them; query is of kind NAUTH_QUERY_COUNT.
  */
-extern int64 nauth_directory_count(NauthDirectory *directory, NauthQuery query);
+extern int64 nauth_directory_count(NauthDirectory *directory, const NauthQuery *query);
 
 /* Ask for the number only to see whether that works; false with error set. */
 extern bool nauth_directory_check(NauthDirectory *directory, NauthError *error);

@@ -93,7 +93,7 @@ nauth_listing_begin(NauthListing *listing, const NauthQuery *query)
 	listing->page = NULL;
 	listing->provider_page = NULL;
 	listing->failure.kind = NAUTH_OK;
-	nauth_directory_begin(listing->directory, *query);
+	nauth_directory_begin(listing->directory, query);
 	if (listing->shared)
 	{
 		MemoryContext old;

@@ -197,16 +197,14 @@ costs_a_listing(const NauthRun *run)
 static void
 read_changes(NauthRun *run, TimestampTz since)
 {
+	NauthQuery	query = {.kind = NAUTH_QUERY_CHANGES,.limit = FIRST_PAGE};
 	NauthChanges *changes = &run->changes;
 
 	changes->since = since;
 	changes->newest = DT_NOBEGIN;
 	changes->ended = false;
 	changes->pages = 0;
-	nauth_directory_begin(run->directory, (NauthQuery)
-	{
-		.kind = NAUTH_QUERY_CHANGES,.limit = FIRST_PAGE
-	});
+	nauth_directory_begin(run->directory, &query);
 	while (!changes->ended && !(run->doubt && run->may_list))
 	{
 		nauth_run_step(run, NAUTH_PHASE_CHANGES, step_changes, NULL);
@@ -260,10 +258,9 @@ typedef struct Counted
 static int64
 count_all(NauthRun *run)
 {
-	return nauth_directory_count(run->directory, (NauthQuery)
-	{
-		.windowed = false
-	});
+	NauthQuery	query = {.kind = NAUTH_QUERY_COUNT};
+
+	return nauth_directory_count(run->directory, &query);
 }
 
 /*
@@ -276,11 +273,7 @@ count_settled(NauthRun *run, Counted *counted)
 {
 	int64		all;
 
-	counted->count = nauth_directory_count(run->directory, (NauthQuery)
-	{
-		.windowed = true,.from = NAUTH_MOMENT_MIN,
-			.before = nauth_timestamptz_to_moment(counted->before)
-	});
+	counted->count = nauth_window_count(run, counted->before);
 	run->missing = run->counts.listed - count_created_from(&run->changes, counted->before) - counted->count;
 	if (run->missing <= 0)
 		return;

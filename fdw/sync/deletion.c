@@ -213,12 +213,10 @@ finds_witness(NauthRun *run)
 static const char *
 contradiction(NauthRun *run)
 {
+	NauthQuery	query = {.kind = NAUTH_QUERY_COUNT};
 	int64		listed = run->counts.users;
 	int64		count = run->incremental ? listed :
-	nauth_directory_count(run->directory, (NauthQuery)
-						  {
-							  .windowed = false
-						  });
+	nauth_directory_count(run->directory, &query);
 
 	if (Max(count, listed) - Min(count, listed) > COUNT_SLACK + count / 100)
 		return "the provider counts another number of users than it listed";

@@ -57,7 +57,7 @@ find_ignored(const NauthRun *run, const NauthUser *user, NauthSpan *found)
 
 /* Hash a user without these parts; false when the library cannot. */
 static bool
-hash_user(pg_cryptohash_ctx *hash, NauthSpan json, const NauthSpan *ignored, int count,
+hash_user(pg_cryptohash_ctx * hash, NauthSpan json, const NauthSpan *ignored, int count,
 		  uint8 *bytes)
 {
 	const char *from = json.data;

@@ -133,6 +133,7 @@ step_confirm(NauthRun *run, void *arg)
 void
 nauth_full_run(NauthRun *run)
 {
+	NauthQuery	all = {.kind = NAUTH_QUERY_LIST};
 	NauthIdList probes = {0};
 
 	if (run->new_credential)
@@ -142,7 +143,7 @@ nauth_full_run(NauthRun *run)
 	}
 	nauth_run_step(run, NAUTH_PHASE_READING_TARGET, step_load, NULL);
 	run->begun_clock = nauth_clock();
-	nauth_directory_begin(run->directory, (NauthQuery) {.kind = NAUTH_QUERY_LIST});
+	nauth_directory_begin(run->directory, &all);
 	do
 	{
 		nauth_run_step(run, NAUTH_PHASE_LISTING, step_page, NULL);

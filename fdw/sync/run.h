@@ -143,7 +143,8 @@ typedef struct NauthRun
 	bool		incremental;
 	bool		may_list;		/* and so become full */
 	const char *reason;			/* of a full run: why it is one */
-	const char *doubt;			/* of an incremental run: why it proves nothing */
+	const char *doubt;			/* of an incremental run: why it proves
+								 * nothing */
 	NauthChanges changes;
 
 	/* what it found */
@@ -217,7 +218,11 @@ extern void nauth_full_run(NauthRun *run);
 extern const char *nauth_changes_obstacle(const NauthRun *run, bool *must);
 extern void nauth_changes_run(NauthRun *run);
 
-/* window.c: find missing users without a listing; see there */
+/*
+ * window.c: count users created before a time; find missing users without a
+ * listing; see there
+ */
+extern int64 nauth_window_count(NauthRun *run, TimestampTz before);
 extern bool nauth_window_worthwhile(const NauthRun *run);
 extern void nauth_window_search(NauthRun *run, TimestampTz settled, int64 counted);
 

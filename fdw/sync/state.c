@@ -143,7 +143,7 @@ nauth_state_forget_dropped(void)
 
 	for (int i = 0; i < lengthof(tables); i++)
 		nauth_statement_execute(psprintf("DELETE FROM neon_auth.%s t WHERE NOT EXISTS"
-						 " (SELECT FROM pg_class c WHERE c.oid = t.target)", tables[i]), &args);
+										 " (SELECT FROM pg_class c WHERE c.oid = t.target)", tables[i]), &args);
 }
 
 /*

@@ -82,6 +82,19 @@ nauth_window_worthwhile(const NauthRun *run)
 		run->missing * (halvings + 2) + OTHER_REQUESTS < pages_of(run);
 }
 
+int64
+nauth_window_count(NauthRun *run, TimestampTz before)
+{
+	NauthQuery	query = {
+		.kind = NAUTH_QUERY_COUNT,
+		.windowed = true,
+		.from = NAUTH_MOMENT_MIN,
+		.before = nauth_timestamptz_to_moment(before)
+	};
+
+	return nauth_directory_count(run->directory, &query);
+}
+
 /* ---- What is known */
 
 static void
@@ -182,16 +195,6 @@ find_middle(const Search *search, const Window *window)
 	return -1;
 }
 
-static int64
-count_before(NauthRun *run, TimestampTz bound)
-{
-	return nauth_directory_count(run->directory, (NauthQuery)
-	{
-		.windowed = true,.from = NAUTH_MOMENT_MIN,
-			.before = nauth_timestamptz_to_moment(bound)
-	});
-}
-
 /* Halve a window by one more count, or see that it has to be listed. */
 static void
 halve(NauthRun *run, Search *search, const Window *window)
@@ -212,7 +215,7 @@ halve(NauthRun *run, Search *search, const Window *window)
 	bound -= bound % MILLISECOND;
 	older.high = younger.low = middle;
 	older.before = younger.from = bound;
-	older.counted_high = younger.counted_low = count_before(run, bound);
+	older.counted_high = younger.counted_low = nauth_window_count(run, bound);
 	add_window(run, search, false, &older);
 	add_window(run, search, false, &younger);
 }
@@ -250,14 +253,16 @@ moment_of(TimestampTz bound)
 static void
 list_window(NauthRun *run, Search *search, const Window *window)
 {
+	NauthQuery	query = {
+		.kind = NAUTH_QUERY_LIST,
+		.windowed = true,
+		.from = moment_of(window->from),
+		.before = moment_of(window->before)
+	};
 	NauthKnownUser present = {.seen = true};
 	const NauthPage *page;
 
-	nauth_directory_begin(run->directory, (NauthQuery)
-	{
-		.kind = NAUTH_QUERY_LIST,.windowed = true,
-			.from = moment_of(window->from),.before = moment_of(window->before)
-	});
+	nauth_directory_begin(run->directory, &query);
 	while ((page = nauth_directory_next(run->directory)) != NULL)
 	{
 		for (int i = 0; i < page->count; i++)
