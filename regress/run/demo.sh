@@ -40,6 +40,14 @@ refresh()
 	done
 }
 
+# Shows the log of refreshes in DATABASE: the first is full, and this has to be how the last one went.
+show_runs()
+{
+	play "$1" <<<"SELECT run_id, mode, reason, requests, users, inserted, updated, tombstoned FROM neon_auth.sync_run ORDER BY run_id;"
+	expect "the first refresh" full "$(ask "$1" "SELECT mode FROM neon_auth.sync_run ORDER BY run_id LIMIT 1")"
+	expect "the last refresh" "$2" "$(ask "$1" "SELECT mode FROM neon_auth.sync_run ORDER BY run_id DESC LIMIT 1")"
+}
+
 # Which version of each row there is: any write changes it.
 row_versions()
 {
@@ -153,6 +161,10 @@ clerk_copy()
 	new='{"first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com"}'
 	in_clerk "a user signs up" -X POST -H 'Content-Type: application/json' -d "$new" "$sim_url/_sim/users"
 	refresh clerk clerk 1 0 0
+
+	say "The first refresh listed all users; the next one read what had changed of late, and counted"
+	show_runs clerk incremental
+	expect "of its requests, the number" 2 "$(ask clerk "SELECT requests FROM neon_auth.sync_run ORDER BY run_id DESC LIMIT 1")"
 	before=$(clerk_requests)
 	play clerk <<-'END'
 		SELECT id, name, email FROM neon_auth.users_sync WHERE email = 'ada@example.com';
@@ -218,6 +230,8 @@ better_auth_changes()
 	in_better_auth sign-up Donald donald@example.com
 	in_better_auth remove alan@example.com
 	refresh app better_auth 1 1 1
+	say "It counted one user less than it should, and listed them all to see who is missing"
+	show_runs app full
 	show_posts
 	expect "Grace's name" "Grace Hopper" "$(ask app "SELECT name FROM neon_auth.users_sync WHERE email = 'grace@example.com'")"
 	expect "the one marked as deleted" Alan "$(ask app "SELECT name FROM neon_auth.users_sync WHERE deleted_at IS NOT NULL")"
@@ -232,6 +246,7 @@ better_auth_at_rest()
 	before=$(row_versions app)
 	refresh app better_auth 0 0 0
 	expect "every row" "the very same version" "$([[ $(row_versions app) == "$before" ]] && echo "the very same version")"
+	show_runs app incremental
 	play app <<<"SELECT * FROM neon_auth.sync_status;"
 }
 

@@ -41,7 +41,7 @@ SELECT c.relname, p.privilege,
 	has_table_privilege('nauth_regress_app', c.oid, p.privilege) AS granted
 FROM pg_class c, (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE')) AS p (privilege)
 WHERE c.relnamespace = 'neon_auth'::regnamespace
-AND c.relname IN ('sync_state', 'sync_run', 'held_deletion', 'quarantined_user')
+AND c.relname IN ('sync_state', 'sync_run', 'held_deletion', 'quarantined_user', 'sync_digest')
 AND has_table_privilege('nauth_regress_app', c.oid, p.privilege)
 ORDER BY c.relname COLLATE "C", p.privilege;
 

@@ -28,6 +28,36 @@ CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', re
 CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', idle_timeout '-1');
 CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', redis_timeout '0');
 
+-- refreshes
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', full_refresh_every '-1');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', full_refresh_every '577h');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', full_refresh_every 'never');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', ignore_changes '');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', ignore_changes ' ');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', ignore_changes 'a,');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', ignore_changes ',a');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', ignore_changes 'a b');
+DO $$
+DECLARE
+	value text;
+BEGIN
+	FOREACH value IN ARRAY ARRAY[repeat('x', 65), repeat('a, ', 100) || 'a']
+	LOOP
+		BEGIN
+			EXECUTE format('CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider %L, ignore_changes %L)',
+						   'clerk', value);
+		EXCEPTION WHEN invalid_parameter_value THEN
+			RAISE NOTICE '%', SQLERRM;
+		END;
+	END LOOP;
+END
+$$;
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw
+	OPTIONS (provider 'clerk', full_refresh_every '0', ignore_changes 'last_seen');
+ALTER SERVER s OPTIONS (SET full_refresh_every '24d', SET ignore_changes ' last_seen , logins,x-y ');
+CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (api_key 'sk_test_x', full_refresh_every '1h');
+DROP SERVER s;
+
 -- the address of a Redis
 CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', redis_url '127.0.0.1:6379');
 CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', redis_url 'http://127.0.0.1:6379');

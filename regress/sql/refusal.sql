@@ -25,6 +25,7 @@ SELECT * FROM nauth_r.users LIMIT 0;
 
 -- refresh: arguments
 CALL neon_auth.refresh_users_sync('s', mode => 'wrong', target => 'nauth_r.users_sync');
+CALL neon_auth.refresh_users_sync('s', mode => 'incremental', target => 'nauth_r.users_sync');
 CALL neon_auth.refresh_users_sync(NULL);
 CALL neon_auth.refresh_users_sync('no_such_server');
 CALL neon_auth.refresh_users_sync('s', target => 'nauth_r.users');
@@ -45,7 +46,7 @@ RESET default_transaction_read_only;
 
 -- a failed run stays in the log, with its reason and without a secret
 CALL neon_auth.refresh_users_sync('s', target => 'nauth_r.users_sync');
-SELECT server, mode, status, finished_at IS NOT NULL AS finished, requests, sqlstate, error
+SELECT server, mode, reason, status, finished_at IS NOT NULL AS finished, requests, sqlstate, error
 FROM neon_auth.sync_run WHERE target = 'nauth_r.users_sync'::regclass ORDER BY run_id;
 -- inside a transaction nothing of it stays
 BEGIN;

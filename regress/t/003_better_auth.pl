@@ -24,11 +24,12 @@ allow_urls($node, $auth->url);
 # small pages, so that a few users make many of them
 add_server($node, $auth, options => ", page_size '20'");
 
+# By a full listing: what is tested here is how that fares with the real server.
 sub refresh
 {
 	my ($out, $err) = ('', '');
 
-	$node->psql('postgres', q(CALL neon_auth.refresh_users_sync('better_auth')), stdout => \$out, stderr => \$err);
+	$node->psql('postgres', q(CALL neon_auth.refresh_users_sync('better_auth', mode => 'full')), stdout => \$out, stderr => \$err);
 	return $err if $err =~ /ERROR/;
 	my @columns = split /\|/, $out;
 	return join ' ', @columns[ 0 .. 6 ];

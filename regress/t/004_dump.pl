@@ -17,10 +17,16 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $sim = start_sim(users => 30);
-my $node = new_node('main', urls => [ $sim->url ]);
+# users without a time of change, and one that cannot be held
+my $others = start_sim(provider => 'better_auth', users => 6, hide => 'updatedAt');
+$others->create_raw('{"id":"long","name":"' . 'x' x 5000 . '"}', id => 'long');
+my $node = new_node('main', urls => [ $sim->url, $others->url ]);
 my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump';
 
 add_server($node, $sim);
+add_server($node, $others, schema => 'others');
+my $refresh_others = q(CALL neon_auth.refresh_users_sync('better_auth', target => 'others.copy'));
+$node->safe_psql('postgres', $refresh_others);
 $node->safe_psql('postgres', q(CALL neon_auth.refresh_users_sync('clerk')));
 $sim->remove('index/29');
 $node->safe_psql('postgres', q(CALL neon_auth.refresh_users_sync('clerk')));
@@ -56,15 +62,20 @@ my %same = (
 	'publications' => q(SELECT pubname, schemaname, tablename FROM pg_publication_tables),
 	'foreign keys' => q(SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE confrelid = 'neon_auth.users_sync'::regclass),
 	'comments' => q(SELECT obj_description('neon_auth.users_sync'::regclass)),
-	'state' => q(SELECT * FROM neon_auth.sync_state),
+	'state' => q(SELECT * FROM neon_auth.sync_state ORDER BY target::text),
 	'runs' => q(SELECT * FROM neon_auth.sync_run ORDER BY run_id),
 	'held deletions' => q(SELECT * FROM neon_auth.held_deletion ORDER BY id),
-	'servers and mappings' => q(SELECT srvname, usename, srvoptions, umoptions FROM pg_user_mappings JOIN pg_foreign_server USING (srvname)),
+	'quarantined users' => q(SELECT * FROM neon_auth.quarantined_user ORDER BY id),
+	'digests' => q(SELECT * FROM neon_auth.sync_digest ORDER BY id),
+	'rows without times of change' => q(SELECT * FROM others.copy ORDER BY id),
+	'servers and mappings' => q(SELECT srvname, usename, srvoptions, umoptions FROM pg_user_mappings JOIN pg_foreign_server USING (srvname) ORDER BY srvname),
 	'the foreign table' => q(SELECT attname, atttypid::regtype FROM pg_attribute WHERE attrelid = 'app.users'::regclass AND attnum > 0 ORDER BY attnum),
 	'sequence of runs' => q(SELECT last_value, is_called FROM neon_auth.sync_run_run_id_seq));
 
 my %original = map { $_ => $node->safe_psql('postgres', $same{$_}) } keys %same;
 cmp_ok($original{'held deletions'} =~ tr/\n//, '==', 11, 'twelve deletions are held before the dump');
+like($original{'quarantined users'}, qr/^others\.copy\|long\|.*\|f$/, 'a user is quarantined');
+cmp_ok($original{digests} =~ tr/\n//, '==', 5, 'six have a digest');
 
 $node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, '-d', $node->connstr('postgres') ], 'pg_dump');
 $node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE template0');
@@ -80,6 +91,8 @@ is( $node->safe_psql('copy', q(SELECT count(*) FROM neon_auth.users_sync WHERE d
 	'17', 'the other users stay, with the added column');
 is( $node->safe_psql('copy', q(SELECT count(DISTINCT run_id) = count(*) FROM neon_auth.sync_run)),
 	't', 'runs go on counting');
+$others->update('index/2', { name => 'Changed' });
+is($node->safe_psql('copy', $refresh_others) =~ s/\|[^|]*\|[^|]*$//r, 'ok|0|1|5|0|0|1', 'digests tell who has changed since');
 
 # Plain SQL restores too.
 $node->command_ok([ 'pg_dump', '-f', "$dump.sql", '-d', $node->connstr('postgres') ], 'pg_dump as SQL');

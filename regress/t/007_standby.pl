@@ -44,5 +44,11 @@ $primary->stop;
 $standby->promote;
 like($standby->safe_psql('postgres', q(CALL neon_auth.refresh_users_sync('clerk'))), qr/^ok\|1\|0\|20\|0\|0\|0\|/,
 	'after the promotion it refreshes');
+my $last_run = q(SELECT mode, reason FROM neon_auth.sync_run ORDER BY run_id DESC LIMIT 1);
+is($standby->safe_psql('postgres', $last_run), 'full|the database was promoted, restored or copied since the last refresh',
+	'by a full listing, since the last refreshes may have been lost');
+$sim->create({ first_name => 'Newer' });
+like($standby->safe_psql('postgres', q(CALL neon_auth.refresh_users_sync('clerk'))), qr/^ok\|1\|0\|\d+\|0\|0\|0\|/, 'and again');
+is($standby->safe_psql('postgres', $last_run), 'incremental|', 'incrementally');
 
 done_testing();

@@ -25,18 +25,27 @@ add_server($node, $sim, options => ", page_size '10'");
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 
-# "status inserted/updated/unchanged/tombstoned/held/quarantined", or the SQLSTATE
+# Of a full listing: "status inserted/updated/unchanged/tombstoned/held/quarantined",
+# or the SQLSTATE
 sub refresh
 {
 	my ($target, %opts) = @_;
 	my $server = $opts{server} // 'clerk';
 	my $more = $opts{more} // '';
 
-	$node->psql('postgres', "\\set VERBOSITY verbose\nCALL neon_auth.refresh_users_sync('$server', target => '$target'$more)",
+	$node->psql('postgres', "\\set VERBOSITY verbose\nCALL neon_auth.refresh_users_sync('$server', target => '$target', mode => 'full'$more)",
 		stdout => \my $out, stderr => \$stderr);
 	return $1 if $stderr =~ /ERROR:  (\w{5}):/;
 	my ($status, @counts) = split /\|/, $out;
 	return "$status " . join('/', @counts[ 0 .. 5 ]);
+}
+
+# How the last run of a target ended, by the log.
+sub last_run
+{
+	my ($target) = @_;
+
+	return sql("SELECT concat(status, ' ', sqlstate, ' ', inserted, ': ', error) FROM neon_auth.sync_run WHERE target = '$target'::regclass ORDER BY run_id DESC LIMIT 1");
 }
 
 sub alive { is(sql('SELECT 1'), '1', "$_[0]: the server is up"); return; }
@@ -66,14 +75,37 @@ is(refresh('app.born_deleted'), 'ok 60/0/0/0/0/0', 'a default of deleted_at');
 is(sql('SELECT count(*) FROM app.born_deleted WHERE deleted_at IS NOT NULL'), '0', 'marks nobody as deleted');
 
 sql("SELECT neon_auth.create_users_sync('app.needs_more'); ALTER TABLE app.needs_more ADD org text NOT NULL");
-is(refresh('app.needs_more'), '55000', 'a table that takes nobody fails the run');
-like($stderr, qr/none of the users of server "clerk" can be stored.*SQLSTATE 23502/s, 'and says why');
+is(refresh('app.needs_more'), '23502', 'a column that must not be null fails the run');
+like($stderr, qr/could not write user "user_\w+" to table app\.needs_more: null value in column "org"/, 'and says why');
+unlike($stderr, qr/DETAIL/, 'without the row');
+is(sql('SELECT count(*) FROM app.needs_more'), '0', 'nobody of the page is written');
 is(sql(q(SELECT last_success_at IS NULL FROM neon_auth.sync_status WHERE target = 'app.needs_more'::regclass)), 't', 'which is no success');
+is(last_run('app.needs_more') =~ s/user_\w+/ID/r, 'failed 23502 0: could not write user "ID" to table app.needs_more: null value in column "org" of relation "needs_more" violates not-null constraint',
+	'the log has it');
+sql("ALTER TABLE app.needs_more ALTER org SET DEFAULT 'ours'");
+is(refresh('app.needs_more'), 'ok 60/0/0/0/0/0', 'mended, all are written');
+
+sql("SELECT neon_auth.create_users_sync('app.no_value'); CREATE FUNCTION app.out_of_range() RETURNS trigger LANGUAGE plpgsql
+	AS 'BEGIN RAISE EXCEPTION USING ERRCODE = \$\$22003\$\$; END'; CREATE TRIGGER x BEFORE INSERT ON app.no_value FOR EACH ROW EXECUTE FUNCTION app.out_of_range()");
+is(refresh('app.no_value'), '55000', 'a table that can hold nobody fails the run');
+like($stderr, qr/none of the users of server "clerk" can be stored.*SQLSTATE 22003/s, 'and says why');
+is(sql(q(SELECT last_success_at IS NULL FROM neon_auth.sync_status WHERE target = 'app.no_value'::regclass)), 't', 'which is no success either');
 
 sql("SELECT neon_auth.create_users_sync('app.one_out'); ALTER TABLE app.one_out ADD CHECK (email IS NOT NULL OR name IS NOT NULL)");
-my $bare = $sim->create_raw('{"id":"user_bare","updated_at":1700000000000,"created_at":1700000000000}', id => 'user_bare', created_at => 1700000000000, updated_at => 1700000000000);
-is(refresh('app.one_out'), 'ok 60/0/0/0/0/1', 'one user that a constraint refuses is left out alone');
-is(sql(q(SELECT reason FROM neon_auth.quarantined_user WHERE target = 'app.one_out'::regclass)), 'the table does not take it (SQLSTATE 23514)', 'and listed with the reason');
+# created after 55 of the others, so that it comes on the sixth page of ten
+my $created = $sim->user('index/54')->{created_at} + 1;
+$sim->create_raw(qq({"id":"user_bare","updated_at":$created,"created_at":$created}), id => 'user_bare', created_at => $created, updated_at => $created);
+is(refresh('app.one_out'), '23514', 'one user that a constraint refuses fails the run');
+like($stderr, qr/could not write user "user_bare" to table app\.one_out: new row for relation "one_out" violates check constraint "one_out_check"/, 'and is named');
+like($stderr, qr/^HINT: .*constraint "one_out_check"/m, 'with the constraint');
+like($stderr, qr/^CONSTRAINT NAME:  one_out_check$/m, 'for programs too');
+unlike($stderr, qr/DETAIL/, 'but not with the row');
+is(last_run('app.one_out'), 'failed 23514 50: could not write user "user_bare" to table app.one_out: new row for relation "one_out" violates check constraint "one_out_check"',
+	'the log has it');
+is(sql(q(SELECT count(*) FROM neon_auth.quarantined_user WHERE target = 'app.one_out'::regclass)), '0', 'nobody is left out');
+sql('ALTER TABLE app.one_out DROP CONSTRAINT one_out_check');
+is(refresh('app.one_out'), 'ok 11/0/50/0/0/0', 'mended, the others are written');
+is(sql(q(SELECT count(*) FROM app.one_out WHERE id = 'user_bare' AND deleted_at IS NULL)), '1', 'the refused one, too');
 $sim->remove('user_bare');
 
 # ---- Rows from elsewhere, and another key

@@ -429,7 +429,7 @@ sub refresh
 {
 	my ($name) = @_;
 
-	return "CALL neon_auth.refresh_users_sync('$name', target => '$name.users_sync')";
+	return "CALL neon_auth.refresh_users_sync('$name', target => '$name.users_sync', mode => 'full')";
 }
 
 sub counts

@@ -57,7 +57,7 @@ sub lookup { my ($server, $key) = @_; return listing($server) . " WHERE id = '" 
 sub narrow { my ($server) = @_; return "SELECT md5(string_agg(name, chr(10) ORDER BY id)) FROM $server.users"; }
 
 sub check { my ($server) = @_; return "SELECT bool_and(ok) FROM neon_auth.check_server('$server')"; }
-sub refresh { return "CALL neon_auth.refresh_users_sync('$_[0]', target => '$_[0].users_sync')"; }
+sub refresh { return "CALL neon_auth.refresh_users_sync('$_[0]', target => '$_[0].users_sync', mode => 'full')"; }
 
 # What the provider says to the same query.
 add_server($node, $sim, name => 'alone', schema => 'alone', options => ", page_size '10'");

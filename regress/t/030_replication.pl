@@ -37,7 +37,7 @@ sub documented
 
 sub on_publisher { my ($sql) = @_; return $publisher->safe_psql('app', $sql); }
 sub on_subscriber { my ($sql, $database) = @_; return $subscriber->safe_psql($database // 'postgres', $sql); }
-sub refresh { return on_publisher(q(CALL neon_auth.refresh_users_sync('clerk'))) =~ s/^(ok(\|\d+){4}).*/$1/r; }
+sub refresh { return on_publisher(q(CALL neon_auth.refresh_users_sync('clerk', mode => 'full'))) =~ s/^(ok(\|\d+){4}).*/$1/r; }
 
 # Every row of the table with these columns.
 sub rows_of

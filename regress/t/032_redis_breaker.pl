@@ -310,7 +310,7 @@ for my $case (@broken, [ 'F30: READONLY', undef, undef, 1 ])
 {
 	my ($title, $fault) = @$case;
 	my $server = $title =~ /nothing comes/ ? 'hasty' : 'patient';
-	my $target = "target => '$server.users_sync'";
+	my $target = "target => '$server.users_sync', mode => 'full'";
 
 	new_session();
 	run_sql("CALL neon_auth.refresh_users_sync('$server', $target)");

@@ -264,6 +264,7 @@ sub stop
 package NeonAuth::Test::Sim;
 
 use HTTP::Tiny;
+use IO::Select;
 use IO::Socket::INET;
 use JSON::PP;
 
@@ -282,18 +283,36 @@ sub new
 	}, $class;
 }
 
+# The connection kept for control calls, since the simulator counts connections; a new
+# one if the other side has ended it, or if it is another process's.
+sub take_connection
+{
+	my ($self) = @_;
+	my $kept = delete $self->{connection};
+
+	return $kept if $kept && $kept->{pid} == $$ && !IO::Select->new($kept->{socket})->can_read(0);
+	my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->port, Timeout => 60) or die "connect: $@";
+	return { pid => $$, socket => $socket };
+}
+
 # One request under /_sim/; returns the body.  HTTP::Tiny sends head and body
 # apart, which costs 40 ms of delayed acknowledgement each time.
 sub exchange
 {
 	my ($self, $method, $path, $body) = @_;
-	my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->port, Timeout => 60)
-	  or die "$method $path: $@";
-	my $reply = '';
+	my $connection = $self->take_connection;
+	my $socket = $connection->{socket};
+	my ($reply, $length) = ('');
 
-	$socket->syswrite("$method /_sim/$path HTTP/1.1\r\nHost: sim\r\nConnection: close\r\nContent-Length: " . length($body) . "\r\n\r\n$body");
-	1 while $socket->sysread($reply, 65536, length $reply);
-	my ($status, $content) = $reply =~ m{^HTTP/1\.1 (\d+) .*?\r\n\r\n(.*)}s or die "$method $path: no reply";
+	$socket->syswrite("$method /_sim/$path HTTP/1.1\r\nHost: sim\r\nContent-Length: " . length($body) . "\r\n\r\n$body");
+	while (!defined $length || length $reply < $length)
+	{
+		IO::Select->new($socket)->can_read(60) && $socket->sysread($reply, 65536, length $reply)
+		  or die "$method $path: no reply";
+		$length //= $reply =~ /^HTTP.*?^Content-Length: (\d+)\r\n.*?^\r\n/ims ? $+[0] + $1 : undef;
+	}
+	$self->{connection} = $connection;
+	my ($status, $content) = $reply =~ m{^HTTP/1\.1 (\d+) .*?\r\n\r\n(.*)}s or die "$method $path: no HTTP";
 	die "$method $path: $status $content" if $status !~ /^2/;
 	return $content;
 }
