@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * json.c
- *	  Small JSON documents: error bodies and counts.
+ *	  Small JSON documents: error bodies.
  *
  * The only file that includes jansson.h.  It must not include a PostgreSQL
  * header, and must not call jansson's json_object(): the server has a function
@@ -77,17 +77,4 @@ nauth_json_text(NauthSpan body, const char *path, char *out, size_t size)
 		memcpy(out, json_string_value(value), json_string_length(value) + 1);
 	json_decref(document);
 	return fits;
-}
-
-bool
-nauth_json_int64(NauthSpan body, const char *path, int64_t *out)
-{
-	json_t	   *document = load(body);
-	json_t	   *value = walk(document, path);
-	bool		is_integer = json_is_integer(value);
-
-	if (is_integer)
-		*out = json_integer_value(value);
-	json_decref(document);
-	return is_integer;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * json.h
- *	  Small JSON documents: error bodies and counts.
+ *	  Small JSON documents: error bodies.
  *
  * json.c is the only file that includes jansson.h, and this header shows
  * nothing of it: jansson.h and utils/builtins.h do not compile together, and
@@ -23,13 +23,12 @@
 #define NAUTH_JSON_MAX		(64 * 1024)
 
 /*
- * Find a value by its path: member names and array positions joined by dots,
+ * Find a text by its path: member names and array positions joined by dots,
  * as in "errors.0.code".  False when body is not JSON, too large, has a member
- * twice, or has no value of this type there; nauth_json_text also when the
- * text does not fit into size or holds a zero byte.
+ * twice, or has no text there that fits into size and holds no zero byte; and for
+ * want of memory.
  */
 extern bool nauth_json_text(NauthSpan body, const char *path,
 							char *out, size_t size);
-extern bool nauth_json_int64(NauthSpan body, const char *path, int64_t *out);
 
 #endif							/* NAUTH_JSON_H */

@@ -16,8 +16,6 @@
 
 #include <string.h>
 
-#include "../json.h"
-
 #define MILLISECOND		INT64_C(1000)
 
 /* Have day precision, and do not always come with another updated_at. */
@@ -129,7 +127,11 @@ clerk_read_page(const NauthSettings *settings, const NauthQuery *query,
 static bool
 clerk_read_count(const NauthReply *reply, int64_t *count, NauthError *error)
 {
-	if (nauth_json_int64(reply->body, "total_count", count) && *count >= 0)
+	static const char *const names[] = {"total_count", NULL};
+	NauthSpan	found[1];
+
+	if (nauth_slice_object(reply->body, names, found) == NAUTH_SLICE_OK &&
+		nauth_slice_int64(found[0], count) && *count >= 0)
 		return true;
 	return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 						   "the count of users is no JSON object with a total_count");

@@ -133,7 +133,8 @@ see_user(NauthRun *run, const NauthUser *user, NauthWanted *wanted)
 	wanted->known = nauth_known_get(run->known, user->id, &known);
 	wanted->live = wanted->known && !known.deleted;
 	wanted->retimed = known.digested && wanted->timed;
-	if (known.seen && !run->incremental)
+	/* an incremental run may read a user again who was changed meanwhile */
+	if (known.seen && (!run->incremental || run->dry_run))
 	{
 		run->duplicates++;
 		return false;

@@ -104,8 +104,6 @@ hold(NauthRun *run, const char *id, const char *reason)
 	run->held_reason = reason;
 	if (earlier)
 		reason = earlier;
-	if (nauth_deletion_approvable(reason))
-		run->held_for_approval++;
 	nauth_id_list_add(&run->held_users, run->cxt, id, reason);
 }
 

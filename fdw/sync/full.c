@@ -118,6 +118,7 @@ step_find(NauthRun *run, void *arg)
 				errmsg("none of the users of server \"%s\" can be stored in %s",
 					   run->options->server, run->target.name),
 				errdetail("Reason for the first: %s.", run->quarantined[0].reason));
+	run->counts.unchanged -= Min(run->counts.unchanged, run->reread);
 	set_watermark(run);
 	nauth_deletion_find(run);
 	NAUTH_FAULT_POINT("listed");

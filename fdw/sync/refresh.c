@@ -145,15 +145,17 @@ step_finish(NauthRun *run, void *arg)
 static void
 warn_held(const NauthRun *run)
 {
-	if (run->held_users.count == 0)
+	NauthHeld	held = nauth_run_held(run);
+
+	if (held.count == 0)
 		return;
 	ereport(WARNING,
 			errcode(ERRCODE_WARNING),
-			errmsg("held back %d deletions in %s", run->held_users.count, run->target.name),
-			errdetail("Reason: %s.", run->held_reason),
-			run->held_for_approval > 0 ?
+			errmsg("held back %d deletions in %s", held.count, run->target.name),
+			errdetail("Reason: %s.", held.reason),
+			held.approvable > 0 ?
 			errhint("If these users are really gone: CALL neon_auth.refresh_users_sync(%s, approve_deletions => %d%s).",
-					quote_literal_cstr(run->options->server), run->held_for_approval,
+					quote_literal_cstr(run->options->server), held.approvable,
 					strcmp(run->target.name, DEFAULT_TARGET) == 0 ? "" :
 					psprintf(", target => %s", quote_literal_cstr(run->target.name))) :
 			errhint("The next refresh tries again; neon_auth.held_deletion lists the users."));
@@ -329,7 +331,7 @@ result_row(FunctionCallInfo fcinfo, const NauthRun *run, const char *status)
 	values[2] = Int64GetDatum(counts->updated);
 	values[3] = Int64GetDatum(counts->unchanged);
 	values[4] = Int64GetDatum(counts->tombstoned);
-	values[5] = Int64GetDatum(nauth_run_held(run));
+	values[5] = Int64GetDatum(nauth_run_held(run).count);
 	values[6] = Int64GetDatum(counts->quarantined);
 	values[7] = Int64GetDatum(nauth_directory_stats(run->directory)->requests);
 	values[8] = IntervalPGetDatum(elapsed);

@@ -74,15 +74,26 @@ nauth_run_quarantine(NauthRun *run, const NauthUser *user, bool has_row, const c
 	entry->has_row = has_row;
 }
 
-int
+static void
+add_held(NauthHeld * held, const char *reason)
+{
+	held->count++;
+	held->approvable += nauth_deletion_approvable(reason) != NULL;
+	if (held->reason == NULL)
+		held->reason = reason;
+}
+
+NauthHeld
 nauth_run_held(const NauthRun *run)
 {
-	int			held = run->held_users.count;
+	NauthHeld	held = {.reason = run->held_reason};
 
+	for (int i = 0; i < run->held_users.count; i++)
+		add_held(&held, run->held_users.reasons[i]);
 	/* an incremental run leaves those alone that it did not read */
 	for (int i = 0; run->incremental && i < run->held_before.count; i++)
 		if (nauth_id_list_find(&run->returned_users, run->held_before.ids[i]) < 0)
-			held++;
+			add_held(&held, run->held_before.reasons[i]);
 	return held;
 }
 
@@ -91,7 +102,7 @@ nauth_run_status(const NauthRun *run)
 {
 	if (run->dry_run)
 		return "dry run";
-	return nauth_run_held(run) > 0 ? "held" : "ok";
+	return nauth_run_held(run).count > 0 ? "held" : "ok";
 }
 
 void
@@ -99,13 +110,15 @@ nauth_run_become_full(NauthRun *run, const char *reason)
 {
 	run->incremental = false;
 	run->reason = reason;
+	if (run->dry_run)
+		run->counts.inserted = run->counts.updated = 0;
+	run->reread = run->counts.inserted + run->counts.updated;
 	run->counts.users = run->counts.unchanged = run->counts.quarantined = 0;
 	run->unreadable_ids = run->duplicates = 0;
 	run->quarantined_count = 0;
 	run->returned_users.count = run->missing_users.count = 0;
 	run->deleted_users.count = run->held_users.count = 0;
 	run->held_reason = NULL;
-	run->held_for_approval = 0;
 	run->witness[0] = '\0';
 }
 

@@ -145,6 +145,8 @@ typedef struct NauthRun
 	const char *reason;			/* of a full run: why it is one */
 	const char *doubt;			/* of an incremental run: why it proves
 								 * nothing */
+	int64		reread;			/* users that it wrote, and the full one that
+								 * it became finds unchanged */
 	NauthChanges changes;
 
 	/* what it found */
@@ -168,8 +170,7 @@ typedef struct NauthRun
 	NauthIdList missing_users;	/* live here and not in the listing */
 	NauthIdList deleted_users;	/* confirmed, to be marked */
 	NauthIdList held_users;		/* by this run */
-	const char *held_reason;
-	int			held_for_approval;	/* of these: a person may release them */
+	const char *held_reason;	/* the latest */
 
 	/* what it did */
 	NauthCounts counts;
@@ -180,8 +181,17 @@ typedef struct NauthRun
 extern void nauth_run_quarantine(NauthRun *run, const NauthUser *user, bool has_row,
 								 const char *reason);
 
-/* Deletions that are held after the run, and how it is logged: ok, held or dry run. */
-extern int	nauth_run_held(const NauthRun *run);
+/* Deletions that are held after the run, those of before included. */
+typedef struct NauthHeld
+{
+	int			count;
+	int			approvable;		/* of these: a person may release them */
+	const char *reason;
+}			NauthHeld;
+
+extern NauthHeld nauth_run_held(const NauthRun *run);
+
+/* How a run that reached its end is logged: ok, held or dry run. */
 extern const char *nauth_run_status(const NauthRun *run);
 
 /* Become a full run, forgetting what only an incremental one needs. */

@@ -184,7 +184,9 @@ nauth_state_begin(NauthRun *run)
 static const char *
 note_of(const NauthRun *run)
 {
-	return run->held_reason ? run->held_reason : run->incremental ? run->doubt : NULL;
+	const char *held = nauth_run_held(run).reason;
+
+	return held ? held : run->incremental ? run->doubt : NULL;
 }
 
 /* Close the row of the run. */
@@ -206,7 +208,7 @@ update_run(NauthRun *run, const char *status, const ErrorData *error)
 	nauth_args_int(&args, counts->updated);
 	nauth_args_int(&args, counts->unchanged);
 	nauth_args_int(&args, counts->tombstoned);
-	nauth_args_int(&args, nauth_run_held(run));
+	nauth_args_int(&args, nauth_run_held(run).count);
 	nauth_args_int(&args, counts->quarantined);
 	nauth_args_text(&args, note_of(run));
 	nauth_args_text(&args, error ? unpack_sql_state(error->sqlerrcode) : NULL);
@@ -223,9 +225,9 @@ update_run(NauthRun *run, const char *status, const ErrorData *error)
 static bool
 leaves_doubt(const NauthRun *run)
 {
-	if (run->incremental && run->doubt)
-		return true;
-	return run->held_users.count > run->held_for_approval;
+	NauthHeld	held = nauth_run_held(run);
+
+	return (run->incremental && run->doubt) || held.count > held.approvable;
 }
 
 /*

@@ -255,9 +255,12 @@ fail_for_user(const NauthRun *run, const NauthWanted *user, const ErrorData *err
 			error->hint ? errhint("%s", error->hint) :
 			error->constraint_name ?
 			errhint("Change constraint \"%s\", or what the provider has of the user.", error->constraint_name) :
+			error->column_name ?
+			errhint("Change column \"%s\", or what the provider has of the user.", error->column_name) :
 			errhint("A trigger or policy of the table, or a default, refuses the user."),
 			error->context ? errcontext_msg("%s", error->context) : 0,
 			error->schema_name ? err_generic_string(PG_DIAG_SCHEMA_NAME, error->schema_name) : 0,
+			error->column_name ? err_generic_string(PG_DIAG_COLUMN_NAME, error->column_name) : 0,
 			error->table_name ? err_generic_string(PG_DIAG_TABLE_NAME, error->table_name) : 0,
 			error->constraint_name ? err_generic_string(PG_DIAG_CONSTRAINT_NAME, error->constraint_name) : 0);
 }

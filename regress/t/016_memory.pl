@@ -89,6 +89,10 @@ for my $server (qw(address named))
 
 starve('a refresh', 'DELETE FROM neon_auth.users_sync', 'SELECT refreshed()');
 
+# ---- An incremental one, whose users have all changed
+
+starve('an incremental refresh', 'UPDATE neon_auth.users_sync SET updated_at = NULL', q(SELECT refreshed(''incremental'')));
+
 unlike(
 	slurp_file($node->logfile),
 	qr/PANIC|FATAL|terminated by signal/,

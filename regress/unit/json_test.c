@@ -65,26 +65,6 @@ test_texts(void)
 }
 
 static void
-test_integers(void)
-{
-	static const char text[] =
-	"{\"a\":{\"n\":-7},\"real\":1.5,\"text\":\"7\",\"max\":9223372036854775807}";
-	NauthSpan	body = unit_copy_text(text);
-	int64_t		n = 0;
-
-	ok(nauth_json_int64(body, "a.n", &n) && n == -7, "an integer");
-	ok(nauth_json_int64(body, "max", &n) && n == INT64_MAX, "the largest");
-	ok(!nauth_json_int64(body, "real", &n), "a real is none");
-	ok(!nauth_json_int64(body, "text", &n), "a text is none");
-	ok(!nauth_json_int64(body, "absent", &n), "nothing is none");
-	unit_free(body);
-
-	body = unit_copy_text("{\"n\":9223372036854775808}");
-	ok(!nauth_json_int64(body, "n", &n), "one too large is none");
-	unit_free(body);
-}
-
-static void
 test_bounds(void)
 {
 	size_t		len = NAUTH_JSON_MAX + 1;
@@ -124,7 +104,6 @@ int
 main(void)
 {
 	test_texts();
-	test_integers();
 	test_bounds();
 	test_error();
 	return done_testing();

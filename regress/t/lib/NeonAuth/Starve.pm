@@ -32,9 +32,9 @@ sub prepare_starving
 CREATE EXTENSION nauth_probe;
 CALL neon_auth.refresh_users_sync('$server');
 
-CREATE FUNCTION refreshed() RETURNS text LANGUAGE plpgsql AS \$\$
+CREATE FUNCTION refreshed(mode text DEFAULT 'full') RETURNS text LANGUAGE plpgsql AS \$\$
 BEGIN
-	EXECUTE 'CALL neon_auth.refresh_users_sync(''$server'', mode => ''full'')';
+	EXECUTE format('CALL neon_auth.refresh_users_sync(''$server'', mode => %L)', mode);
 	RETURN (SELECT string_agg(id || name, ' ' ORDER BY id) FROM neon_auth.users_sync WHERE deleted_at IS NULL);
 END \$\$;
 
