@@ -148,6 +148,7 @@ CREATE TABLE neon_auth.sync_state (
 	cluster pg_catalog.text NOT NULL,
 	live_users pg_catalog.int8 NOT NULL DEFAULT 0,
 	listed_users pg_catalog.int8 NOT NULL DEFAULT 0,
+	counted pg_catalog.text[] NOT NULL DEFAULT '{}',
 	watermark pg_catalog.timestamptz,
 	newest_change pg_catalog.timestamptz,
 	newest_change_at pg_catalog.timestamptz,
@@ -167,6 +168,7 @@ COMMENT ON COLUMN neon_auth.sync_state.credential IS 'fingerprint of the credent
 COMMENT ON COLUMN neon_auth.sync_state.cluster IS 'database system and timeline of the last successful run: in another one the next run is full';
 COMMENT ON COLUMN neon_auth.sync_state.live_users IS 'users without deleted_at after the last successful run';
 COMMENT ON COLUMN neon_auth.sync_state.listed_users IS 'users that the provider should count';
+COMMENT ON COLUMN neon_auth.sync_state.counted IS 'ids that an incremental run has added to that number, before it failed';
 COMMENT ON COLUMN neon_auth.sync_state.watermark IS 'all changes until then have been read, by the clock of the provider';
 COMMENT ON COLUMN neon_auth.sync_state.newest_change IS 'latest time of change seen';
 COMMENT ON COLUMN neon_auth.sync_state.newest_change_at IS 'since when that is the latest, by the clock of this server';

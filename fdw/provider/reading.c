@@ -103,7 +103,7 @@ fill_user(const NauthColumns *columns, NauthSliceResult result,
 {
 	user->json = json;
 	user->has_updated_at = false;
-	user->updated_at = 0;
+	user->updated_at = user->created_at = 0;
 	user->has_created_at = nauth_moment_read(found[FOUND_CREATED_AT],
 											 columns->created_at.form,
 											 &user->created_at);

@@ -106,19 +106,39 @@ may_have_changed(const NauthRun *run, const NauthKnownUser *known, const NauthWa
 }
 
 /*
+ * Whether a user was created after the last run and not counted since.  It may
+ * have a row all the same: some applications do not wait for us.  If it was
+ * created in the millisecond of the latest change that was seen, a row of ours
+ * has its version.
+ */
+static bool
+is_uncounted(const NauthRun *run, const NauthUser *user, bool same_version)
+{
+	TimestampTz created = nauth_moment_to_timestamptz(user->created_at);
+
+	if (!user->has_created_at || !user->has_updated_at || user->created_at > user->updated_at)
+		return false;
+	return (created > run->last_newest || (created == run->last_newest && !same_version)) &&
+		nauth_id_list_find(&run->counted_before, user->id) < 0;
+}
+
+/*
  * Note for the count of an incremental run that a user is in the directory,
  * unless that was known.
  */
 static void
-note_listed(NauthRun *run, const char *id, bool live)
+note_listed(NauthRun *run, const NauthUser *user, bool live, bool same_version)
 {
-	bool		held = nauth_id_list_find(&run->held_before, id) >= 0;
-	bool		quarantined = nauth_id_list_find(&run->quarantined_before, id) >= 0;
+	bool		held = nauth_id_list_find(&run->held_before, user->id) >= 0;
+	bool		quarantined = nauth_id_list_find(&run->quarantined_before, user->id) >= 0;
 
 	if (held || quarantined)
-		nauth_id_list_add(&run->returned_users, run->cxt, id, NULL);
-	if (held || (!live && !quarantined))
-		run->counts.listed++;
+		nauth_id_list_add(&run->returned_users, run->cxt, user->id, NULL);
+	if (!held && (quarantined || (live && !is_uncounted(run, user, same_version))))
+		return;
+	run->counts.listed++;
+	run->counts.live += live && !held;
+	nauth_id_list_add(&run->counted_users, run->cxt, user->id, NULL);
 }
 
 /*
@@ -140,7 +160,7 @@ see_user(NauthRun *run, const NauthUser *user, NauthWanted *wanted)
 		return false;
 	}
 	if (run->incremental && !known.seen)
-		note_listed(run, user->id, wanted->live);
+		note_listed(run, user, wanted->live, known.version == wanted->now.version);
 	known.seen = true;
 	nauth_known_set(run->known, user->id, &known);
 	if (wanted->known && !may_have_changed(run, &known, wanted))

@@ -10,7 +10,9 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "commands/trigger.h"
 #include "executor/spi.h"
+#include "nodes/parsenodes.h"
 #include "utils/resowner.h"
 
 #include "fault_point.h"
@@ -116,7 +118,8 @@ nauth_run_become_full(NauthRun *run, const char *reason)
 	run->counts.users = run->counts.unchanged = run->counts.quarantined = 0;
 	run->unreadable_ids = run->duplicates = 0;
 	run->quarantined_count = 0;
-	run->returned_users.count = run->missing_users.count = 0;
+	run->returned_users.count = run->counted_users.count = 0;
+	run->missing_users.count = 0;
 	run->deleted_users.count = run->held_users.count = 0;
 	run->held_reason = NULL;
 	run->witness[0] = '\0';
@@ -183,6 +186,18 @@ nauth_run_commit(const NauthRun *run)
 	NAUTH_FAULT_POINT("committed");
 }
 
+/*
+ * Deferred triggers and constraints cannot fire as another role.  In a batch of
+ * our own they need not be deferred.
+ */
+static void
+check_at_once(void)
+{
+	ConstraintsSetStmt *all = makeNode(ConstraintsSetStmt);
+
+	AfterTriggerSetState(all);
+}
+
 void
 nauth_run_step(NauthRun *run, NauthPhase phase, NauthStep step, void *arg)
 {
@@ -190,6 +205,8 @@ nauth_run_step(NauthRun *run, NauthPhase phase, NauthStep step, void *arg)
 
 	run->phase = phase;
 	nauth_progress_publish(run);
+	if (run->toplevel)
+		check_at_once();
 	error = nauth_run_attempt(run, step, arg);
 	if (error)
 	{

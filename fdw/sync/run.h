@@ -166,7 +166,9 @@ typedef struct NauthRun
 	int			quarantined_count;
 	NauthIdList quarantined_before; /* of the last run, sorted by id */
 	NauthIdList held_before;	/* of the last run, sorted by id */
-	NauthIdList returned_users; /* of these two lists, read by this run */
+	NauthIdList counted_before; /* since the last success, sorted by id */
+	NauthIdList returned_users; /* held or quarantined, read by this run */
+	NauthIdList counted_users;	/* by this run, as new in the directory */
 	NauthIdList missing_users;	/* live here and not in the listing */
 	NauthIdList deleted_users;	/* confirmed, to be marked */
 	NauthIdList held_users;		/* by this run */

@@ -90,6 +90,19 @@ is_of_this_server(const NauthRun *run)
 	return false;
 }
 
+/* Ids counted by runs that failed, in the order that nauth_id_list_find needs. */
+static void
+load_counted(NauthRun *run)
+{
+	NauthArgs	args = {0};
+
+	nauth_args_relation(&args, run->target.relid);
+	nauth_statement_execute("SELECT DISTINCT id COLLATE \"C\" FROM neon_auth.sync_state, unnest(counted) AS id"
+							" WHERE target = $1 ORDER BY 1", &args);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		nauth_id_list_add(&run->counted_before, run->cxt, nauth_result_text(i, 1), NULL);
+}
+
 /*
  * Read the state of run->target and refuse to mix two directories in it: only
  * an empty table that no run has ever filled may change its server.  Fills
@@ -129,6 +142,7 @@ nauth_state_load(NauthRun *run)
 			run->final_before = run->last_watermark - NAUTH_OVERLAP;
 		run->new_credential &= is_of_this_server(run);
 	}
+	load_counted(run);
 	nauth_left_out_load(run);
 }
 
@@ -247,8 +261,10 @@ nauth_state_keep(NauthRun *run)
 	nauth_args_relation(&args, run->target.relid);
 	nauth_args_int(&args, run->live_before + counts->live);
 	nauth_args_int(&args, counts->listed);
-	nauth_statement_execute("UPDATE neon_auth.sync_state SET live_users = $2, listed_users = $3"
-							" WHERE target = $1", &args);
+	nauth_args_texts(&args, run->counted_users.count, (const char *const *) run->counted_users.ids);
+	nauth_statement_execute("UPDATE neon_auth.sync_state SET live_users = $2, listed_users = $3,"
+							" counted = counted || $4 WHERE target = $1", &args);
+	run->counted_users.count = 0;
 	run->kept = *counts;
 }
 
@@ -302,7 +318,7 @@ nauth_state_finish(NauthRun *run)
 							" last_full_at, unproved, timeless, newest_change, newest_change_at)"
 							" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $11, $12, $12, $14, $10, $15, $11)"
 							" ON CONFLICT (target) DO UPDATE SET server = $2, credential = $5, cluster = $6,"
-							" live_users = $7, listed_users = $8,"
+							" live_users = $7, listed_users = $8, counted = '{}',"
 							" watermark = coalesce($9, s.watermark), timeless = $10,"
 							" newest_change = coalesce($15, s.newest_change), newest_change_at ="
 							" CASE WHEN $15 IS DISTINCT FROM s.newest_change THEN $11 ELSE s.newest_change_at END,"

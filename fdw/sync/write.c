@@ -242,8 +242,8 @@ is_about_a_user(const ErrorData *error)
 }
 
 /*
- * Raise the error that a user met with.  Its detail stays behind: it may show
- * the row.
+ * Raise the error that a user met with.  Its detail and context stay behind, for
+ * they may show the row, and so does a message about a value.
  */
 static _Noreturn void
 fail_for_user(const NauthRun *run, const NauthWanted *user, const ErrorData *error)
@@ -251,14 +251,13 @@ fail_for_user(const NauthRun *run, const NauthWanted *user, const ErrorData *err
 	ereport(ERROR,
 			errcode(error->sqlerrcode),
 			errmsg("could not write user \"%s\" to table %s: %s", user->id,
-				   run->target.name, error->message),
+				   run->target.name, is_about_a_value(error) ? "a value cannot be stored" : error->message),
 			error->hint ? errhint("%s", error->hint) :
 			error->constraint_name ?
 			errhint("Change constraint \"%s\", or what the provider has of the user.", error->constraint_name) :
 			error->column_name ?
 			errhint("Change column \"%s\", or what the provider has of the user.", error->column_name) :
 			errhint("A trigger or policy of the table, or a default, refuses the user."),
-			error->context ? errcontext_msg("%s", error->context) : 0,
 			error->schema_name ? err_generic_string(PG_DIAG_SCHEMA_NAME, error->schema_name) : 0,
 			error->column_name ? err_generic_string(PG_DIAG_COLUMN_NAME, error->column_name) : 0,
 			error->table_name ? err_generic_string(PG_DIAG_TABLE_NAME, error->table_name) : 0,

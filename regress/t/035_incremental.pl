@@ -244,6 +244,20 @@ $sim->remove('index/52');
 is(refresh(), 'ok 0/0/1/0', 'nor hides a deletion');
 is(last_run('mode'), 'incremental', 'from an incremental run');
 
+# an application that does not wait for us
+$new = $sim->create({ name => 'In A Hurry' });
+sql("INSERT INTO clerk.users_sync (id, raw_json) VALUES ('$new->{id}', '{}')");
+$sim->remove('index/53');
+is(refresh(), 'ok 0/1/1/0', 'a row that an application inserted for a new user hides no deletion');
+is(last_run('mode'), 'incremental', 'from an incremental run');
+$new = $sim->create({ name => 'In A Hurry, Too' });
+$sim->fault({ match => 'count', status => 500 });
+is(refresh(), 'HV00L', 'a run that fails when it has written a new user');
+$sim->remove('index/54');
+is(refresh(), 'ok 0/0/1/0', 'is followed by one that counts this user once');
+is(last_run('mode'), 'incremental', 'and is incremental');
+is(state('counted'), '{}', 'from then on it is a user like others');
+
 # many at once, and few pages
 $sim->remove("index/$_") for grep { !$sim->user("index/$_")->{deleted} } map { $_ * 20 } 30 .. 69;
 like(refresh(), qr{^ok 0/0/\d+/0$}, 'deletions that cost more to search than a listing');

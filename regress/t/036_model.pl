@@ -110,6 +110,11 @@ sub any { return $_[ rand(@_) ]; }
 my %actions = (
 	create => sub { $sim->create({ name => 'Created ' . rand(), created_at => later() }); },
 	ahead => sub { $sim->create({ name => 'Ahead ' . rand(), created_at => $now + 2_000_000, updated_at => later() }); },
+	# an application that does not wait for us
+	hurry => sub {
+		my $user = $sim->create({ name => 'Hurry ' . rand(), created_at => later() });
+		sql("INSERT INTO $server.users_sync (id, raw_json) VALUES ('$user->{id}', '{}') ON CONFLICT DO NOTHING");
+	},
 	update => sub { $sim->update("index/$_[0]{index}", { name => 'Updated ' . rand(), updated_at => later() }); },
 	ban => sub { $sim->update("index/$_[0]{index}", { username => 'banned' . int(rand(1e9)), updated_at => later() }); },
 	remove => sub { $sim->remove("index/$_[0]{index}"); },
@@ -136,7 +141,7 @@ my %actions = (
 		my $email = 'same' . int(rand(5)) . '@example.com';
 		$sim->create({ name => 'Same E-mail', email => $email, created_at => later() });
 	});
-my @weighted = (('create') x 4, ('update') x 5, ('same') x 3, ('remove') x 3, 'ban', 'ahead', 'together', 'sweep', 'reborn', 'replaced', 'same_email');
+my @weighted = (('create') x 4, ('update') x 5, ('same') x 3, ('remove') x 3, 'ban', 'hurry', 'ahead', 'together', 'sweep', 'reborn', 'replaced', 'same_email');
 
 sub act
 {

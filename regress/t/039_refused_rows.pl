@@ -95,6 +95,9 @@ my $between = $sim->user('index/24')->{created_at} + 1;
 $sim->update('index/3', { email => $canary{email} });
 sql(qq(CREATE ROLE owner; GRANT USAGE ON SCHEMA app TO owner;
 	CREATE TABLE app.kind (kind int PRIMARY KEY); INSERT INTO app.kind VALUES (1); GRANT ALL ON app.kind TO owner;
+	CREATE TABLE app.mail (email text PRIMARY KEY); INSERT INTO app.mail VALUES (reverse('moc.elpmaxe\@yranac')); GRANT ALL ON app.mail TO owner;
+	CREATE FUNCTION app.copy() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF new.raw_json ->> \$\$username\$\$ = \$\$refused\$\$ THEN
+		EXECUTE format(\$\$INSERT INTO app.mail VALUES (%L)\$\$, new.email); END IF; RETURN new; END';
 	CREATE FUNCTION app.refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF new.raw_json ->> \$\$username\$\$ = \$\$refused\$\$ THEN
 		RAISE EXCEPTION USING MESSAGE = \$\$not this one\$\$, DETAIL = new.email; END IF; RETURN new; END'));
 
@@ -106,7 +109,7 @@ my %refusals = (
 		'violates check constraint "usual"', 'constraint "usual"', 'ALTER TABLE T DROP CONSTRAINT usual' ],
 	'a NOT NULL column' => [
 		"ALTER TABLE T ADD org int NOT NULL GENERATED ALWAYS AS (CASE WHEN NOT ($refused) THEN 1 END) STORED", '23502',
-		'null value in column "org"', 'refuses the user', 'ALTER TABLE T ALTER org DROP NOT NULL' ],
+		'null value in column "org"', 'column "org"', 'ALTER TABLE T ALTER org DROP NOT NULL' ],
 	'a unique e-mail' => [
 		'ALTER TABLE T ADD CONSTRAINT one_email UNIQUE (email)', '23505',
 		'violates unique constraint "one_email"', 'constraint "one_email"', 'ALTER TABLE T DROP CONSTRAINT one_email' ],
@@ -114,12 +117,19 @@ my %refusals = (
 		"ALTER TABLE T ADD kind int GENERATED ALWAYS AS (CASE WHEN $refused THEN 2 ELSE 1 END) STORED;
 			ALTER TABLE T ADD CONSTRAINT known_kind FOREIGN KEY (kind) REFERENCES app.kind", '23503',
 		'violates foreign key constraint "known_kind"', 'constraint "known_kind"', 'ALTER TABLE T DROP CONSTRAINT known_kind' ],
+	'a deferred foreign key' => [
+		"ALTER TABLE T ADD kind int GENERATED ALWAYS AS (CASE WHEN $refused THEN 2 ELSE 1 END) STORED;
+			ALTER TABLE T ADD CONSTRAINT late_kind FOREIGN KEY (kind) REFERENCES app.kind DEFERRABLE INITIALLY DEFERRED", '23503',
+		'violates foreign key constraint "late_kind"', 'constraint "late_kind"', 'ALTER TABLE T DROP CONSTRAINT late_kind' ],
 	'a policy' => [
 		"ALTER TABLE T ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; CREATE POLICY usual ON T USING (true) WITH CHECK (NOT ($refused))", '42501',
 		'violates row-level security policy', 'policy', 'DROP POLICY usual ON T; CREATE POLICY every ON T USING (true)' ],
 	'a BEFORE trigger' => [
 		'CREATE TRIGGER usual BEFORE INSERT OR UPDATE ON T FOR EACH ROW EXECUTE FUNCTION app.refuse()', 'P0001',
 		'not this one', 'trigger', 'DROP TRIGGER usual ON T' ],
+	'a statement of a trigger' => [
+		'CREATE TRIGGER usual AFTER INSERT OR UPDATE ON T FOR EACH ROW EXECUTE FUNCTION app.copy()', '23505',
+		'violates unique constraint "mail_pkey"', 'constraint "mail_pkey"', 'DROP TRIGGER usual ON T' ],
 	'an AFTER trigger' => [
 		'CREATE TRIGGER usual AFTER INSERT OR UPDATE ON T FOR EACH ROW EXECUTE FUNCTION app.refuse()', 'P0001',
 		'not this one', 'trigger', 'DROP TRIGGER usual ON T' ]);
