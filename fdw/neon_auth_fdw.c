@@ -126,8 +126,8 @@ neon_auth_providers(PG_FUNCTION_ARGS)
 	for (int i = 0; nauth_providers[i]; i++)
 	{
 		const NauthProvider *provider = nauth_providers[i];
-		Datum		values[4];
-		bool		nulls[4] = {false};
+		Datum		values[6];
+		bool		nulls[6] = {false};
 
 		values[0] = CStringGetTextDatum(provider->name);
 		nulls[1] = provider->url == NULL;
@@ -135,6 +135,8 @@ neon_auth_providers(PG_FUNCTION_ARGS)
 			values[1] = CStringGetTextDatum(provider->url);
 		values[2] = Int32GetDatum(provider->page_size);
 		values[3] = Int32GetDatum(provider->max_page_size);
+		values[4] = BoolGetDatum(provider->lists_changes);
+		values[5] = BoolGetDatum(provider->counts_windows);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -1,5 +1,6 @@
-# 100,000 users, listed in full: memory stays bounded, requests and statements are
-# counted by pages and not by users, and a run that finds nothing new writes nothing.
+# 100,000 users: memory stays bounded, requests and statements are counted by
+# pages and not by users, a run that finds nothing new writes nothing, and an
+# incremental one costs what has changed.  NAUTH_USERS chooses another number.
 #
 # Copyright (c) 2026, neon_auth_fdw contributors
 
@@ -13,8 +14,8 @@ use Test::More;
 use Time::HiRes qw(sleep);
 
 use constant {
-	USERS => 100_000,
-	PAGES => 200,
+	USERS => $ENV{NAUTH_USERS} || 100_000,
+	PAGES => ($ENV{NAUTH_USERS} || 100_000) / 500,
 	MEGABYTES => 64,
 };
 
@@ -134,6 +135,45 @@ ok($requests >= PAGES && $requests <= PAGES + 1, "it takes one request a page ($
 is(sql("SELECT string_agg(id, ' ' ORDER BY deleted_at) FROM neon_auth.users_sync WHERE deleted_at IS NOT NULL OR name = 'Last One'"),
 	"$first $last", 'the right two rows are written');
 isnt(heap(), $heap, 'and that shows');
+
+# ---- Incremental runs
+
+my $auto = "CALL neon_auth.refresh_users_sync('clerk')";
+
+sub seq_scans
+{
+	return sql(q(SELECT pg_stat_force_next_flush(); SELECT seq_scan FROM pg_stat_user_tables WHERE relid = 'neon_auth.users_sync'::regclass)) =~ s/^\n//r;
+}
+
+# A run in mode auto: what it says, how many requests and scans of the table it
+# takes at most.
+sub incremental
+{
+	my ($what, $expected, $requests, $scans) = @_;
+	my $before = seq_scans();
+
+	$sim->reset_stats;
+	my ($row, $growth) = measure($auto);
+	my $asked = $sim->requests;
+	note(sprintf('%s: %s, %s, memory grew by %.1f MB', $what, $row, $sim->asked, $growth));
+	like($row, $expected, $what);
+	is(sql('SELECT mode FROM neon_auth.sync_run ORDER BY run_id DESC LIMIT 1'), 'incremental', "$what: the run is incremental");
+	cmp_ok($asked, '<=', $requests, "$what: takes at most $requests requests ($asked)");
+	cmp_ok(seq_scans() - $before, '<=', $scans, "$what: and $scans scans of the table");
+	cmp_ok($growth, '<', MEGABYTES, "$what: and little memory");
+	return;
+}
+
+incremental('nothing new', qr/^ok\|0\|0\|\d+\|0\|0\|0\|/, 2, 0);
+$sim->update('index/' . int($_ * USERS / 11), { name => "Changed $_" }) for 1 .. 10;
+incremental('ten changes', qr/^ok\|0\|10\|\d+\|0\|0\|0\|/, 3, 0);
+my $gone = $sim->user('index/' . int(USERS / 3))->{id};
+$sim->remove($gone);
+incremental('one deletion', qr/^ok\|0\|0\|\d+\|1\|0\|0\|/, 25, 2);
+is(sql("SELECT count(*) FROM neon_auth.users_sync WHERE id = '$gone' AND deleted_at IS NOT NULL"), 1, 'of the right user');
+$sim->create({ id => $gone, name => 'Back Again' });
+incremental('who is back', qr/^ok\|0\|1\|\d+\|0\|0\|0\|/, 3, 0);
+list_requests();
 
 # ---- The foreign table
 

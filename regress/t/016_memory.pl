@@ -34,7 +34,7 @@ ALTER SERVER named OPTIONS (SET url '$named_url');
 
 -- Runs the query until nothing is left that could fail, each time after another
 -- one, and says how it ended; then again with enough memory.
-CREATE FUNCTION starve(before text, query text) RETURNS SETOF text LANGUAGE plpgsql AS \$\$
+CREATE FUNCTION starve(before text, query text, step int) RETURNS SETOF text LANGUAGE plpgsql AS \$\$
 DECLARE
 	stdin text := standard_input();
 	expected text;
@@ -42,7 +42,7 @@ DECLARE
 	result text;
 BEGIN
 	EXECUTE query INTO STRICT expected;
-	FOR n IN 1 .. 10000 LOOP
+	FOR n IN 1 .. 10000 BY step LOOP
 		EXECUTE before;
 		result := starved(query, expected, n);
 		EXECUTE before;
@@ -55,11 +55,12 @@ BEGIN
 END \$\$;
 SQL
 
-# Starves a query in a session of its own, three times.
+# Starves a query in a session of its own, three times, at each allocation or at
+# every so many.
 sub starve
 {
-	my ($what, $before, $query) = @_;
-	my $run = "SELECT starve('$before', '$query');\nSELECT leftovers();\n";
+	my ($what, $before, $query, $step) = @_;
+	my $run = "SELECT starve('$before', '$query', " . ($step // 1) . ");\nSELECT leftovers();\n";
 	my ($status, $out, $err) =
 	  $node->psql('postgres', $run x 3, timeout => $PostgreSQL::Test::Utils::timeout_default);
 	my @ends = $out =~ /^ended\|(.*)$/mg;
@@ -91,7 +92,7 @@ starve('a refresh', 'DELETE FROM neon_auth.users_sync', 'SELECT refreshed()');
 
 # ---- An incremental one, whose users have all changed
 
-starve('an incremental refresh', 'UPDATE neon_auth.users_sync SET updated_at = NULL', q(SELECT refreshed(''incremental'')));
+starve('an incremental refresh', 'UPDATE neon_auth.users_sync SET updated_at = NULL', q(SELECT refreshed(''incremental'')), 5);
 
 unlike(
 	slurp_file($node->logfile),
