@@ -245,6 +245,7 @@ prepare_target(NauthRun *run, const char *name)
 		relid = nauth_target_create(name);
 		nauth_state_forget_dropped();
 		nauth_run_commit(run);
+		MemoryContextSwitchTo(run->cxt);
 	}
 	run->target.name = name;
 	if (OidIsValid(relid))

@@ -25,6 +25,7 @@ nauth_role_enter(Oid role, NauthRole *saved)
 	SetUserIdAndSecContext(role, saved->sec_context | SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_RESTRICTED_OPERATION);
 	saved->guc_level = NewGUCNestLevel();
+	saved->cxt = CurrentMemoryContext;
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
@@ -34,4 +35,5 @@ nauth_role_leave(const NauthRole *saved)
 {
 	AtEOXact_GUC(false, saved->guc_level);
 	SetUserIdAndSecContext(saved->userid, saved->sec_context);
+	MemoryContextSwitchTo(saved->cxt);
 }

@@ -16,11 +16,14 @@ typedef struct NauthRole
 	Oid			userid;
 	int			sec_context;
 	int			guc_level;
+	MemoryContext cxt;
 } NauthRole;
 
 /*
  * Act as another role in a security-restricted context with a search_path of
- * pg_catalog, until nauth_role_leave.  It must not be entered across a commit.
+ * pg_catalog, until nauth_role_leave, which also brings back the memory context:
+ * SPI leaves one that lives for the whole run.  It must not be entered across a
+ * commit.
  * After an error the end of the subtransaction puts everything back.
  */
 extern void nauth_role_enter(Oid role, NauthRole *saved);
