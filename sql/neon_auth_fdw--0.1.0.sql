@@ -168,17 +168,17 @@ COMMENT ON COLUMN neon_auth.sync_state.provider IS 'its provider';
 COMMENT ON COLUMN neon_auth.sync_state.tenant IS 'fingerprint of provider and URL';
 COMMENT ON COLUMN neon_auth.sync_state.credential IS 'fingerprint of the credential last used: another one has to show that it knows our users';
 COMMENT ON COLUMN neon_auth.sync_state.cluster IS 'database system and timeline of the last successful run: in another one the next run is full';
-COMMENT ON COLUMN neon_auth.sync_state.live_users IS 'users without deleted_at after the last successful run';
+COMMENT ON COLUMN neon_auth.sync_state.live_users IS 'users without deleted_at, as far as refreshes have written them';
 COMMENT ON COLUMN neon_auth.sync_state.listed_users IS 'users that the provider should count';
 COMMENT ON COLUMN neon_auth.sync_state.counted IS 'ids that an incremental run has added to that number, before it failed';
 COMMENT ON COLUMN neon_auth.sync_state.watermark IS 'all changes until then have been read, by the clock of the provider';
 COMMENT ON COLUMN neon_auth.sync_state.newest_change IS 'latest time of change seen';
-COMMENT ON COLUMN neon_auth.sync_state.newest_change_at IS 'since when that is the latest, by the clock of this server';
+COMMENT ON COLUMN neon_auth.sync_state.newest_change_at IS 'end of the run that saw it first, by the clock of this server';
 COMMENT ON COLUMN neon_auth.sync_state.last_success_started_at IS 'when the last successful run began';
 COMMENT ON COLUMN neon_auth.sync_state.last_success_at IS 'when the last successful run ended';
 COMMENT ON COLUMN neon_auth.sync_state.last_full_at IS 'when the last one ended that listed the whole directory';
 COMMENT ON COLUMN neon_auth.sync_state.timeless IS 'not all users have a time of change: each run is full';
-COMMENT ON COLUMN neon_auth.sync_state.unproved IS 'the last run could not prove who is missing: the next one is full';
+COMMENT ON COLUMN neon_auth.sync_state.unproved IS 'a run could not prove who is missing: the next one in mode auto is full';
 
 CREATE TABLE neon_auth.sync_run (
 	run_id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -108,17 +108,17 @@ may_have_changed(const NauthRun *run, const NauthKnownUser *known, const NauthWa
 /*
  * Whether a user was created after the last run and not counted since.  It may
  * have a row all the same: some applications do not wait for us.  If it was
- * created in the millisecond of the latest change that was seen, a row of ours
- * has its version.
+ * created in the very moment of the latest change that was seen, and is that
+ * change, the row is ours and has that version.
  */
 static bool
-is_uncounted(const NauthRun *run, const NauthUser *user, bool same_version)
+is_uncounted(const NauthRun *run, const NauthUser *user, int64 version)
 {
 	TimestampTz created = nauth_moment_to_timestamptz(user->created_at);
 
 	if (!user->has_created_at || !user->has_updated_at || user->created_at > user->updated_at)
 		return false;
-	return (created > run->last_newest || (created == run->last_newest && !same_version)) &&
+	return (created > run->last_newest || (created == run->last_newest && version != run->last_newest)) &&
 		nauth_id_list_find(&run->counted_before, user->id) < 0;
 }
 
@@ -127,14 +127,17 @@ is_uncounted(const NauthRun *run, const NauthUser *user, bool same_version)
  * unless that was known.
  */
 static void
-note_listed(NauthRun *run, const NauthUser *user, bool live, bool same_version)
+note_listed(NauthRun *run, const NauthUser *user, bool live, int64 version)
 {
-	bool		held = nauth_id_list_find(&run->held_before, user->id) >= 0;
+	int			place = nauth_id_list_find(&run->held_before, user->id);
+	bool		held = place >= 0;
 	bool		quarantined = nauth_id_list_find(&run->quarantined_before, user->id) >= 0;
 
+	if (held)
+		run->held_returned[place] = true;
 	if (held || quarantined)
 		nauth_id_list_add(&run->returned_users, run->cxt, user->id, NULL);
-	if (!held && (quarantined || (live && !is_uncounted(run, user, same_version))))
+	if (!held && (quarantined || (live && !is_uncounted(run, user, version))))
 		return;
 	run->counts.listed++;
 	run->counts.live += live && !held;
@@ -160,7 +163,7 @@ see_user(NauthRun *run, const NauthUser *user, NauthWanted *wanted)
 		return false;
 	}
 	if (run->incremental && !known.seen)
-		note_listed(run, user, wanted->live, known.version == wanted->now.version);
+		note_listed(run, user, wanted->live, known.version);
 	known.seen = true;
 	nauth_known_set(run->known, user->id, &known);
 	if (wanted->known && !may_have_changed(run, &known, wanted))

@@ -18,6 +18,7 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -38,7 +39,7 @@
 #define BLUR			(2 * 1000)
 
 /* Bounds tried to find one with nobody near. */
-#define BOUND_TRIES		1000
+#define BOUND_TRIES		100
 
 const char *
 nauth_changes_obstacle(const NauthRun *run, bool *must)
@@ -114,13 +115,15 @@ wants_user(NauthRun *run, const NauthUser *user, TimestampTz *previous)
 }
 
 /*
- * Whether changes until this time were read long ago, so that there is no need
- * for the overlap: nothing can have been committed late.
+ * Whether changes until this time were all read when nothing could be committed
+ * late any more, so that there is no need for the overlap: the last success
+ * began long after the latest of them, and after that had been seen.
  */
 static bool
 is_settled(const NauthRun *run, TimestampTz time)
 {
-	return time <= run->last_newest && run->started_at - run->last_newest_at > NAUTH_OVERLAP;
+	return !run->unproved && time <= run->last_newest &&
+		run->last_success_started_at - Max(run->last_newest_at, run->last_newest) > NAUTH_OVERLAP;
 }
 
 /* Apply the part of a page that was changed since the watermark. */
@@ -133,6 +136,9 @@ apply_changes(NauthRun *run, const NauthPage *page)
 
 	*part = *page;
 	part->count = 0;
+	if (page->count > 0 && run->witness[0] == '\0' &&
+		nauth_read_id_possible(run->options->provider, page->users[0].id))
+		strlcpy(run->witness, page->users[0].id, sizeof(run->witness));
 	for (int i = 0; i < page->count; i++)
 	{
 		if (!wants_user(run, &page->users[i], &previous))
@@ -151,7 +157,13 @@ apply_changes(NauthRun *run, const NauthPage *page)
 	nauth_apply_load_page(run);
 	nauth_apply_page(run);
 	if (!run->dry_run)
+	{
+		MemoryContext old = MemoryContextSwitchTo(run->page_cxt);
+
 		nauth_state_keep(run);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(run->page_cxt);
+	}
 	run->page = NULL;
 	pfree(part);
 }
@@ -190,7 +202,7 @@ static bool
 costs_a_listing(const NauthRun *run)
 {
 	return run->changes.pages * run->options->settings.page_size >
-		run->counts.listed + run->options->settings.page_size;
+		run->listed_before + run->options->settings.page_size;
 }
 
 /* Read the list of changes down to a time. */
@@ -235,12 +247,15 @@ static TimestampTz
 settled_bound(const NauthRun *run)
 {
 	const NauthChanges *changes = &run->changes;
-	TimestampTz bound = changes->newest - SETTLED_AGE;
+	TimestampTz oldest = run->last_watermark - NAUTH_OVERLAP;
+	TimestampTz bound;
 
-	for (int try = 0; try < BOUND_TRIES; try++)
+	if (changes->newest == DT_NOBEGIN)
+		return DT_NOBEGIN;
+	bound = Max(Min(changes->newest, run->started_at) - SETTLED_AGE, oldest);
+	for (int try = 0; try < BOUND_TRIES && bound >= oldest; try++)
 	{
-		if (changes->newest == DT_NOBEGIN || bound < run->last_watermark - NAUTH_OVERLAP)
-			break;
+		CHECK_FOR_INTERRUPTS();
 		if (count_created_from(changes, bound - BLUR) == count_created_from(changes, bound + BLUR))
 			return bound;
 		bound -= 2 * BLUR + 1000;
@@ -275,6 +290,7 @@ count_settled(NauthRun *run, Counted *counted)
 
 	counted->count = nauth_window_count(run, counted->before);
 	run->missing = run->counts.listed - count_created_from(&run->changes, counted->before) - counted->count;
+	run->missing_most = run->missing;
 	if (run->missing <= 0)
 		return;
 	all = run->counts.listed - count_all(run);

@@ -18,13 +18,11 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/timestamp.h"
 
 #include "fault_point.h"
 #include "sync/run.h"
-#include "sync/statement.h"
 
 /* The brake: more than this, or from BRAKE_MIN up more than BRAKE_PERCENT. */
 #define BRAKE_MAX		500
@@ -263,20 +261,13 @@ void
 nauth_deletion_apply(NauthRun *run)
 {
 	NauthIdList *deleted = &run->deleted_users;
-	Oid			types[2] = {TEXTARRAYOID, TIMESTAMPTZOID};
-	Datum		values[2];
-	NauthRole	saved;
 
 	run->counts.tombstoned = deleted->count;
 	if (deleted->count == 0 || run->dry_run)
 		return;
-	values[0] = nauth_text_array(deleted->count, (const char *const *) deleted->ids);
-	values[1] = TimestampTzGetDatum(GetCurrentTimestamp());
-	nauth_role_enter(run->target.owner, &saved);
-	SPI_execute_with_args(psprintf("UPDATE %s SET deleted_at = $2 WHERE id = ANY ($1) AND deleted_at IS NULL",
-								   run->target.name),
-						  2, types, values, NULL, false, 0);
-	nauth_role_leave(&saved);
+	nauth_target_execute(&run->target,
+						 psprintf("UPDATE %s SET deleted_at = now()"
+								  " WHERE id = ANY ($1) AND deleted_at IS NULL", run->target.name), deleted);
 	run->counts.tombstoned = SPI_processed;
 	NAUTH_FAULT_POINT("tombstoned");
 }

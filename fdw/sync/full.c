@@ -12,13 +12,11 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
 #include "fault_point.h"
 #include "sync/run.h"
-#include "sync/statement.h"
 #include "wait.h"
 
 /* Users that a new credential is asked about, to see that it knows them. */
@@ -31,17 +29,10 @@
 static void
 step_choose_probes(NauthRun *run, void *arg)
 {
-	const NauthIdList *held = &run->held_before;
-	Oid			type = TEXTARRAYOID;
-	Datum		value = nauth_text_array(held->count, (const char *const *) held->ids);
-	NauthRole	saved;
-
-	nauth_role_enter(run->target.owner, &saved);
-	SPI_execute_with_args(psprintf("SELECT id::text FROM %s WHERE deleted_at IS NULL AND id IS NOT NULL AND id <> ALL ($1)"
-								   " ORDER BY updated_at DESC NULLS LAST LIMIT %d",
-								   run->target.name, CREDENTIAL_PROBES),
-						  1, &type, &value, NULL, false, 0);
-	nauth_role_leave(&saved);
+	nauth_target_execute(&run->target,
+						 psprintf("SELECT id::text FROM %s WHERE deleted_at IS NULL AND id IS NOT NULL AND id <> ALL ($1)"
+								  " ORDER BY updated_at DESC NULLS LAST LIMIT %d",
+								  run->target.name, CREDENTIAL_PROBES), &run->held_before);
 	for (uint64 i = 0; i < SPI_processed; i++)
 		nauth_id_list_add(arg, run->cxt,
 						  nauth_target_id(SPI_tuptable->vals[i], SPI_tuptable->tupdesc), NULL);

@@ -66,6 +66,13 @@ nauth_known_create(int64 users)
 	return known;
 }
 
+void
+nauth_known_free(NauthKnown *known)
+{
+	pfree(known->slots);
+	pfree(known);
+}
+
 /* The slot of a hash, or the free one where it belongs. */
 static Slot *
 find_slot(const NauthKnown *known, uint64 hash)

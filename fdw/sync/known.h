@@ -6,9 +6,10 @@
  *
  * One scan of the target fills it when a full run begins; it then answers for
  * each user of a page whether it has to be written, and after the last page
- * which users did not turn up.  An incremental run fills it page by page.  It keeps a 64-bit hash of each id with a seed
- * of its own: a collision, one in 10^13 runs over a million users, can only
- * miss a change of this run, never delete anybody.
+ * which users did not turn up.  An incremental run fills it page by page.  It
+ * keeps a 64-bit hash of each id with a seed of its own: a collision, one in
+ * 10^13 runs over a million users, can only miss a change of this run, never
+ * delete anybody.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -39,6 +40,8 @@ typedef struct NauthKnownUser
 
 /* Make a table in the current memory context, for so many users or more. */
 extern NauthKnown *nauth_known_create(int64 users);
+
+extern void nauth_known_free(NauthKnown *known);
 
 /* False when this id is not known. */
 extern bool nauth_known_get(const NauthKnown *known, const char *id,

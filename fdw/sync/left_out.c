@@ -65,6 +65,7 @@ nauth_left_out_load(NauthRun *run)
 {
 	load_list(run, "SELECT id, reason FROM neon_auth.held_deletion WHERE target = $1"
 			  " ORDER BY id COLLATE \"C\"", &run->held_before);
+	run->held_returned = MemoryContextAllocZero(run->cxt, Max(run->held_before.count, 1) * sizeof(bool));
 	load_list(run, "SELECT id, reason FROM neon_auth.quarantined_user WHERE target = $1"
 			  " ORDER BY id COLLATE \"C\"", &run->quarantined_before);
 	check_approval(run);

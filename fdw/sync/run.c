@@ -94,7 +94,7 @@ nauth_run_held(const NauthRun *run)
 		add_held(&held, run->held_users.reasons[i]);
 	/* an incremental run leaves those alone that it did not read */
 	for (int i = 0; run->incremental && i < run->held_before.count; i++)
-		if (nauth_id_list_find(&run->returned_users, run->held_before.ids[i]) < 0)
+		if (!run->held_returned[i])
 			add_held(&held, run->held_before.reasons[i]);
 	return held;
 }
@@ -112,6 +112,9 @@ nauth_run_become_full(NauthRun *run, const char *reason)
 {
 	run->incremental = false;
 	run->reason = reason;
+	if (run->known)
+		nauth_known_free(run->known);
+	run->known = NULL;
 	if (run->dry_run)
 		run->counts.inserted = run->counts.updated = 0;
 	run->reread = run->counts.inserted + run->counts.updated;

@@ -26,6 +26,9 @@
 /* Users left out are listed up to here, and counted beyond. */
 #define NAUTH_MAX_QUARANTINED	1000
 
+/* Users whom an incremental run counts as new before it has succeeded. */
+#define NAUTH_MAX_COUNTED		1000
+
 /* Members that may be left out of a comparison, of a provider and an option. */
 #define NAUTH_MAX_IGNORED	(NAUTH_MAX_MEMBERS + 8)
 
@@ -130,9 +133,11 @@ typedef struct NauthRun
 	TimestampTz last_newest;	/* latest change seen, or DT_NOBEGIN */
 	TimestampTz last_newest_at; /* since when, by our clock */
 	TimestampTz last_full_at;	/* or DT_NOBEGIN */
+	TimestampTz last_success_started_at;	/* or DT_NOBEGIN */
 	TimestampTz final_before;	/* users changed before this were final when
 								 * last read; DT_NOBEGIN: nothing was */
 	int64		live_before;
+	int64		listed_before;
 	int64		run_id;
 	TimestampTz started_at;
 	NauthPhase	phase;
@@ -160,12 +165,15 @@ typedef struct NauthRun
 	int64		unreadable_ids;
 	int64		duplicates;
 	int64		missing;		/* users by which the provider counts less
-								 * than are known; of an incremental run */
+								 * than are known, at least, and at most; of
+								 * an incremental run */
+	int64		missing_most;
 	int64		explained;		/* of these, not to be counted at all */
 	NauthQuarantined *quarantined;
 	int			quarantined_count;
 	NauthIdList quarantined_before; /* of the last run, sorted by id */
 	NauthIdList held_before;	/* of the last run, sorted by id */
+	bool	   *held_returned;	/* which of these were read by this run */
 	NauthIdList counted_before; /* since the last success, sorted by id */
 	NauthIdList returned_users; /* held or quarantined, read by this run */
 	NauthIdList counted_users;	/* by this run, as new in the directory */

@@ -39,11 +39,7 @@ fingerprint(char *out, const char *first, const char *second)
 static bool
 has_rows(const NauthRun *run)
 {
-	NauthRole	saved;
-
-	nauth_role_enter(run->target.owner, &saved);
-	SPI_execute(psprintf("SELECT FROM %s LIMIT 1", run->target.name), false, 1);
-	nauth_role_leave(&saved);
+	nauth_target_execute(&run->target, psprintf("SELECT FROM %s LIMIT 1", run->target.name), NULL);
 	return SPI_processed > 0;
 }
 
@@ -123,7 +119,7 @@ nauth_state_load(NauthRun *run)
 	nauth_args_text(&args, run->credential);
 	nauth_args_text(&args, run->cluster);
 	nauth_statement_execute("SELECT server, tenant = $2, credential <> $3, cluster = $4,"
-							" last_success_at IS NULL, live_users, listed_users, watermark, last_full_at, unproved, timeless, newest_change, newest_change_at"
+							" last_success_at IS NULL, live_users, listed_users, watermark, last_full_at, unproved, timeless, newest_change, newest_change_at, last_success_started_at"
 							" FROM neon_auth.sync_state WHERE target = $1", &args);
 	if (SPI_processed > 0)
 	{
@@ -138,6 +134,8 @@ nauth_state_load(NauthRun *run)
 		run->was_timeless = nauth_result_bool(0, 11);
 		run->last_newest = nauth_result_time(0, 12);
 		run->last_newest_at = nauth_result_time(0, 13);
+		run->last_success_started_at = nauth_result_time(0, 14);
+		run->listed_before = run->counts.listed;
 		if (run->last_watermark != DT_NOBEGIN)
 			run->final_before = run->last_watermark - NAUTH_OVERLAP;
 		run->new_credential &= is_of_this_server(run);
@@ -241,12 +239,14 @@ leaves_doubt(const NauthRun *run)
 {
 	NauthHeld	held = nauth_run_held(run);
 
-	return (run->incremental && run->doubt) || held.count > held.approvable;
+	return held.count > held.approvable ||
+		(run->incremental && (run->doubt || run->unproved));
 }
 
 /*
  * What an incremental run has written so far counts, even if it fails: the
- * numbers of users must follow the rows.
+ * numbers of users must follow the rows.  Of many new users that is not worth
+ * it; if such a run fails, the next one is full.
  */
 void
 nauth_state_keep(NauthRun *run)
@@ -262,8 +262,12 @@ nauth_state_keep(NauthRun *run)
 	nauth_args_int(&args, run->live_before + counts->live);
 	nauth_args_int(&args, counts->listed);
 	nauth_args_texts(&args, run->counted_users.count, (const char *const *) run->counted_users.ids);
+	nauth_args_int(&args, NAUTH_MAX_COUNTED);
 	nauth_statement_execute("UPDATE neon_auth.sync_state SET live_users = $2, listed_users = $3,"
-							" counted = counted || $4 WHERE target = $1", &args);
+							" counted = CASE WHEN cardinality(counted) > $5 THEN '{}' ELSE counted || $4 END,"
+							" unproved = unproved OR cardinality(counted) > $5 WHERE target = $1", &args);
+	for (int i = 0; i < run->counted_users.count; i++)
+		pfree(run->counted_users.ids[i]);
 	run->counted_users.count = 0;
 	run->kept = *counts;
 }
@@ -280,6 +284,17 @@ nauth_state_doubt(NauthRun *run)
 	nauth_args_relation(&args, run->target.relid);
 	nauth_statement_execute("UPDATE neon_auth.sync_state SET unproved = true"
 							" WHERE target = $1 AND NOT unproved", &args);
+}
+
+/*
+ * Deletions that were in the number of users.  A row that somebody inserted may
+ * not have been; to take it off would hide the next deletion, where one too many
+ * is only looked for in vain.
+ */
+static int64
+counted_deletions(const NauthRun *run)
+{
+	return Min(run->counts.tombstoned, Max(run->missing_most - run->explained, 0));
 }
 
 /*
@@ -305,7 +320,7 @@ nauth_state_finish(NauthRun *run)
 	nauth_args_text(&args, run->credential);
 	nauth_args_text(&args, run->cluster);
 	nauth_args_int(&args, (full ? nauth_known_live(run->known) : run->live_before + counts->live) - counts->tombstoned);
-	nauth_args_int(&args, full ? counts->users - run->duplicates : counts->listed - counts->tombstoned);
+	nauth_args_int(&args, full ? counts->users - run->duplicates : counts->listed - counted_deletions(run));
 	nauth_args_time(&args, run->watermark);
 	nauth_args_bool(&args, run->timeless);
 	nauth_args_time(&args, run->started_at);
@@ -316,15 +331,15 @@ nauth_state_finish(NauthRun *run)
 	nauth_statement_execute("INSERT INTO neon_auth.sync_state AS s (target, server, provider, tenant, credential,"
 							" cluster, live_users, listed_users, watermark, last_success_started_at, last_success_at,"
 							" last_full_at, unproved, timeless, newest_change, newest_change_at)"
-							" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $11, $12, $12, $14, $10, $15, $11)"
+							" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $11, $12, $12, $14, $10, $15, $12)"
 							" ON CONFLICT (target) DO UPDATE SET server = $2, credential = $5, cluster = $6,"
 							" live_users = $7, listed_users = $8, counted = '{}',"
 							" watermark = coalesce($9, s.watermark), timeless = $10,"
 							" newest_change = coalesce($15, s.newest_change), newest_change_at ="
-							" CASE WHEN $15 IS DISTINCT FROM s.newest_change THEN $11 ELSE s.newest_change_at END,"
+							" CASE WHEN $15 IS DISTINCT FROM s.newest_change THEN $12 ELSE s.newest_change_at END,"
 							" last_success_started_at = $11, last_success_at = $12,"
 							" last_full_at = CASE WHEN $13 THEN $12 ELSE s.last_full_at END,"
-							" unproved = CASE WHEN $13 THEN $14 ELSE s.unproved OR $14 END", &args);
+							" unproved = $14", &args);
 	NAUTH_FAULT_POINT("recorded");
 }
 

@@ -253,6 +253,18 @@ nauth_target_id(HeapTuple tuple, TupleDesc desc)
 }
 
 void
+nauth_target_execute(const NauthTarget *target, const char *sql, const NauthIdList *ids)
+{
+	Oid			type = TEXTARRAYOID;
+	Datum		value = ids ? nauth_text_array(ids->count, (const char *const *) ids->ids) : (Datum) 0;
+	NauthRole	saved;
+
+	nauth_role_enter(target->owner, &saved);
+	SPI_execute_with_args(sql, ids ? 1 : 0, &type, &value, NULL, false, 0);
+	nauth_role_leave(&saved);
+}
+
+void
 nauth_target_read(const NauthTarget *target, const char *columns,
 				  const char *condition, const NauthIdList *ids,
 				  NauthRowReader reader, void *arg)

@@ -49,6 +49,13 @@ extern void nauth_target_read(const NauthTarget *target, const char *columns,
 							  NauthRowReader reader, void *arg);
 
 /*
+ * Run a statement as the owner of the target; its result is in SPI_tuptable.
+ * ids as above.
+ */
+extern void nauth_target_execute(const NauthTarget *target, const char *sql,
+								 const struct NauthIdList *ids);
+
+/*
  * The id in the first column of a row read or returned, palloc'd.  Raises an
  * error where it is null: triggers and casts of the owner can make it so.
  */

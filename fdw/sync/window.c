@@ -37,6 +37,9 @@
 #define BOUND_AFTER		(2 * MILLISECOND)
 #define GAP				(4 * MILLISECOND)
 
+/* Why a user may be missing in its list without being counted. */
+static const char too_young[] = "created too late to be counted";
+
 /* Requests besides those for windows: two for a witness, one for the youngest. */
 #define OTHER_REQUESTS	3
 
@@ -64,6 +67,8 @@ typedef struct Search
 	Window	   *open;
 	Window	   *leaves;
 	NauthKnown *present;		/* users that these lists have */
+	int64		budget;			/* requests of the run, with those of a
+								 * listing */
 } Search;
 
 static int64
@@ -220,21 +225,27 @@ halve(NauthRun *run, Search *search, const Window *window)
 	add_window(run, search, false, &younger);
 }
 
+static void
+check_budget(NauthRun *run, const Search *search)
+{
+	if (nauth_directory_stats(run->directory)->requests >= search->budget)
+		run->doubt = "the search took as many requests as a listing";
+}
+
 /* Step: find the windows that lack somebody, with requests and without a snapshot. */
 static void
 step_halve(NauthRun *run, void *arg)
 {
 	Search	   *search = arg;
-	int64		budget = nauth_directory_stats(run->directory)->requests + pages_of(run);
 
+	search->budget = nauth_directory_stats(run->directory)->requests + pages_of(run);
 	while (search->open_count > 0 && run->doubt == NULL)
 	{
 		Window		window = search->open[--search->open_count];
 
 		CHECK_FOR_INTERRUPTS();
 		halve(run, search, &window);
-		if (nauth_directory_stats(run->directory)->requests >= budget)
-			run->doubt = "the search took as many requests as a listing";
+		check_budget(run, search);
 	}
 	NAUTH_FAULT_POINT("searched");
 }
@@ -263,8 +274,9 @@ list_window(NauthRun *run, Search *search, const Window *window)
 	const NauthPage *page;
 
 	nauth_directory_begin(run->directory, &query);
-	while ((page = nauth_directory_next(run->directory)) != NULL)
+	while (run->doubt == NULL && (page = nauth_directory_next(run->directory)) != NULL)
 	{
+		check_budget(run, search);
 		for (int i = 0; i < page->count; i++)
 		{
 			const NauthUser *user = &page->users[i];
@@ -316,41 +328,60 @@ typedef struct Reader
 	const Search *search;
 } Reader;
 
-/*
- * Note a live user that its list lacks.  One who is too young to be counted is
- * expected in the list of changes; who is not there, but in the list of its
- * window, was created later than changed, and explains a part of the count.
- */
+/* Note a live user who belongs into one of the windows. */
 static void
-note_missing(HeapTuple tuple, TupleDesc desc, void *arg)
+note_expected(HeapTuple tuple, TupleDesc desc, void *arg)
 {
 	Reader	   *reader = arg;
 	bool		isnull;
 	TimestampTz created = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 2, &isnull));
-	NauthRun   *run = reader->run;
-	NauthKnownUser user;
 	char	   *id;
 
 	if (isnull || !is_in_leaf(reader->search, created))
 		return;
 	id = nauth_target_id(tuple, desc);
-	if (!nauth_known_get(run->known, id, &user) || !user.seen)
-	{
-		if (!nauth_known_get(reader->search->present, id, &user))
-			nauth_id_list_add(&run->missing_users, run->cxt, id, NULL);
-		else if (created >= reader->search->settled)
-			run->explained++;
-	}
+	nauth_id_list_add(&reader->run->missing_users, reader->run->cxt, id,
+					  created >= reader->search->settled ? too_young : NULL);
 	pfree(id);
 }
 
+/*
+ * Step: who is expected in these windows.  Read before they are listed, so that
+ * nobody is expected whose row was written since.
+ */
 static void
-step_find(NauthRun *run, void *arg)
+step_expect(NauthRun *run, void *arg)
 {
 	Reader		reader = {run, arg};
 
 	nauth_target_read(&run->target, "id::text, created_at::timestamptz",
-					  "deleted_at IS NULL AND id <> ALL ($1)", &run->held_before, note_missing, &reader);
+					  "deleted_at IS NULL AND id <> ALL ($1)", &run->held_before, note_expected, &reader);
+}
+
+/*
+ * Step: keep the users whom no list has.  One who is too young to be counted is
+ * expected in the list of changes; who is not there, but in the list of its
+ * window, was created later than changed, and explains a part of the count.
+ */
+static void
+step_compare(NauthRun *run, void *arg)
+{
+	Search	   *search = arg;
+	NauthIdList *missing = &run->missing_users;
+	int			count = 0;
+
+	for (int i = 0; i < missing->count; i++)
+	{
+		NauthKnownUser user;
+
+		if (nauth_known_get(run->known, missing->ids[i], &user) && user.seen)
+			continue;
+		if (!nauth_known_get(search->present, missing->ids[i], &user))
+			missing->ids[count++] = missing->ids[i];
+		else if (missing->reasons[i] == too_young)
+			run->explained++;
+	}
+	missing->count = count;
 	nauth_deletion_brake(run);
 }
 
@@ -358,7 +389,8 @@ static void
 step_confirm(NauthRun *run, void *arg)
 {
 	nauth_deletion_confirm(run);
-	if (run->deleted_users.count + run->explained < run->missing && run->held_users.count == 0)
+	if (run->deleted_users.count < Min(run->missing, run->missing_most - run->explained) &&
+		run->held_users.count == 0)
 		run->doubt = "not all users were found that the provider no longer counts";
 }
 
@@ -389,9 +421,11 @@ nauth_window_search(NauthRun *run, TimestampTz settled, int64 counted)
 		nauth_run_step(run, NAUTH_PHASE_SEARCHING, step_halve, search);
 	pfree(search->created);
 	if (run->doubt == NULL)
+		nauth_run_step(run, NAUTH_PHASE_SEARCHING, step_expect, search);
+	if (run->doubt == NULL)
 		nauth_run_step(run, NAUTH_PHASE_SEARCHING, step_list, search);
 	if (run->doubt == NULL)
-		nauth_run_step(run, NAUTH_PHASE_SEARCHING, step_find, search);
+		nauth_run_step(run, NAUTH_PHASE_SEARCHING, step_compare, search);
 	if (run->doubt == NULL)
 		nauth_run_step(run, NAUTH_PHASE_CONFIRMING, step_confirm, NULL);
 }

@@ -87,11 +87,11 @@ build_sql(const NauthRun *run, bool timed)
 			 " ORDER BY excluded.id COLLATE \"C\"", raw_json, target->name, changed);
 
 	if (run->dry_run)
-		return psprintf("SELECT excluded.id FROM %s", source);
+		return psprintf("SELECT excluded.id, excluded.updated_at FROM %s", source);
 	return psprintf("INSERT INTO %s AS t (deleted_at, %s) SELECT NULL::timestamptz, excluded.%s FROM %s"
 					" ON CONFLICT (id) DO UPDATE SET raw_json = excluded.raw_json,%s"
 					" updated_at = excluded.updated_at, deleted_at = NULL"
-					" WHERE %s RETURNING t.id::text",
+					" WHERE %s RETURNING t.id::text, t.updated_at::timestamptz",
 					target->name, columns,
 					generated ? "raw_json, excluded.updated_at" :
 					"raw_json, excluded.id, excluded.name, excluded.email,"
@@ -121,6 +121,23 @@ column_array(const Batch *batch, NauthColumn column)
 }
 
 /*
+ * The time of change that we compare with next time must be the one that was
+ * written: a later one would keep the provider's next changes away.
+ */
+static void
+check_time(HeapTuple tuple, TupleDesc desc, const NauthWanted *user)
+{
+	bool		isnull;
+	Datum		time = SPI_getbinval(tuple, desc, 2, &isnull);
+
+	if (isnull || DatumGetTimestampTz(time) != DatumGetTimestampTz(user->row.values[NAUTH_UPDATED_AT]))
+		ereport(ERROR,
+				errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				errmsg("a trigger has changed updated_at"),
+				errhint("It is the time of the provider, by which changes are found: let the trigger set another column."));
+}
+
+/*
  * Count what the statement returned.  Its ids are in our order, so that one
  * walk along both tells whether a user was new.
  */
@@ -131,19 +148,24 @@ count_written(NauthRun *run, const Batch *batch)
 
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		char	   *id = nauth_target_id(SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		char	   *id = nauth_target_id(tuple, SPI_tuptable->tupdesc);
+		NauthWanted *user;
 
 		while (next < batch->count && strcmp(batch->users[next].id, id) != 0)
 			next++;
 		if (next == batch->count)
 			elog(ERROR, "unexpected order of written users");
-		if (batch->users[next].known)
+		user = &batch->users[next];
+		check_time(tuple, SPI_tuptable->tupdesc, user);
+		if (user->known)
 			run->counts.updated++;
 		else
 			run->counts.inserted++;
-		run->counts.live += !batch->users[next].live;
+		run->counts.live += !user->live;
+		user->written = true;
+		pfree(id);
 	}
-	run->counts.unchanged += batch->count - SPI_processed;
 }
 
 /*
@@ -153,23 +175,17 @@ count_written(NauthRun *run, const Batch *batch)
 static void
 forget_own_times(NauthRun *run, const Batch *batch)
 {
-	const char **ids = palloc(batch->count * sizeof(char *));
-	int			count = 0;
-	NauthRole	saved;
-	Oid			type = TEXTARRAYOID;
-	Datum		value;
+	NauthIdList retimed = {0};
 
 	for (int i = 0; i < batch->count; i++)
 		if (batch->users[i].retimed)
-			ids[count++] = batch->users[i].id;
-	if (count == 0)
+			nauth_id_list_add(&retimed, CurrentMemoryContext, batch->users[i].id, NULL);
+	if (retimed.count == 0)
 		return;
-	value = nauth_text_array(count, ids);
-	nauth_role_enter(run->target.owner, &saved);
-	SPI_execute_with_args(psprintf("UPDATE %s SET updated_at = NULL WHERE id = ANY ($1)", run->target.name),
-						  1, &type, &value, NULL, false, 0);
-	nauth_role_leave(&saved);
-	nauth_digest_forget(run, count, ids);
+	nauth_target_execute(&run->target,
+						 psprintf("UPDATE %s SET updated_at = NULL WHERE id = ANY ($1)", run->target.name),
+						 &retimed);
+	nauth_digest_forget(run, retimed.count, (const char *const *) retimed.ids);
 }
 
 static void
@@ -196,6 +212,8 @@ write_batch(NauthRun *run, void *arg)
 	Datum		values[WRITE_ARGS];
 	NauthRole	saved;
 
+	for (int i = 0; i < batch->count; i++)
+		batch->users[i].written = false;
 	if (timed && !run->dry_run)
 		forget_own_times(run, batch);
 	for (int i = 0; i < WRITTEN_COLUMNS; i++)
@@ -265,6 +283,22 @@ fail_for_user(const NauthRun *run, const NauthWanted *user, const ErrorData *err
 }
 
 /*
+ * What became of a user: written, or left as it was; or one that was to be new
+ * and that a trigger has kept out, without an error.
+ */
+static void
+note_end(NauthRun *run, const NauthWanted *user)
+{
+	if (!user->known && !user->written)
+	{
+		nauth_run_quarantine(run, user->user, false, "a trigger of the table keeps it out");
+		return;
+	}
+	nauth_known_set(run->known, user->id, &user->now);
+	run->counts.unchanged += !user->written;
+}
+
+/*
  * Write a batch, each try in a subtransaction.  When the target does not take
  * it, halves of it are written until the user to blame is alone: one that
  * PostgreSQL cannot hold is left out, any other ends the run.
@@ -278,7 +312,7 @@ write_half(NauthRun *run, const char *sql, NauthWanted *users, int count)
 	if (error == NULL)
 	{
 		for (int i = 0; i < count; i++)
-			nauth_known_set(run->known, users[i].id, &users[i].now);
+			note_end(run, &users[i]);
 		return;
 	}
 	if (!is_about_a_user(error))

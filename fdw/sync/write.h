@@ -22,6 +22,7 @@ typedef struct NauthWanted
 	bool		live;			/* which is not marked as deleted */
 	bool		timed;			/* the provider tells a time of change */
 	bool		retimed;		/* and did not do so before */
+	bool		written;		/* the statement says so */
 	NauthDigest digest;			/* unless timed */
 	NauthKnownUser now;			/* what will be known of it */
 	NauthRow	row;

@@ -150,7 +150,7 @@ is(last_run('mode, reason'), 'full: the list of changes could not be read to its
 is(difference(), 0, 'all of them are there');
 refresh();
 is(last_run('mode'), 'full', 'as long as one of them may be committed late');
-sql("UPDATE neon_auth.sync_state SET newest_change_at = now() - interval '6 min'");
+sql("UPDATE neon_auth.sync_state SET newest_change_at = newest_change_at - interval '6 min'");
 refresh();
 is(last_run('mode'), 'incremental', 'and then no more');
 
@@ -258,6 +258,42 @@ is(refresh(), 'ok 0/0/1/0', 'is followed by one that counts this user once');
 is(last_run('mode'), 'incremental', 'and is incremental');
 is(state('counted'), '{}', 'from then on it is a user like others');
 
+# a row that an application inserted for somebody who was deleted before we ran
+$new = $sim->create({ name => 'Came And Went' });
+sql("INSERT INTO clerk.users_sync (id, raw_json, created_at) VALUES ('$new->{id}', '{}', to_timestamp($new->{created_at} / 1000.0))");
+$sim->remove($new->{id});
+$sim->remove('index/55');
+is(refresh(), 'ok 0/0/2/0', 'a row of somebody who came and went is marked beside another deletion');
+$sim->remove('index/56');
+is(refresh(), 'ok 0/0/1/0', 'and does not hide the next one');
+
+# sign up, refresh, edit the profile
+$new = $sim->create({ name => 'Just Signed Up' });
+is(refresh(), 'ok 1/0/0/0', 'one who signs up');
+$sim->update($new->{id}, { name => 'With A Name' });
+is(refresh(), 'ok 0/1/0/0', 'and edits the profile');
+is(last_run('mode'), 'incremental', 'is counted once');
+
+# who was changed last, in a directory that then rests
+$sim->update('index/57', { updated_at => latest() + 900_000 });
+refresh();
+$sim->remove('index/57');
+is(refresh(), 'ok 0/0/1/0', 'a deletion of the user who was changed last, by far');
+is(last_run('mode'), 'incremental', 'needs no listing');
+
+# many changed at the same moment while a full run lists; the next run is much later
+$sim->update("index/$_", { updated_at => latest() + 1_000 }) for 58;
+my $together = latest() + 600_000;
+$sim->fault({ match => 'list', after => 10, mutate => { update => [ map { { index => $_, name => 'While Listed', updated_at => $together } } grep { !$sim->user("index/$_")->{deleted} } 60 .. 199, 1400 .. 1500 ] } });
+refresh("mode => 'full'");
+$sim->clear_faults;
+sql("UPDATE neon_auth.sync_state SET newest_change_at = newest_change_at - interval '1 hour', last_success_at = last_success_at - interval '1 hour',
+	last_success_started_at = last_success_started_at - interval '1 hour' WHERE target = 'clerk.users_sync'::regclass");
+refresh();
+is(difference(), 0, 'many who are changed together while a full run lists are found an hour later');
+$sim->update('index/58', { name => 'Long After', updated_at => $together + 900_000 });
+refresh();
+
 # many at once, and few pages
 $sim->remove("index/$_") for grep { !$sim->user("index/$_")->{deleted} } map { $_ * 20 } 30 .. 69;
 like(refresh(), qr{^ok 0/0/\d+/0$}, 'deletions that cost more to search than a listing');
@@ -362,7 +398,11 @@ $sim->create({ id => $ids[3], name => 'Is Back' });
 is(refresh(), 'held 0/1/0/29', 'one who turns up leaves the list');
 is(sql("SELECT count(*) FROM neon_auth.held_deletion WHERE id = '$ids[3]'"), 0, 'at once');
 is(sql('SELECT max(held_since) FROM neon_auth.held_deletion'), $since, 'the others wait since when they did');
-$sim->remove('index/50');
+$sim->create({ id => $_, name => 'Is Back' }) for @ids[ 20, 9, 14, 5, 28 ];
+is(refresh(), 'held 0/5/0/24', 'so do others, in any order');
+is(sql('SELECT count(*) FROM neon_auth.held_deletion') . ' ' . last_run('held'), '24 24', 'and the run tells how many are left');
+like($said, qr/approve_deletions => 24/, 'and what approves these');
+$sim->remove('index/50', 6);
 is(refresh(), 'held 0/0/0/30', 'another deletion needs a listing here, which judges all of them anew');
 is(refresh('approve_deletions => 29'), '22023', 'another number is not approved');
 is(refresh('approve_deletions => 30'), 'ok 0/0/30/0', 'their number is');

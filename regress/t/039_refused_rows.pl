@@ -195,6 +195,25 @@ for my $what (sort keys %refusals)
 	}
 }
 
+# A trigger that sets the time of change itself, and one that keeps users out.
+{
+	my $target = set_up('a BEFORE trigger', 'new');
+
+	sql("DROP TRIGGER usual ON $target; CREATE FUNCTION app.touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN new.updated_at := now(); RETURN new; END';
+		CREATE TRIGGER touch BEFORE INSERT OR UPDATE ON $target FOR EACH ROW EXECUTE FUNCTION app.touch()");
+	like(ask(call('clerk', 'auto', $target)), qr/ERROR:  27000: could not write user ".*" to table $target: a trigger has changed updated_at\nHINT:  .*another column/,
+		'a trigger that sets updated_at is refused, for it would keep changes away');
+	sql("DROP TRIGGER touch ON $target; CREATE FUNCTION app.filter() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN CASE WHEN new.raw_json ->> \$\$username\$\$ = \$\$refused\$\$ THEN NULL ELSE new END; END';
+		CREATE TRIGGER filter BEFORE INSERT OR UPDATE ON $target FOR EACH ROW EXECUTE FUNCTION app.filter()");
+	is(outcome(ask(call('clerk', 'auto', $target))), 'ok', 'a trigger that keeps a user out');
+	is(sql("SELECT id || ': ' || reason FROM neon_auth.quarantined_user WHERE target = '$target'::regclass"), 'user_refused: a trigger of the table keeps it out', 'leaves it in the list of those left out');
+	ask(call('clerk', 'auto', $target));
+	is(last_run('mode, status', $target), 'incremental ok', 'and is no reason to list all users again');
+	sql("DROP TRIGGER filter ON $target");
+	is(outcome(ask(call('clerk', 'full', $target))), 'ok', 'without the trigger');
+	is(difference($target, 'app'), 0, 'the target equals the directory');
+}
+
 for my $mode ('full', 'incremental')
 {
 	my $target = set_up('a CHECK constraint', 'new');
