@@ -119,7 +119,8 @@ nauth_state_load(NauthRun *run)
 	nauth_args_text(&args, run->credential);
 	nauth_args_text(&args, run->cluster);
 	nauth_statement_execute("SELECT server, tenant = $2, credential <> $3, cluster = $4,"
-							" last_success_at IS NULL, live_users, listed_users, watermark, last_full_at, unproved, timeless, newest_change, newest_change_at, last_success_started_at"
+							" last_success_at IS NULL, live_users, listed_users, watermark, last_full_at, unproved,"
+							" timeless, newest_change, newest_change_at, last_success_started_at"
 							" FROM neon_auth.sync_state WHERE target = $1", &args);
 	if (SPI_processed > 0)
 	{
