@@ -408,6 +408,17 @@ is(refresh('approve_deletions => 29'), '22023', 'another number is not approved'
 is(refresh('approve_deletions => 30'), 'ok 0/0/30/0', 'their number is');
 is(difference(), 0, 'the target equals the directory');
 
+# ---- The watermark of a listing that takes its time
+
+directory('slow', ", page_size '20'", users => 100, latency => 40);
+refresh();
+is(state("newest_change - watermark >= '200 ms'"), 't', 'a listing leaves its own duration to be read again');
+$watermark = state('watermark');
+is(refresh(), 'ok 0/0/0/0', 'a run that reads what has changed');
+is(state("watermark > '$watermark' AND watermark = newest_change"), 't', 'knows better');
+is(refresh("mode => 'full'"), 'ok 0/0/0/0', 'a listing later');
+is(state('watermark = newest_change'), 't', 'does not put it back');
+
 # ---- Better Auth: the total comes with each page, and there are no windows
 
 directory('better_auth', ", page_size '50'", provider => 'better_auth', users => 300);
