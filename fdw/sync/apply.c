@@ -256,8 +256,7 @@ collect_wanted(NauthRun *run, NauthWanted *wanted)
 			nauth_run_quarantine(run, user, false, "");
 			continue;
 		}
-		if (nauth_read_id_possible(run->options->provider, user->id))
-			strlcpy(run->witness, user->id, sizeof(run->witness));
+		nauth_run_witness(run, user);
 		set_version(run, user, next);
 		if (!see_user(run, user, next))
 			continue;

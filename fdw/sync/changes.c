@@ -136,9 +136,8 @@ apply_changes(NauthRun *run, const NauthPage *page)
 
 	*part = *page;
 	part->count = 0;
-	if (page->count > 0 && run->witness[0] == '\0' &&
-		nauth_read_id_possible(run->options->provider, page->users[0].id))
-		strlcpy(run->witness, page->users[0].id, sizeof(run->witness));
+	if (page->count > 0 && run->witness[0] == '\0')
+		nauth_run_witness(run, &page->users[0]);
 	for (int i = 0; i < page->count; i++)
 	{
 		if (!wants_user(run, &page->users[i], &previous))

@@ -57,6 +57,13 @@ nauth_id_list_find(const NauthIdList *list, const char *id)
 }
 
 void
+nauth_run_witness(NauthRun *run, const NauthUser *user)
+{
+	if (user->flaw != NAUTH_FLAW_ID && nauth_read_id_possible(run->options->provider, user->id))
+		strlcpy(run->witness, user->id, sizeof(run->witness));
+}
+
+void
 nauth_run_quarantine(NauthRun *run, const NauthUser *user, bool has_row, const char *reason)
 {
 	NauthQuarantined *entry;

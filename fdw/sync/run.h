@@ -187,6 +187,9 @@ typedef struct NauthRun
 	NauthCounts kept;			/* of an incremental run: what the state says */
 } NauthRun;
 
+/* Take a user of a list as the witness: see finds_witness in deletion.c. */
+extern void nauth_run_witness(NauthRun *run, const NauthUser *user);
+
 /* Leave a user out, with the reason why PostgreSQL cannot hold it. */
 extern void nauth_run_quarantine(NauthRun *run, const NauthUser *user, bool has_row,
 								 const char *reason);

@@ -285,9 +285,8 @@ list_window(NauthRun *run, Search *search, const Window *window)
 				run->doubt = "a user has no readable id";
 			else
 				nauth_known_set(search->present, user->id, &present);
-			if (run->witness[0] == '\0' && user->flaw != NAUTH_FLAW_ID &&
-				nauth_read_id_possible(run->options->provider, user->id))
-				strlcpy(run->witness, user->id, sizeof(run->witness));
+			if (run->witness[0] == '\0')
+				nauth_run_witness(run, user);
 		}
 	}
 }

@@ -37,13 +37,7 @@ sub directory
 	return;
 }
 
-sub sql
-{
-	my $text = $session->ask($_[0]);
-
-	die $text if $text =~ /^(psql:\S+: )?ERROR:/m;
-	return $text;
-}
+sub sql { return $session->must($_[0]); }
 
 # Refreshes the current server's users_sync: "status inserted/updated/tombstoned/held",
 # or the SQLSTATE; what was said is in $said.

@@ -25,13 +25,7 @@ my $session = new_session($node);
 
 # ---- Helpers
 
-sub sql
-{
-	my $text = $session->ask($_[0]);
-
-	die $text if $text =~ /^(psql:\S+: )?ERROR:/m;
-	return $text;
-}
+sub sql { return $session->must($_[0]); }
 
 sub call
 {

@@ -57,6 +57,16 @@ sub ask
 	return $text;
 }
 
+# Runs statements that must not fail; dies with what psql said.
+sub must
+{
+	my ($self, $sql) = @_;
+	my $text = $self->ask($sql);
+
+	die $text if $text =~ /^(psql:\S+: )?ERROR:/m;
+	return $text;
+}
+
 sub DESTROY
 {
 	my ($self) = @_;
