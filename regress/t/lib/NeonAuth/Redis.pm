@@ -48,6 +48,8 @@ sub start_redis
 		'--save', '', '--rdbcompression', 'no', '--pidfile', 'FILE', @options);
 	my ($password) = map { $options[ $_ + 1 ] } grep { $options[$_] eq '--requirepass' } 0 .. $#options;
 
+	# Its own choice, its port and 10000, may be the port of an outgoing connection that has just ended.
+	push @command, '--cluster-port', PostgreSQL::Test::Cluster::get_free_port() if grep { $_ eq '--cluster-enabled' } @options;
 	symlink($redis_servers{$name}, $server) or die "$server: $!";
 	my $self = bless { port => $port, folder => $folder, socket => $socket, command => \@command,
 		password => $password }, __PACKAGE__;
