@@ -100,12 +100,12 @@ neon_auth_fdw_handler(PG_FUNCTION_ARGS)
  * server of another wrapper would be a way around it.
  */
 ForeignServer *
-nauth_server_to_ask(const char *name)
+nauth_server_to_ask(const char *name, Oid role)
 {
 	ForeignServer *server = GetForeignServerByName(name, false);
 	FdwRoutine *routine;
 
-	if (!nauth_server_usable(server->serverid, GetUserId()))
+	if (!nauth_server_usable(server->serverid, role))
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER, server->servername);
 	routine = GetFdwRoutineByServerId(server->serverid);
 	if (routine->BeginForeignScan != neonAuthBeginForeignScan)

@@ -22,11 +22,11 @@ enum NauthPlanPrivate
 /* in neon_auth_fdw.c */
 
 /*
- * The foreign server of this name, for a function that will ask its provider.
- * Raises an error if there is none, it is not one of ours, or the caller has
- * no USAGE on it.
+ * The foreign server of this name, for a function that will ask its provider
+ * with the credential of a role.  Raises an error if there is none, it is not
+ * one of ours, or the role has no USAGE on it.
  */
-extern ForeignServer *nauth_server_to_ask(const char *name);
+extern ForeignServer *nauth_server_to_ask(const char *name, Oid role);
 
 /* in plan.c */
 extern void neonAuthGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel,

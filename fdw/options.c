@@ -44,8 +44,10 @@ typedef enum OptionType
 	OPTION_PREFIX,
 	OPTION_MEMBERS,
 	OPTION_MILLISECONDS,
+	OPTION_SECONDS,
 	OPTION_BYTES,
-	OPTION_INTEGER
+	OPTION_INTEGER,
+	OPTION_BOOLEAN
 } OptionType;
 
 typedef struct Option
@@ -58,7 +60,8 @@ typedef struct Option
 	int			max;
 } Option;
 
-#define DAY_MS	(24 * 60 * 60 * 1000)
+#define DAY_S	(24 * 60 * 60)
+#define DAY_MS	(DAY_S * 1000)
 #define MEMBER_MAX	64			/* bytes of a member's name */
 
 static const Option option_table[] = {
@@ -94,6 +97,10 @@ static const Option option_table[] = {
 	offsetof(NauthOptions, max_requests_per_second), 1, REQUESTS_MAX},
 	{"full_refresh_every", ForeignServerRelationId, OPTION_MILLISECONDS,
 	offsetof(NauthOptions, full_refresh_every), 0, 24 * DAY_MS},
+	{"keep_runs", ForeignServerRelationId, OPTION_SECONDS,
+	offsetof(NauthOptions, keep_runs), 60, 3650 * DAY_S},
+	{"notify", ForeignServerRelationId, OPTION_BOOLEAN,
+	offsetof(NauthOptions, notify), 0, 0},
 	{"ignore_changes", ForeignServerRelationId, OPTION_MEMBERS,
 	offsetof(NauthOptions, ignore_changes), 0, 0},
 	{"api_key", UserMappingRelationId, OPTION_SECRET,
@@ -266,18 +273,32 @@ parse_bytes(const Option *option, const char *value)
 static int
 parse_number(const Option *option, const char *value)
 {
-	bool		duration = option->type == OPTION_MILLISECONDS;
+	int			unit = option->type == OPTION_MILLISECONDS ? GUC_UNIT_MS :
+	option->type == OPTION_SECONDS ? GUC_UNIT_S : 0;
 	int			number;
 
-	if (!parse_int(value, &number, duration ? GUC_UNIT_MS : 0, NULL) ||
+	if (!parse_int(value, &number, unit, NULL) ||
 		number < option->min || number > option->max)
-		report_invalid_value(option->name, duration ?
+		report_invalid_value(option->name, unit == GUC_UNIT_MS ?
 							 psprintf("It is a duration from %dms to %dd, such as 500ms, 10s or 5min.",
 									  option->min, option->max / DAY_MS) :
+							 unit == GUC_UNIT_S ?
+							 psprintf("It is a duration from %ds to %dd, such as 90min or 30d.",
+									  option->min, option->max / DAY_S) :
 							 option->max < INT_MAX ?
 							 psprintf("It is a whole number from %d to %d.", option->min, option->max) :
 							 "It is a whole number above 0.");
 	return number;
+}
+
+static bool
+parse_switch(const Option *option, const char *value)
+{
+	bool		on;
+
+	if (!parse_bool(value, &on))
+		report_invalid_value(option->name, "It is true or false.");
+	return on;
 }
 
 /* Parse a value into its place. */
@@ -309,7 +330,11 @@ set_option(NauthOptions *options, const Option *option, const char *value)
 		case OPTION_BYTES:
 			*(int64_t *) place = parse_bytes(option, value);
 			break;
+		case OPTION_BOOLEAN:
+			*(bool *) place = parse_switch(option, value);
+			break;
 		case OPTION_MILLISECONDS:
+		case OPTION_SECONDS:
 		case OPTION_INTEGER:
 			*(int *) place = parse_number(option, value);
 			break;
@@ -345,6 +370,7 @@ default_options(void)
 	options->cache_stale_ttl = 60 * 60 * 1000;
 	options->cache_max_bytes = INT64CONST(256) * 1024 * 1024;
 	options->full_refresh_every = DAY_MS;
+	options->keep_runs = 30 * DAY_S;
 	return options;
 }
 

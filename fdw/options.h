@@ -37,6 +37,8 @@ typedef struct NauthOptions
 	int64_t		cache_max_bytes;	/* of one listing */
 	int			max_requests_per_second;	/* 0: any number */
 	int			full_refresh_every; /* milliseconds; 0: each refresh is full */
+	int			keep_runs;		/* seconds that the log goes back */
+	bool		notify;			/* of what a run has changed */
 	const char *const *ignore_changes;	/* members of a user whose change
 										 * alone is none; NULL, or ended by
 										 * NULL */

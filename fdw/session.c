@@ -149,7 +149,7 @@ Datum
 neon_auth_check_server(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	ForeignServer *server = nauth_server_to_ask(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	ForeignServer *server = nauth_server_to_ask(text_to_cstring(PG_GETARG_TEXT_PP(0)), GetUserId());
 	NauthOptions *options;
 	NauthError	error = {0};
 	bool		worked;
@@ -201,7 +201,7 @@ neon_auth_cache_stats(PG_FUNCTION_ARGS)
 Datum
 neon_auth_cache_clear(PG_FUNCTION_ARGS)
 {
-	ForeignServer *server = nauth_server_to_ask(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	ForeignServer *server = nauth_server_to_ask(text_to_cstring(PG_GETARG_TEXT_PP(0)), GetUserId());
 	NauthOptions *options = nauth_options_get(server->serverid, GetUserId());
 	NauthCache *cache = nauth_directory_cache(nauth_directory_open(options, options->scan_timeout));
 	NauthError	error = {.kind = NAUTH_ERROR_MEMORY};

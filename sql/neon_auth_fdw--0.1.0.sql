@@ -150,13 +150,13 @@ CREATE TABLE neon_auth.sync_state (
 	cluster pg_catalog.text NOT NULL,
 	live_users pg_catalog.int8 NOT NULL DEFAULT 0,
 	listed_users pg_catalog.int8 NOT NULL DEFAULT 0,
-	counted pg_catalog.text[] NOT NULL DEFAULT '{}',
 	watermark pg_catalog.timestamptz,
 	newest_change pg_catalog.timestamptz,
 	newest_change_at pg_catalog.timestamptz,
 	last_success_started_at pg_catalog.timestamptz,
 	last_success_at pg_catalog.timestamptz,
 	last_full_at pg_catalog.timestamptz,
+	next_full_at pg_catalog.timestamptz,
 	unproved pg_catalog.bool NOT NULL DEFAULT false,
 	timeless pg_catalog.bool NOT NULL DEFAULT false
 );
@@ -169,16 +169,30 @@ COMMENT ON COLUMN neon_auth.sync_state.tenant IS 'fingerprint of provider and UR
 COMMENT ON COLUMN neon_auth.sync_state.credential IS 'fingerprint of the credential last used: another one has to show that it knows our users';
 COMMENT ON COLUMN neon_auth.sync_state.cluster IS 'database system and timeline of the last successful run: in another one the next run is full';
 COMMENT ON COLUMN neon_auth.sync_state.live_users IS 'users without deleted_at, as far as refreshes have written them';
-COMMENT ON COLUMN neon_auth.sync_state.listed_users IS 'users that the provider should count';
-COMMENT ON COLUMN neon_auth.sync_state.counted IS 'ids that an incremental run has added to that number, before it failed';
+COMMENT ON COLUMN neon_auth.sync_state.listed_users IS 'users that the provider should have counted then';
 COMMENT ON COLUMN neon_auth.sync_state.watermark IS 'all changes until then have been read, by the clock of the provider';
 COMMENT ON COLUMN neon_auth.sync_state.newest_change IS 'latest time of change seen';
 COMMENT ON COLUMN neon_auth.sync_state.newest_change_at IS 'end of the run that saw it first, by the clock of this server';
 COMMENT ON COLUMN neon_auth.sync_state.last_success_started_at IS 'when the last successful run began';
 COMMENT ON COLUMN neon_auth.sync_state.last_success_at IS 'when the last successful run ended';
 COMMENT ON COLUMN neon_auth.sync_state.last_full_at IS 'when the last one ended that listed the whole directory';
+COMMENT ON COLUMN neon_auth.sync_state.next_full_at IS 'by option full_refresh_every, as it was at the last success';
 COMMENT ON COLUMN neon_auth.sync_state.timeless IS 'not all users have a time of change: each run is full';
 COMMENT ON COLUMN neon_auth.sync_state.unproved IS 'a run could not prove who is missing: the next one in mode auto is full';
+
+CREATE TABLE neon_auth.sync_delta (
+	target pg_catalog.regclass NOT NULL,
+	id pg_catalog.text NOT NULL,
+	listed pg_catalog.int2 NOT NULL,
+	live pg_catalog.int2 NOT NULL,
+	PRIMARY KEY (target, id)
+);
+
+COMMENT ON TABLE neon_auth.sync_delta IS 'users who came or went since the last successful run: what they add to the numbers in sync_state';
+COMMENT ON COLUMN neon_auth.sync_delta.target IS 'the table with the row';
+COMMENT ON COLUMN neon_auth.sync_delta.id IS 'id of the user';
+COMMENT ON COLUMN neon_auth.sync_delta.listed IS 'to be added to listed_users';
+COMMENT ON COLUMN neon_auth.sync_delta.live IS 'to be added to live_users';
 
 CREATE TABLE neon_auth.sync_run (
 	run_id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -202,7 +216,8 @@ CREATE TABLE neon_auth.sync_run (
 	approved pg_catalog.int8,
 	note pg_catalog.text,
 	sqlstate pg_catalog.text,
-	error pg_catalog.text
+	error pg_catalog.text,
+	hint pg_catalog.text
 );
 
 CREATE INDEX sync_run_target_idx ON neon_auth.sync_run (target, run_id);
@@ -231,6 +246,7 @@ COMMENT ON COLUMN neon_auth.sync_run.approved IS 'approve_deletions, where the r
 COMMENT ON COLUMN neon_auth.sync_run.note IS 'why deletions were held, or could not be looked for';
 COMMENT ON COLUMN neon_auth.sync_run.sqlstate IS 'of the error of a failed run';
 COMMENT ON COLUMN neon_auth.sync_run.error IS 'its message';
+COMMENT ON COLUMN neon_auth.sync_run.hint IS 'what mends it';
 
 CREATE TABLE neon_auth.held_deletion (
 	target pg_catalog.regclass NOT NULL,
@@ -277,6 +293,7 @@ COMMENT ON COLUMN neon_auth.sync_digest.id IS 'id of the user';
 COMMENT ON COLUMN neon_auth.sync_digest.digest IS 'first 16 bytes of a SHA-256, without members whose change is none';
 
 ALTER TABLE neon_auth.sync_state ENABLE ROW LEVEL SECURITY;
+ALTER TABLE neon_auth.sync_delta ENABLE ROW LEVEL SECURITY;
 ALTER TABLE neon_auth.sync_run ENABLE ROW LEVEL SECURITY;
 ALTER TABLE neon_auth.held_deletion ENABLE ROW LEVEL SECURITY;
 ALTER TABLE neon_auth.quarantined_user ENABLE ROW LEVEL SECURITY;
@@ -304,6 +321,7 @@ COMMENT ON POLICY owner_reads ON neon_auth.quarantined_user IS 'owners of the ta
 GRANT SELECT ON neon_auth.sync_state, neon_auth.sync_run, neon_auth.held_deletion, neon_auth.quarantined_user TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_state', '');
+SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_delta', '');
 SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_run', '');
 SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_run_run_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('neon_auth.held_deletion', '');

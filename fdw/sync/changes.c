@@ -180,6 +180,7 @@ step_changes(NauthRun *run, void *arg)
 {
 	const NauthPage *page;
 
+	run->asked_at = GetCurrentTimestamp();
 	if (nauth_directory_try_next(run->directory, &page))
 	{
 		if (page)

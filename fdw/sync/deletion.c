@@ -266,7 +266,7 @@ nauth_deletion_apply(NauthRun *run)
 	if (deleted->count == 0 || run->dry_run)
 		return;
 	nauth_target_execute(&run->target,
-						 psprintf("UPDATE %s SET deleted_at = now()"
+						 psprintf("UPDATE %s SET deleted_at = clock_timestamp()"
 								  " WHERE id = ANY ($1) AND deleted_at IS NULL", run->target.name), deleted);
 	run->counts.tombstoned = SPI_processed;
 	NAUTH_FAULT_POINT("tombstoned");

@@ -14,6 +14,7 @@
 
 #include "executor/spi.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "fault_point.h"
 #include "sync/run.h"
@@ -75,6 +76,7 @@ step_load(NauthRun *run, void *arg)
 static void
 step_page(NauthRun *run, void *arg)
 {
+	run->asked_at = GetCurrentTimestamp();
 	run->page = nauth_directory_next(run->directory);
 	if (run->page)
 		nauth_apply_page(run);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * refresh.c
- *	  Procedure refresh_users_sync: makes a target equal to a directory.
+ *	  One run: makes a target equal to a directory.
  *
  * A run goes through the steps of full.c or changes.c.  Called at top level,
  * each page is a transaction of its own and no snapshot is held while the
@@ -17,111 +17,27 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "foreign/foreign.h"
-#include "funcapi.h"
 #include "miscadmin.h"
-#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "neon_auth_fdw.h"
-#include "pgcompat.h"
+#include "sync/lock.h"
+#include "sync/refresh.h"
 #include "sync/run.h"
 
-/* The advisory lock of a target has two int4 keys: this one and its Oid. */
-#define LOCK_CLASS		0x6E617574	/* "naut" */
-#define LOCK_TWO_KEYS	2		/* as pg_advisory_lock(int4, int4) has it */
+/* A directory that is followed is listed at most so often. */
+#define FOLLOW_LISTING_PAUSE	USECS_PER_MINUTE
 
-#define DEFAULT_TARGET	"neon_auth.users_sync"
-
-/* Arguments of the procedure, as in the script. */
-enum RefreshArg
+char *
+nauth_refresh_call(const char *server, const char *target, const char *more)
 {
-	ARG_SERVER,
-	ARG_MODE,
-	ARG_TARGET,
-	ARG_APPROVE,
-	ARG_DRY_RUN,
-	NUM_ARGS
-};
-
-typedef enum RefreshMode
-{
-	MODE_AUTO,					/* incremental where it can be */
-	MODE_INCREMENTAL,			/* never lists the directory */
-	MODE_FULL
-} RefreshMode;
-
-static const char *const mode_names[] = {
-	[MODE_AUTO] = "auto",
-	[MODE_INCREMENTAL] = "incremental",
-	[MODE_FULL] = "full",
-};
-
-NAUTH_FUNCTION(neon_auth_refresh_users_sync);
-
-/* One refresh at a time in a backend: a trigger may call another. */
-static bool refreshing = false;
-
-/* This transaction holds the lock of a target until its end. */
-static bool holds_transaction_lock = false;
-
-/*
- * A prepared transaction would keep the lock until somebody resolves it, and
- * all refreshes would be busy.
- */
-static void
-forbid_prepare(XactEvent event, void *arg)
-{
-	if (event == XACT_EVENT_PRE_PREPARE && holds_transaction_lock)
-		ereport(ERROR,
-				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				errmsg("cannot PREPARE a transaction that has refreshed a users_sync table"),
-				errhint("Call the refresh outside of the transaction."));
-	if (event != XACT_EVENT_PRE_COMMIT)
-		holds_transaction_lock = false;
-}
-
-static bool
-lock_target(const NauthRun *run, LOCKTAG *tag)
-{
-	static bool registered = false;
-	bool		locked;
-
-	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, LOCK_CLASS, run->target.relid, LOCK_TWO_KEYS);
-	locked = LockAcquire(tag, ExclusiveLock, run->toplevel, true) != LOCKACQUIRE_NOT_AVAIL;
-	if (!run->toplevel && locked)
-	{
-		if (!registered)
-			RegisterXactCallback(forbid_prepare, NULL);
-		registered = true;
-		holds_transaction_lock = true;
-	}
-	return locked;
-}
-
-/* Nothing below may begin where it cannot end: refuse before any request. */
-static void
-check_transaction(bool toplevel)
-{
-	PreventCommandDuringRecovery("CALL neon_auth.refresh_users_sync()");
-	PreventCommandIfReadOnly("CALL neon_auth.refresh_users_sync()");
-	if (refreshing)
-		ereport(ERROR,
-				errcode(ERRCODE_OBJECT_IN_USE),
-				errmsg("cannot refresh within a refresh"),
-				errhint("A trigger on a users_sync table must not call it."));
-	if (!toplevel && IsolationUsesXactSnapshot())
-		ereport(ERROR,
-				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				errmsg("cannot refresh in a transaction with isolation level above READ COMMITTED"),
-				errdetail("Its snapshot may be older than the last refresh."),
-				errhint("Call it outside of a transaction, or after BEGIN ISOLATION LEVEL READ COMMITTED."));
+	return psprintf("CALL neon_auth.refresh_users_sync(%s%s%s%s)", quote_literal_cstr(server),
+					strcmp(target, NAUTH_DEFAULT_TARGET) == 0 ? "" :
+					psprintf(", target => %s", quote_literal_cstr(target)),
+					more ? ", " : "", more ? more : "");
 }
 
 static void
@@ -142,23 +58,21 @@ step_finish(NauthRun *run, void *arg)
 		ReThrowError(error);
 }
 
-static void
-warn_held(const NauthRun *run)
+void
+nauth_refresh_warn_held(const NauthRun *run)
 {
 	NauthHeld	held = nauth_run_held(run);
 
-	if (held.count == 0)
-		return;
-	ereport(WARNING,
-			errcode(ERRCODE_WARNING),
-			errmsg("held back %d deletions in %s", held.count, run->target.name),
-			errdetail("Reason: %s.", held.reason),
-			held.approvable > 0 ?
-			errhint("If these users are really gone: CALL neon_auth.refresh_users_sync(%s, approve_deletions => %d%s).",
-					quote_literal_cstr(run->options->server), held.approvable,
-					strcmp(run->target.name, DEFAULT_TARGET) == 0 ? "" :
-					psprintf(", target => %s", quote_literal_cstr(run->target.name))) :
-			errhint("The next refresh tries again; neon_auth.held_deletion lists the users."));
+	if (held.count > 0)
+		ereport(WARNING,
+				errcode(ERRCODE_WARNING),
+				errmsg("held back %d deletions in %s", held.count, run->target.name),
+				errdetail("Reason: %s.", held.reason),
+				held.approvable > 0 ?
+				errhint("If these users are really gone: %s.",
+						nauth_refresh_call(run->options->server, run->target.name,
+										   psprintf("approve_deletions => %d", held.approvable))) :
+				errhint("The next refresh tries again; neon_auth.held_deletion lists the users."));
 }
 
 /* An incremental run that may not list the directory leaves deletions alone. */
@@ -188,55 +102,90 @@ forget_cached(const NauthRun *run)
 		(void) nauth_cache_forget(cache, &ignored);
 }
 
+/*
+ * Whether the directory may be listed by a run that somebody did not ask for by
+ * itself: one that is followed is not listed again and again.
+ */
+static bool
+may_list(const NauthRun *run, NauthMode mode)
+{
+	if (mode == NAUTH_MODE_FOLLOW)
+		return run->last_full_at == DT_NOBEGIN || run->last_full_at > run->started_at ||
+			run->started_at - run->last_full_at >= FOLLOW_LISTING_PAUSE;
+	return mode != NAUTH_MODE_INCREMENTAL;
+}
+
 /* Decide between a full and an incremental run, before any request. */
 static void
-choose_way(NauthRun *run, RefreshMode mode)
+choose_way(NauthRun *run, NauthMode mode)
 {
 	bool		must;
 	const char *obstacle = nauth_changes_obstacle(run, &must);
 
-	run->may_list = mode != MODE_INCREMENTAL;
-	if (mode == MODE_INCREMENTAL && (run->approved >= 0 || (obstacle && must)))
+	run->may_list = may_list(run, mode);
+	if (mode == NAUTH_MODE_INCREMENTAL && (run->approved >= 0 || (obstacle && must)))
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("cannot refresh table %s incrementally", run->target.name),
 				errdetail("Reason: %s.", obstacle && must ? obstacle : "deletions are approved on a full listing"),
 				errhint("Call it with mode => 'auto', which lists the directory where that is needed."));
-	if (mode == MODE_FULL)
+	if (mode == NAUTH_MODE_FULL)
 		run->reason = "mode full was asked for";
 	else if (run->approved >= 0)
 		run->reason = "deletions were approved";
-	else if (mode == MODE_AUTO)
+	else if (run->may_list || must)
 		run->reason = obstacle;
 	run->incremental = run->reason == NULL;
 }
 
+/* Begin, with what the last run has left. */
 static void
-refresh(NauthRun *run, RefreshMode mode)
+begin(NauthRun *run, NauthMode mode)
 {
 	run->first_run = true;
 	if (OidIsValid(run->target.relid))
 		nauth_state_load(run);
 	choose_way(run, mode);
+	run->followed = mode == NAUTH_MODE_FOLLOW && run->incremental;
 	if (!run->dry_run)
 		nauth_state_begin(run);
+	if (!run->dry_run && !run->followed)
+		nauth_log_begin(run);
 	nauth_run_commit(run);
+}
 
+/* An incremental run that has proved too little goes on as a full one. */
+static void
+become_full(NauthRun *run)
+{
+	nauth_run_become_full(run, run->doubt);
+	if (run->followed)
+		nauth_log_begin(run);
+	run->followed = false;
+	nauth_run_commit(run);
+}
+
+static void
+refresh(NauthRun *run, NauthMode mode)
+{
+	begin(run, mode);
 	if (run->incremental)
 		nauth_changes_run(run);
 	if (run->doubt && run->may_list)
-		nauth_run_become_full(run, run->doubt);
+		become_full(run);
 	if (!run->incremental)
 		nauth_full_run(run);
 	nauth_run_step(run, NAUTH_PHASE_FINISHING, step_finish, NULL);
 	forget_cached(run);
-	warn_held(run);
+	if (mode == NAUTH_MODE_FOLLOW)
+		return;
+	nauth_refresh_warn_held(run);
 	notice_doubt(run);
 }
 
 /* Find the target, or make it; a dry run does without. */
 static void
-prepare_target(NauthRun *run, const char *name)
+find_target(NauthRun *run, const char *name)
 {
 	Oid			relid = nauth_target_find(name);
 
@@ -248,106 +197,35 @@ prepare_target(NauthRun *run, const char *name)
 		MemoryContextSwitchTo(run->cxt);
 	}
 	run->target.name = name;
-	if (OidIsValid(relid))
-		nauth_target_describe(relid, &run->target);
+	if (!OidIsValid(relid))
+		return;
+	nauth_target_describe(relid, &run->target);
+	nauth_target_check_owner(&run->target);
 }
 
-static const char *
-text_arg(FunctionCallInfo fcinfo, int arg, const char *default_value)
+void
+nauth_refresh_open(NauthRun *run, const char *server_name, const char *target)
 {
-	return PG_ARGISNULL(arg) ? default_value : text_to_cstring(PG_GETARG_TEXT_PP(arg));
-}
-
-/* Members that are no change of a user: the provider's, and the option's. */
-static void
-set_ignored(NauthRun *run)
-{
-	const char *const *lists[] = {
-		run->options->provider->volatile_members, run->options->ignore_changes
-	};
-	const char **ignored = palloc0((NAUTH_MAX_IGNORED + 1) * sizeof(char *));
-
-	for (int i = 0; i < lengthof(lists); i++)
-		for (const char *const *member = lists[i]; member && *member; member++)
-			if (run->ignored_count < NAUTH_MAX_IGNORED)
-				ignored[run->ignored_count++] = *member;
-	run->ignored = ignored;
-}
-
-static RefreshMode
-mode_arg(FunctionCallInfo fcinfo)
-{
-	const char *name = text_arg(fcinfo, ARG_MODE, mode_names[MODE_AUTO]);
-
-	for (int mode = 0; mode < lengthof(mode_names); mode++)
-		if (strcmp(mode_names[mode], name) == 0)
-			return mode;
-	ereport(ERROR,
-			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			errmsg("invalid mode of a refresh"),
-			errhint("Modes are auto, incremental and full."));
-}
-
-/* Read and check the arguments: all that can be refused without a request. */
-static void
-prepare_run(NauthRun *run, FunctionCallInfo fcinfo)
-{
-	const char *server_name = text_arg(fcinfo, ARG_SERVER, NULL);
 	ForeignServer *server;
 
-	run->approved = PG_ARGISNULL(ARG_APPROVE) ? -1 : PG_GETARG_INT32(ARG_APPROVE);
-	run->dry_run = !PG_ARGISNULL(ARG_DRY_RUN) && PG_GETARG_BOOL(ARG_DRY_RUN);
-	if (server_name == NULL || (!PG_ARGISNULL(ARG_APPROVE) && run->approved < 0))
+	if (server_name == NULL)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				server_name == NULL ? errmsg("server must not be null") :
-				errmsg("approve_deletions must not be negative"));
-
-	server = nauth_server_to_ask(server_name);
-	run->options = nauth_options_get(server->serverid, GetUserId());
-	prepare_target(run, text_arg(fcinfo, ARG_TARGET, DEFAULT_TARGET));
+				errmsg("server must not be null"));
+	server = nauth_server_to_ask(server_name, GetUserId());
+	nauth_run_set_options(run, nauth_options_get(server->serverid, GetUserId()));
+	find_target(run, target);
 	run->directory = nauth_directory_open(run->options, run->options->refresh_timeout);
-	run->started_at = GetCurrentTimestamp();
-	run->watermark = run->newest = run->changes.newest = DT_NOBEGIN;
-	run->last_watermark = run->last_full_at = run->final_before = DT_NOBEGIN;
-	run->total = -1;
-	set_ignored(run);
 }
 
-/* The INOUT columns of the procedure. */
-static Datum
-result_row(FunctionCallInfo fcinfo, const NauthRun *run, const char *status)
+const char *
+nauth_refresh(NauthRun *run, NauthMode mode)
 {
-	const NauthCounts *counts = &run->counts;
-	Interval   *elapsed = palloc0(sizeof(Interval));
-	TupleDesc	desc;
-	Datum		values[9];
-	bool		nulls[9] = {false};
+	NauthLock	lock;
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	elapsed->time = GetCurrentTimestamp() - run->started_at;
-	values[0] = CStringGetTextDatum(status);
-	values[1] = Int64GetDatum(counts->inserted);
-	values[2] = Int64GetDatum(counts->updated);
-	values[3] = Int64GetDatum(counts->unchanged);
-	values[4] = Int64GetDatum(counts->tombstoned);
-	values[5] = Int64GetDatum(nauth_run_held(run).count);
-	values[6] = Int64GetDatum(counts->quarantined);
-	values[7] = Int64GetDatum(nauth_directory_stats(run->directory)->requests);
-	values[8] = IntervalPGetDatum(elapsed);
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
-}
-
-/* Refresh under the lock of the target; "busy" if somebody else has it. */
-static const char *
-refresh_locked(NauthRun *run, RefreshMode mode)
-{
-	LOCKTAG		tag;
-
-	if (!lock_target(run, &tag))
-		return "busy";
-	refreshing = true;
+	if (!nauth_lock_target(&lock, run->target.relid, run->toplevel))
+		return NULL;
+	nauth_run_enter();
 	PG_TRY();
 	{
 		nauth_run_commit(run);	/* the lock comes before the snapshot */
@@ -355,53 +233,12 @@ refresh_locked(NauthRun *run, RefreshMode mode)
 	}
 	PG_FINALLY();
 	{
-		refreshing = false;
+		nauth_run_leave();
 		nauth_progress_end();
 		if (run->toplevel)
-			LockRelease(&tag, ExclusiveLock, true);
+			nauth_lock_release(&lock);
 	}
 	PG_END_TRY();
 	return nauth_run_status(run);
 }
 
-/*
- * SQL procedure refresh_users_sync(server, mode, target, approve_deletions,
- * dry_run, INOUT ...)
- */
-Datum
-neon_auth_refresh_users_sync(PG_FUNCTION_ARGS)
-{
-	CallContext *call = (CallContext *) fcinfo->context;
-	bool		toplevel = call && IsA(call, CallContext) && !call->atomic;
-	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext cxt;
-	NauthRun   *run;
-	RefreshMode mode;
-	const char *status;
-	Datum		result;
-
-	check_transaction(toplevel);
-	SPI_connect_ext(toplevel ? SPI_OPT_NONATOMIC : 0);
-
-	/*
-	 * it outlives commits at top level; elsewhere an error that is caught
-	 * frees it
-	 */
-	cxt = AllocSetContextCreate(toplevel ? PortalContext : CurTransactionContext,
-								"neon_auth_fdw refresh", ALLOCSET_DEFAULT_SIZES);
-	MemoryContextSwitchTo(cxt);
-	run = palloc0(sizeof(NauthRun));
-	run->cxt = cxt;
-	run->page_cxt = AllocSetContextCreate(cxt, "neon_auth_fdw page", ALLOCSET_DEFAULT_SIZES);
-	run->user_cxt = AllocSetContextCreate(cxt, "neon_auth_fdw user", ALLOCSET_DEFAULT_SIZES);
-	run->toplevel = toplevel;
-	mode = mode_arg(fcinfo);
-	prepare_run(run, fcinfo);
-	status = refresh_locked(run, mode);
-
-	MemoryContextSwitchTo(caller);
-	result = result_row(fcinfo, run, status);
-	MemoryContextDelete(cxt);
-	SPI_finish();
-	return result;
-}

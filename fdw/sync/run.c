@@ -12,14 +12,87 @@
 #include "access/xact.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/timestamp.h"
 
 #include "fault_point.h"
 #include "sync/run.h"
 #include "users.h"
 
 #define DEADLOCK_TRIES	5
+
+static bool running = false;
+
+void
+nauth_run_check_writable(const char *command)
+{
+	PreventCommandDuringRecovery(command);
+	PreventCommandIfReadOnly(command);
+	if (running)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_IN_USE),
+				errmsg("cannot refresh within a refresh"),
+				errhint("A trigger on a users_sync table must not call it."));
+}
+
+void
+nauth_run_enter(void)
+{
+	running = true;
+}
+
+void
+nauth_run_leave(void)
+{
+	running = false;
+}
+
+bool
+nauth_run_is_toplevel(FunctionCallInfo fcinfo)
+{
+	CallContext *call = (CallContext *) fcinfo->context;
+
+	return call && IsA(call, CallContext) && !call->atomic;
+}
+
+NauthRun *
+nauth_run_create(bool toplevel)
+{
+	MemoryContext cxt = AllocSetContextCreate(toplevel ? PortalContext : CurTransactionContext,
+											  "neon_auth_fdw run", ALLOCSET_DEFAULT_SIZES);
+	NauthRun   *run;
+
+	MemoryContextSwitchTo(cxt);
+	run = palloc0(sizeof(NauthRun));
+	run->cxt = cxt;
+	run->page_cxt = AllocSetContextCreate(cxt, "neon_auth_fdw page", ALLOCSET_DEFAULT_SIZES);
+	run->user_cxt = AllocSetContextCreate(cxt, "neon_auth_fdw user", ALLOCSET_DEFAULT_SIZES);
+	run->toplevel = toplevel;
+	run->approved = -1;
+	run->started_at = run->asked_at = GetCurrentTimestamp();
+	run->watermark = run->newest = run->changes.newest = DT_NOBEGIN;
+	run->last_watermark = run->last_full_at = run->final_before = DT_NOBEGIN;
+	run->total = -1;
+	return run;
+}
+
+/* Members that are no change of a user: the provider's, and the option's. */
+void
+nauth_run_set_options(NauthRun *run, const NauthOptions *options)
+{
+	const char *const *lists[] = {options->provider->volatile_members, options->ignore_changes};
+	const char **ignored = palloc0((NAUTH_MAX_IGNORED + 1) * sizeof(char *));
+
+	for (int i = 0; i < lengthof(lists); i++)
+		for (const char *const *member = lists[i]; member && *member; member++)
+			if (run->ignored_count < NAUTH_MAX_IGNORED)
+				ignored[run->ignored_count++] = *member;
+	run->ignored = ignored;
+	run->options = options;
+}
 
 void
 nauth_id_list_add(NauthIdList *list, MemoryContext cxt, const char *id, const char *reason)
@@ -45,6 +118,19 @@ static int
 compare_ids(const void *id, const void *element)
 {
 	return strcmp(id, *(const char *const *) element);
+}
+
+static int
+compare_elements(const void *a, const void *b)
+{
+	return compare_ids(*(const char *const *) a, b);
+}
+
+void
+nauth_id_list_sort(NauthIdList *list)
+{
+	if (list->count > 1)
+		qsort(list->ids, list->count, sizeof(char *), compare_elements);
 }
 
 int
@@ -128,7 +214,7 @@ nauth_run_become_full(NauthRun *run, const char *reason)
 	run->counts.users = run->counts.unchanged = run->counts.quarantined = 0;
 	run->unreadable_ids = run->duplicates = 0;
 	run->quarantined_count = 0;
-	run->returned_users.count = run->counted_users.count = 0;
+	run->returned_users.count = run->counted_users.count = run->counted_stored = 0;
 	run->missing_users.count = 0;
 	run->deleted_users.count = run->held_users.count = 0;
 	run->held_reason = NULL;
@@ -221,7 +307,7 @@ nauth_run_step(NauthRun *run, NauthPhase phase, NauthStep step, void *arg)
 	if (error)
 	{
 		if (!run->dry_run)
-			nauth_state_fail(run, error);
+			nauth_log_end(run, error);
 		nauth_run_commit(run);
 		ReThrowError(error);
 	}

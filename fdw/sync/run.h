@@ -15,6 +15,8 @@
 #ifndef NAUTH_RUN_H
 #define NAUTH_RUN_H
 
+#include "fmgr.h"
+
 #include "directory.h"
 #include "sync/known.h"
 #include "sync/role.h"
@@ -26,7 +28,7 @@
 /* Users left out are listed up to here, and counted beyond. */
 #define NAUTH_MAX_QUARANTINED	1000
 
-/* Users whom an incremental run counts as new before it has succeeded. */
+/* Users whom an incremental run stores as new before it has succeeded. */
 #define NAUTH_MAX_COUNTED		1000
 
 /* Members that may be left out of a comparison, of a provider and an option. */
@@ -50,7 +52,8 @@ typedef struct NauthIdList
 extern void nauth_id_list_add(NauthIdList *list, MemoryContext cxt,
 							  const char *id, const char *reason);
 
-/* Position of an id in a list that is sorted by strcmp, or -1. */
+/* Sort a list without reasons by strcmp; position of an id in such a list, or -1. */
+extern void nauth_id_list_sort(NauthIdList *list);
 extern int	nauth_id_list_find(const NauthIdList *list, const char *id);
 
 typedef enum NauthPhase
@@ -111,6 +114,7 @@ typedef struct NauthRun
 	int			approved;		/* approve_deletions, or -1 */
 	bool		dry_run;
 	bool		toplevel;		/* may commit */
+	bool		followed;		/* logged only if it did something */
 	const char *const *ignored; /* members whose change alone is none, ended
 								 * by NULL */
 	int			ignored_count;
@@ -124,7 +128,8 @@ typedef struct NauthRun
 	char		tenant[NAUTH_FINGERPRINT];
 	char		credential[NAUTH_FINGERPRINT];
 	const char *cluster;		/* where the database runs, and in which life */
-	bool		first_run;		/* of this target */
+	bool		has_state;		/* some run has begun, if only to fail */
+	bool		first_run;		/* none has succeeded */
 	bool		new_credential; /* has to show that it knows our users */
 	bool		same_cluster;
 	bool		unproved;		/* the last run could not say who is missing */
@@ -138,10 +143,11 @@ typedef struct NauthRun
 								 * last read; DT_NOBEGIN: nothing was */
 	int64		live_before;
 	int64		listed_before;
-	int64		run_id;
+	int64		run_id;			/* 0: it has no row yet */
 	TimestampTz started_at;
 	NauthPhase	phase;
 	const NauthPage *page;
+	TimestampTz asked_at;		/* when it was asked for */
 	int64		total;			/* users as the provider says, or -1 */
 
 	/* how it goes about it */
@@ -177,6 +183,7 @@ typedef struct NauthRun
 	NauthIdList counted_before; /* since the last success, sorted by id */
 	NauthIdList returned_users; /* held or quarantined, read by this run */
 	NauthIdList counted_users;	/* by this run, as new in the directory */
+	int			counted_stored; /* of these, in sync_delta */
 	NauthIdList missing_users;	/* live here and not in the listing */
 	NauthIdList deleted_users;	/* confirmed, to be marked */
 	NauthIdList held_users;		/* by this run */
@@ -186,6 +193,23 @@ typedef struct NauthRun
 	NauthCounts counts;
 	NauthCounts kept;			/* of an incremental run: what the state says */
 } NauthRun;
+
+/*
+ * Make a run that acts for a call of a procedure or function: at top level, so
+ * that it may commit, or within a transaction.  The current memory context is
+ * then the run's, which lives on across commits at top level and elsewhere as
+ * long as the subtransaction.
+ */
+extern bool nauth_run_is_toplevel(FunctionCallInfo fcinfo);
+extern NauthRun *nauth_run_create(bool toplevel);
+extern void nauth_run_set_options(NauthRun *run, const NauthOptions *options);
+
+/* Refuse a command where nothing can be written, or within a run. */
+extern void nauth_run_check_writable(const char *command);
+
+/* Only one run at a time in a backend, for a trigger may call another. */
+extern void nauth_run_enter(void);
+extern void nauth_run_leave(void);
 
 /* Take a user of a list as the witness: see finds_witness in deletion.c. */
 extern void nauth_run_witness(NauthRun *run, const NauthUser *user);
@@ -278,7 +302,18 @@ extern void nauth_state_begin(NauthRun *run);
 extern void nauth_state_keep(NauthRun *run);
 extern void nauth_state_doubt(NauthRun *run);
 extern void nauth_state_finish(NauthRun *run);
-extern void nauth_state_fail(NauthRun *run, const ErrorData *error);
+
+/*
+ * log.c: the row of a run; see there.  error is why it failed, or NULL.
+ */
+extern void nauth_log_begin(NauthRun *run);
+extern void nauth_log_end(NauthRun *run, const ErrorData *error);
+
+/* delta.c: users who came or went since the last successful run; see there */
+extern void nauth_delta_load(NauthRun *run);
+extern void nauth_delta_store(const NauthRun *run, int count, char *const *ids,
+							  int listed, int64 live);
+extern void nauth_delta_settle(NauthRun *run);
 
 /* left_out.c: lists of users held and quarantined; see there */
 extern void nauth_left_out_load(NauthRun *run);

@@ -86,19 +86,6 @@ is_of_this_server(const NauthRun *run)
 	return false;
 }
 
-/* Ids counted by runs that failed, in the order that nauth_id_list_find needs. */
-static void
-load_counted(NauthRun *run)
-{
-	NauthArgs	args = {0};
-
-	nauth_args_relation(&args, run->target.relid);
-	nauth_statement_execute("SELECT DISTINCT id COLLATE \"C\" FROM neon_auth.sync_state, unnest(counted) AS id"
-							" WHERE target = $1 ORDER BY 1", &args);
-	for (uint64 i = 0; i < SPI_processed; i++)
-		nauth_id_list_add(&run->counted_before, run->cxt, nauth_result_text(i, 1), NULL);
-}
-
 /*
  * Read the state of run->target and refuse to mix two directories in it: only
  * an empty table that no run has ever filled may change its server.  Fills
@@ -122,13 +109,14 @@ nauth_state_load(NauthRun *run)
 							" last_success_at IS NULL, live_users, listed_users, watermark, last_full_at, unproved,"
 							" timeless, newest_change, newest_change_at, last_success_started_at"
 							" FROM neon_auth.sync_state WHERE target = $1", &args);
-	if (SPI_processed > 0)
+	run->has_state = SPI_processed > 0;
+	if (run->has_state)
 	{
 		run->first_run = nauth_result_bool(0, 5);
 		run->new_credential = nauth_result_bool(0, 3);
 		run->same_cluster = nauth_result_bool(0, 4);
 		run->live_before = nauth_result_int(0, 6);
-		run->counts.listed = run->kept.listed = nauth_result_int(0, 7);
+		run->counts.listed = nauth_result_int(0, 7);
 		run->last_watermark = nauth_result_time(0, 8);
 		run->last_full_at = nauth_result_time(0, 9);
 		run->unproved = nauth_result_bool(0, 10);
@@ -136,12 +124,12 @@ nauth_state_load(NauthRun *run)
 		run->last_newest = nauth_result_time(0, 12);
 		run->last_newest_at = nauth_result_time(0, 13);
 		run->last_success_started_at = nauth_result_time(0, 14);
-		run->listed_before = run->counts.listed;
 		if (run->last_watermark != DT_NOBEGIN)
 			run->final_before = run->last_watermark - NAUTH_OVERLAP;
 		run->new_credential &= is_of_this_server(run);
 	}
-	load_counted(run);
+	nauth_delta_load(run);
+	run->listed_before = run->kept.listed = run->counts.listed;
 	nauth_left_out_load(run);
 }
 
@@ -150,7 +138,7 @@ void
 nauth_state_forget_dropped(void)
 {
 	static const char *const tables[] = {
-		"sync_state", "sync_run", "sync_digest", "held_deletion", "quarantined_user"
+		"sync_state", "sync_delta", "sync_run", "sync_digest", "held_deletion", "quarantined_user"
 	};
 	NauthArgs	args = {0};
 
@@ -159,31 +147,16 @@ nauth_state_forget_dropped(void)
 										 " (SELECT FROM pg_class c WHERE c.oid = t.target)", tables[i]), &args);
 }
 
-/*
- * Write the row of a run that begins; one that still runs has crashed.  From
- * its first run on, even if that fails, the target is the server's.
- */
+/* From its first run on, even if that fails, the target is the server's. */
 void
 nauth_state_begin(NauthRun *run)
 {
 	NauthArgs	args = {0};
 
-	nauth_args_relation(&args, run->target.relid);
-	nauth_statement_execute("UPDATE neon_auth.sync_run SET status = 'crashed', finished_at = now()"
-							" WHERE target = $1 AND status = 'running'", &args);
-
-	nauth_args_text(&args, run->options->server);
-	nauth_args_text(&args, run->incremental ? "incremental" : "full");
-	nauth_args_text(&args, run->reason);
-	nauth_args_time(&args, run->started_at);
-	nauth_args_add(&args, INT8OID, Int64GetDatum(run->approved), run->approved < 0);
-	nauth_statement_execute("INSERT INTO neon_auth.sync_run (target, server, mode, reason, status, started_at, approved)"
-							" VALUES ($1, $2, $3, $4, 'running', $5, $6) RETURNING run_id", &args);
-	run->run_id = nauth_result_int(0, 1);
-
 	if (!run->first_run)
 		return;
-	args.count = 2;
+	nauth_args_relation(&args, run->target.relid);
+	nauth_args_text(&args, run->options->server);
 	nauth_args_text(&args, run->options->provider->name);
 	nauth_args_text(&args, run->tenant);
 	nauth_args_text(&args, run->credential);
@@ -191,47 +164,6 @@ nauth_state_begin(NauthRun *run)
 	nauth_statement_execute("INSERT INTO neon_auth.sync_state (target, server, provider, tenant, credential, cluster)"
 							" VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (target) DO UPDATE"
 							" SET server = $2, provider = $3, tenant = $4", &args);
-}
-
-/* What a run has to say beside its counts: why deletions were held, or left. */
-static const char *
-note_of(const NauthRun *run)
-{
-	const char *held = nauth_run_held(run).reason;
-
-	return held ? held : run->incremental ? run->doubt : NULL;
-}
-
-/* Close the row of the run. */
-static void
-update_run(NauthRun *run, const char *status, const ErrorData *error)
-{
-	const NauthCounts *counts = &run->counts;
-	const NauthHttpStats *stats = nauth_directory_stats(run->directory);
-	NauthArgs	args = {0};
-
-	nauth_args_int(&args, run->run_id);
-	nauth_args_text(&args, status);
-	nauth_args_time(&args, GetCurrentTimestamp());
-	nauth_args_int(&args, stats->requests);
-	nauth_args_int(&args, stats->retries);
-	nauth_args_int(&args, counts->pages);
-	nauth_args_int(&args, counts->users);
-	nauth_args_int(&args, counts->inserted);
-	nauth_args_int(&args, counts->updated);
-	nauth_args_int(&args, counts->unchanged);
-	nauth_args_int(&args, counts->tombstoned);
-	nauth_args_int(&args, nauth_run_held(run).count);
-	nauth_args_int(&args, counts->quarantined);
-	nauth_args_text(&args, note_of(run));
-	nauth_args_text(&args, error ? unpack_sql_state(error->sqlerrcode) : NULL);
-	nauth_args_text(&args, error ? error->message : NULL);
-	nauth_args_text(&args, run->incremental ? "incremental" : "full");
-	nauth_args_text(&args, run->reason);
-	nauth_statement_execute("UPDATE neon_auth.sync_run SET status = $2, finished_at = $3, requests = $4,"
-							" retries = $5, pages = $6, users = $7, inserted = $8, updated = $9,"
-							" unchanged = $10, tombstoned = $11, held = $12, quarantined = $13, note = $14,"
-							" sqlstate = $15, error = $16, mode = $17, reason = $18 WHERE run_id = $1", &args);
 }
 
 /* Whether the run leaves a question that only a full run can answer. */
@@ -253,23 +185,22 @@ void
 nauth_state_keep(NauthRun *run)
 {
 	const NauthCounts *counts = &run->counts;
+	const NauthIdList *counted = &run->counted_users;
+	bool		too_many = counted->count > NAUTH_MAX_COUNTED;
 	NauthArgs	args = {0};
 
 	if (counts->listed == run->kept.listed && counts->live == run->kept.live &&
 		counts->quarantined == run->kept.quarantined)
 		return;
 	nauth_left_out_store(run);
+	if (!too_many)
+		nauth_delta_store(run, counted->count - run->counted_stored, counted->ids + run->counted_stored, 1, 0);
 	nauth_args_relation(&args, run->target.relid);
-	nauth_args_int(&args, run->live_before + counts->live);
-	nauth_args_int(&args, counts->listed);
-	nauth_args_texts(&args, run->counted_users.count, (const char *const *) run->counted_users.ids);
-	nauth_args_int(&args, NAUTH_MAX_COUNTED);
-	nauth_statement_execute("UPDATE neon_auth.sync_state SET live_users = $2, listed_users = $3,"
-							" counted = CASE WHEN cardinality(counted) > $5 THEN '{}' ELSE counted || $4 END,"
-							" unproved = unproved OR cardinality(counted) > $5 WHERE target = $1", &args);
-	for (int i = 0; i < run->counted_users.count; i++)
-		pfree(run->counted_users.ids[i]);
-	run->counted_users.count = 0;
+	nauth_args_int(&args, counts->live - run->kept.live);
+	nauth_args_bool(&args, too_many);
+	nauth_statement_execute("UPDATE neon_auth.sync_state SET live_users = live_users + $2,"
+							" unproved = unproved OR $3 WHERE target = $1", &args);
+	run->counted_stored = counted->count;
 	run->kept = *counts;
 }
 
@@ -311,7 +242,7 @@ nauth_state_finish(NauthRun *run)
 	bool		full = !run->incremental;
 	NauthArgs	args = {0};
 
-	update_run(run, nauth_run_status(run), NULL);
+	nauth_log_end(run, NULL);
 	nauth_left_out_store(run);
 
 	nauth_args_relation(&args, run->target.relid);
@@ -329,24 +260,20 @@ nauth_state_finish(NauthRun *run)
 	nauth_args_bool(&args, full);
 	nauth_args_bool(&args, leaves_doubt(run));
 	nauth_args_time(&args, Max(run->newest, run->changes.newest));
+	nauth_args_int(&args, run->options->full_refresh_every);
 	nauth_statement_execute("INSERT INTO neon_auth.sync_state AS s (target, server, provider, tenant, credential,"
 							" cluster, live_users, listed_users, watermark, last_success_started_at, last_success_at,"
-							" last_full_at, unproved, timeless, newest_change, newest_change_at)"
-							" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $11, $12, $12, $14, $10, $15, $12)"
+							" last_full_at, unproved, timeless, newest_change, newest_change_at, next_full_at)"
+							" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $11, $12, $12, $14, $10, $15, $12, $12 + $16 * interval '1 ms')"
 							" ON CONFLICT (target) DO UPDATE SET server = $2, credential = $5, cluster = $6,"
-							" live_users = $7, listed_users = $8, counted = '{}',"
+							" live_users = $7, listed_users = $8,"
 							" watermark = coalesce($9, s.watermark), timeless = $10,"
 							" newest_change = coalesce($15, s.newest_change), newest_change_at ="
 							" CASE WHEN $15 IS DISTINCT FROM s.newest_change THEN $12 ELSE s.newest_change_at END,"
 							" last_success_started_at = $11, last_success_at = $12,"
 							" last_full_at = CASE WHEN $13 THEN $12 ELSE s.last_full_at END,"
+							" next_full_at = CASE WHEN $13 THEN $12 ELSE s.last_full_at END + $16 * interval '1 ms',"
 							" unproved = $14", &args);
+	nauth_delta_settle(run);
 	NAUTH_FAULT_POINT("recorded");
-}
-
-/* Write that a run failed, in the transaction that goes on after it. */
-void
-nauth_state_fail(NauthRun *run, const ErrorData *error)
-{
-	update_run(run, "failed", error);
 }

@@ -15,7 +15,7 @@
 
 #include "datatype/timestamp.h"
 
-#define NAUTH_MAX_ARGS	20
+#define NAUTH_MAX_ARGS	24
 
 /* Arguments of a statement, in order; all zeros has none. */
 typedef struct NauthArgs

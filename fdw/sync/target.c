@@ -131,6 +131,7 @@ neon_auth_create_users_sync(PG_FUNCTION_ARGS)
 	if (OidIsValid(relid))
 	{
 		nauth_target_describe(relid, &target);
+		nauth_target_check_owner(&target);
 		PG_RETURN_OID(relid);
 	}
 	SPI_connect();
@@ -229,13 +230,18 @@ nauth_target_describe(Oid relid, NauthTarget *target)
 	target->owner = rel->rd_rel->relowner;
 	target->name = qualified_name(relid);
 	check_shape(rel, target);
-	if (!nauth_relation_owned(relid, GetUserId()))
+	relation_close(rel, AccessShareLock);
+}
+
+void
+nauth_target_check_owner(const NauthTarget *target)
+{
+	if (!nauth_relation_owned(target->relid, GetUserId()))
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				errmsg("must be owner of table %s to refresh it", RelationGetRelationName(rel)),
+				errmsg("must be owner of table %s to refresh it", get_rel_name(target->relid)),
 				errhint("Call it as role %s, or name a table of your own as \"target\".",
 						quote_identifier(GetUserNameFromId(target->owner, false))));
-	relation_close(rel, AccessShareLock);
 }
 
 char *

@@ -32,9 +32,12 @@ extern Oid	nauth_target_create(const char *name);
 
 /*
  * Describe a target, palloc'd.  Raises an error unless it is a table of the
- * right shape and the current role is its owner or belongs to it.
+ * right shape.
  */
 extern void nauth_target_describe(Oid relid, NauthTarget *target);
+
+/* An error unless the current role is its owner or belongs to it. */
+extern void nauth_target_check_owner(const NauthTarget *target);
 
 /* Called with each row, which is valid until it returns. */
 typedef void (*NauthRowReader) (HeapTuple tuple, TupleDesc desc, void *arg);

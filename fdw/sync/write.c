@@ -19,14 +19,20 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+#include "sync/blame.h"
 #include "sync/statement.h"
 #include "sync/write.h"
 
 /* Columns that are written: all but deleted_at, which is null of a live user. */
 #define WRITTEN_COLUMNS		NAUTH_DELETED_AT
 
-/* And the members that do not count. */
-#define WRITE_ARGS			(WRITTEN_COLUMNS + 1)
+/* And the members that do not count, and when the provider was asked. */
+enum WriteArg
+{
+	ARG_IGNORED = WRITTEN_COLUMNS,
+	ARG_ASKED_AT,
+	WRITE_ARGS
+};
 
 /* Wanted users that one statement writes. */
 typedef struct Batch
@@ -35,6 +41,9 @@ typedef struct Batch
 	NauthWanted *users;
 	int			count;
 } Batch;
+
+/* Marked since the provider was asked, whose answer knew nothing of that. */
+#define GONE_MEANWHILE	"t.deleted_at BETWEEN $8 AND clock_timestamp()"
 
 #define ANOTHER_USER \
 	"t.deleted_at IS NOT NULL OR excluded.created_at > t.created_at + interval '1 second'"
@@ -52,11 +61,11 @@ changed_sql(const NauthRun *run, bool timed)
 	"t.raw_json - $7 IS DISTINCT FROM excluded.raw_json - $7" :
 	"t.raw_json IS DISTINCT FROM excluded.raw_json";
 
-	if (!timed)
-		return psprintf(ANOTHER_USER " OR %s", differs);
-	return psprintf(ANOTHER_USER " OR excluded.updated_at > t.updated_at OR"
-					" (t.updated_at IS NULL AND excluded.updated_at IS NOT NULL) OR"
-					" ((excluded.updated_at < t.updated_at) IS NOT TRUE AND %s)", differs);
+	if (timed)
+		differs = psprintf("excluded.updated_at > t.updated_at OR"
+						   " (t.updated_at IS NULL AND excluded.updated_at IS NOT NULL) OR"
+						   " ((excluded.updated_at < t.updated_at) IS NOT TRUE AND %s)", differs);
+	return psprintf("(" ANOTHER_USER " OR %s) AND (" GONE_MEANWHILE ") IS NOT TRUE", differs);
 }
 
 /*
@@ -221,8 +230,10 @@ write_batch(NauthRun *run, void *arg)
 		types[i] = get_array_type(nauth_columns[i].type);
 		values[i] = column_array(batch, i);
 	}
-	types[WRITTEN_COLUMNS] = TEXTARRAYOID;
-	values[WRITTEN_COLUMNS] = nauth_text_array(run->ignored_count, run->ignored);
+	types[ARG_IGNORED] = TEXTARRAYOID;
+	values[ARG_IGNORED] = nauth_text_array(run->ignored_count, run->ignored);
+	types[ARG_ASKED_AT] = TIMESTAMPTZOID;
+	values[ARG_ASKED_AT] = TimestampTzGetDatum(run->asked_at);
 	nauth_role_enter(run->target.owner, &saved);
 	SPI_execute_with_args(batch->sql, WRITE_ARGS, types, values, NULL, false, 0);
 	nauth_role_leave(&saved);
@@ -232,64 +243,26 @@ write_batch(NauthRun *run, void *arg)
 		store_digests(run, batch);
 }
 
-/* Whether an error says that a value cannot be held. */
 static bool
-is_about_a_value(const ErrorData *error)
+has_row(const NauthRun *run, const char *id)
 {
-	int			class = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+	char	   *ids[] = {unconstify(char *, id)};
+	NauthIdList list = {.count = 1,.ids = ids};
 
-	return class == ERRCODE_TO_CATEGORY(ERRCODE_DATA_EXCEPTION) ||
-		class == ERRCODE_TO_CATEGORY(ERRCODE_PROGRAM_LIMIT_EXCEEDED);
-}
-
-/* Whether an error can be about a single user, and not about writing as such. */
-static bool
-is_about_a_user(const ErrorData *error)
-{
-	static const int others[] = {
-		ERRCODE_CONNECTION_EXCEPTION, ERRCODE_INVALID_TRANSACTION_STATE,
-		ERRCODE_TRANSACTION_ROLLBACK, ERRCODE_INSUFFICIENT_RESOURCES,
-		ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, ERRCODE_OPERATOR_INTERVENTION,
-		ERRCODE_SYSTEM_ERROR, ERRCODE_INTERNAL_ERROR
-	};
-
-	for (int i = 0; i < lengthof(others); i++)
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_TO_CATEGORY(others[i]))
-			return false;
-	return true;
-}
-
-/*
- * Raise the error that a user met with.  Its detail and context stay behind, for
- * they may show the row, and so does a message about a value.
- */
-static _Noreturn void
-fail_for_user(const NauthRun *run, const NauthWanted *user, const ErrorData *error)
-{
-	ereport(ERROR,
-			errcode(error->sqlerrcode),
-			errmsg("could not write user \"%s\" to table %s: %s", user->id,
-				   run->target.name, is_about_a_value(error) ? "a value cannot be stored" : error->message),
-			error->hint ? errhint("%s", error->hint) :
-			error->constraint_name ?
-			errhint("Change constraint \"%s\", or what the provider has of the user.", error->constraint_name) :
-			error->column_name ?
-			errhint("Change column \"%s\", or what the provider has of the user.", error->column_name) :
-			errhint("A trigger or policy of the table, or a default, refuses the user."),
-			error->schema_name ? err_generic_string(PG_DIAG_SCHEMA_NAME, error->schema_name) : 0,
-			error->column_name ? err_generic_string(PG_DIAG_COLUMN_NAME, error->column_name) : 0,
-			error->table_name ? err_generic_string(PG_DIAG_TABLE_NAME, error->table_name) : 0,
-			error->constraint_name ? err_generic_string(PG_DIAG_CONSTRAINT_NAME, error->constraint_name) : 0);
+	nauth_target_execute(&run->target, psprintf("SELECT FROM %s WHERE id = ANY ($1)", run->target.name), &list);
+	return SPI_processed > 0;
 }
 
 /*
  * What became of a user: written, or left as it was; or one that was to be new
- * and that a trigger has kept out, without an error.
+ * and that a trigger has kept out, without an error.  One that was to be new may
+ * also have been written by somebody else meanwhile.
  */
 static void
-note_end(NauthRun *run, const NauthWanted *user)
+note_end(NauthRun *run, NauthWanted *user)
 {
-	if (!user->known && !user->written)
+	user->now.deleted = user->known && !user->live && !user->written;
+	if (!user->known && !user->written && !has_row(run, user->id))
 	{
 		nauth_run_quarantine(run, user->user, false, "a trigger of the table keeps it out");
 		return;
@@ -315,12 +288,12 @@ write_half(NauthRun *run, const char *sql, NauthWanted *users, int count)
 			note_end(run, &users[i]);
 		return;
 	}
-	if (!is_about_a_user(error))
+	if (!nauth_blame_user(error))
 		ReThrowError(error);
 	if (count == 1)
 	{
-		if (!is_about_a_value(error) || run->counts.quarantined >= NAUTH_MAX_QUARANTINED)
-			fail_for_user(run, users, error);
+		if (!nauth_blame_value(error) || run->counts.quarantined >= NAUTH_MAX_QUARANTINED)
+			nauth_blame_raise(psprintf("could not write user \"%s\" to table %s", users->id, run->target.name), error);
 		nauth_run_quarantine(run, users[0].user, users[0].live,
 							 psprintf("the table does not take it (SQLSTATE %s)",
 									  unpack_sql_state(error->sqlerrcode)));

@@ -1,0 +1,101 @@
+/*-------------------------------------------------------------------------
+ *
+ * delta.c
+ *	  Users who came or went since the last successful run.
+ *
+ * sync_state has the numbers of users at the end of that run.  What is written
+ * after it has to be counted in the same transaction, or a deletion could hide
+ * behind an insertion; but whoever does so must not wait for others, nor they
+ * for him.  So it is a row of its own for each user, in sync_delta.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+
+#include "sync/run.h"
+#include "sync/statement.h"
+
+/* Add the deltas of the target to the numbers of its last run. */
+void
+nauth_delta_load(NauthRun *run)
+{
+	NauthArgs	args = {0};
+
+	nauth_args_relation(&args, run->target.relid);
+	nauth_statement_execute("SELECT id, listed::int8, live::int8 FROM neon_auth.sync_delta"
+							" WHERE target = $1 ORDER BY id COLLATE \"C\"", &args);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		nauth_id_list_add(&run->counted_before, run->cxt, nauth_result_text(i, 1), NULL);
+		run->counts.listed += nauth_result_int(i, 2);
+		run->live_before += nauth_result_int(i, 3);
+	}
+}
+
+/*
+ * Store that these users are listed now (1), or no more (-1), and by how many
+ * the live rows of each have changed.  Somebody else may have counted the same.
+ */
+void
+nauth_delta_store(const NauthRun *run, int count, char *const *ids, int listed, int64 live)
+{
+	NauthArgs	args = {0};
+
+	if (count == 0)
+		return;
+	nauth_args_relation(&args, run->target.relid);
+	nauth_args_texts(&args, count, (const char *const *) ids);
+	nauth_args_int(&args, listed);
+	nauth_args_int(&args, live);
+	nauth_statement_execute("INSERT INTO neon_auth.sync_delta AS t (target, id, listed, live)"
+							" SELECT $1, id, $3, $4 FROM unnest($2) AS id"
+							" ON CONFLICT (target, id) DO UPDATE"
+							" SET listed = greatest(-1, least(1, t.listed + excluded.listed)), live = t.live + excluded.live", &args);
+}
+
+/*
+ * Whether the numbers of a run that has reached its end include this delta.
+ * One that was not there when it began is of a sync_user meanwhile; a full run
+ * has then listed the user before or after.
+ */
+static bool
+is_included(const NauthRun *run, const char *id, int64 listed)
+{
+	NauthKnownUser user;
+	bool		seen;
+
+	if (nauth_id_list_find(&run->counted_before, id) >= 0)
+		return true;
+	if (run->incremental)
+		return nauth_id_list_find(&run->counted_users, id) >= 0;
+	seen = nauth_known_get(run->known, id, &user) && user.seen;
+	return listed == 0 || (listed > 0) == seen;
+}
+
+/* Forget the deltas that are in the numbers that the run now stores. */
+void
+nauth_delta_settle(NauthRun *run)
+{
+	NauthIdList included = {0};
+	NauthArgs	args = {0};
+
+	nauth_id_list_sort(&run->counted_users);
+	nauth_args_relation(&args, run->target.relid);
+	nauth_statement_execute("SELECT id, listed::int8 FROM neon_auth.sync_delta WHERE target = $1", &args);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		char	   *id = nauth_result_text(i, 1);
+
+		if (is_included(run, id, nauth_result_int(i, 2)))
+			nauth_id_list_add(&included, CurrentMemoryContext, id, NULL);
+		pfree(id);
+	}
+	if (included.count == 0)
+		return;
+	nauth_args_texts(&args, included.count, (const char *const *) included.ids);
+	nauth_statement_execute("DELETE FROM neon_auth.sync_delta WHERE target = $1 AND id = ANY ($2)", &args);
+}
