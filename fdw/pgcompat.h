@@ -64,6 +64,8 @@
 	(object_aclcheck(ForeignServerRelationId, server, role, ACL_USAGE) == ACLCHECK_OK)
 #define nauth_schema_creatable(schema, role) \
 	(object_aclcheck(NamespaceRelationId, schema, role, ACL_CREATE) == ACLCHECK_OK)
+#define nauth_schema_usable(schema, role) \
+	(object_aclcheck(NamespaceRelationId, schema, role, ACL_USAGE) == ACLCHECK_OK)
 #define nauth_relation_owned(relation, role) \
 	object_ownercheck(RelationRelationId, relation, role)
 #else
@@ -71,6 +73,8 @@
 	(pg_foreign_server_aclcheck(server, role, ACL_USAGE) == ACLCHECK_OK)
 #define nauth_schema_creatable(schema, role) \
 	(pg_namespace_aclcheck(schema, role, ACL_CREATE) == ACLCHECK_OK)
+#define nauth_schema_usable(schema, role) \
+	(pg_namespace_aclcheck(schema, role, ACL_USAGE) == ACLCHECK_OK)
 #define nauth_relation_owned(relation, role) \
 	pg_class_ownercheck(relation, role)
 #endif

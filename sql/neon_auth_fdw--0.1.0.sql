@@ -381,6 +381,45 @@ LANGUAGE C STRICT VOLATILE;
 
 COMMENT ON FUNCTION neon_auth.create_users_sync(pg_catalog.text) IS 'creates a users_sync table, owned by the caller, unless it is there';
 
+CREATE FUNCTION neon_auth.sync_user(
+	server pg_catalog.text,
+	user_id pg_catalog.text,
+	target pg_catalog.text DEFAULT 'neon_auth.users_sync',
+	OUT raw_json pg_catalog.jsonb,
+	OUT id pg_catalog.text,
+	OUT name pg_catalog.text,
+	OUT email pg_catalog.text,
+	OUT created_at pg_catalog.timestamptz,
+	OUT updated_at pg_catalog.timestamptz,
+	OUT deleted_at pg_catalog.timestamptz)
+RETURNS pg_catalog.record
+AS 'MODULE_PATHNAME', 'neon_auth_sync_user'
+LANGUAGE C STRICT VOLATILE;
+
+COMMENT ON FUNCTION neon_auth.sync_user(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS 'asks for one user now, with the credential of the owner of target, writes the row and returns of it what the caller may read';
+
+-- Whoever may call it has the owner of the target ask the provider.
+REVOKE EXECUTE ON FUNCTION neon_auth.sync_user(pg_catalog.text, pg_catalog.text, pg_catalog.text) FROM PUBLIC;
+
+CREATE PROCEDURE neon_auth.follow_users_sync(
+	server pg_catalog.text,
+	every pg_catalog.interval DEFAULT '1 second',
+	during pg_catalog.interval DEFAULT '1 minute',
+	target pg_catalog.text DEFAULT 'neon_auth.users_sync',
+	INOUT status pg_catalog.text DEFAULT NULL,
+	INOUT beats pg_catalog.int8 DEFAULT NULL,
+	INOUT inserted pg_catalog.int8 DEFAULT NULL,
+	INOUT updated pg_catalog.int8 DEFAULT NULL,
+	INOUT tombstoned pg_catalog.int8 DEFAULT NULL,
+	INOUT held pg_catalog.int8 DEFAULT NULL,
+	INOUT requests pg_catalog.int8 DEFAULT NULL,
+	INOUT elapsed pg_catalog.interval DEFAULT NULL)
+AS 'MODULE_PATHNAME', 'neon_auth_follow_users_sync'
+LANGUAGE C;
+
+COMMENT ON PROCEDURE neon_auth.follow_users_sync(pg_catalog.text, pg_catalog.interval, pg_catalog.interval, pg_catalog.text, pg_catalog.text, pg_catalog.int8, pg_catalog.int8, pg_catalog.int8, pg_catalog.int8, pg_catalog.int8, pg_catalog.int8, pg_catalog.interval)
+	IS 'refreshes target again and again for a while, so that it is hardly a beat behind the directory';
+
 CREATE PROCEDURE neon_auth.refresh_users_sync(
 	server pg_catalog.text,
 	mode pg_catalog.text DEFAULT 'auto',

@@ -71,8 +71,8 @@ nauth_apply_load(NauthRun *run)
 }
 
 /* Read what is not known yet of the users of run->page, for an incremental run. */
-void
-nauth_apply_load_page(NauthRun *run)
+static void
+load_page(NauthRun *run)
 {
 	MemoryContext old = MemoryContextSwitchTo(run->page_cxt);
 	NauthIdList ids = {0};
@@ -109,7 +109,7 @@ may_have_changed(const NauthRun *run, const NauthKnownUser *known, const NauthWa
  * Whether a user was created after the last run and not counted since.  It may
  * have a row all the same: some applications do not wait for us.  If it was
  * created in the very moment of the latest change that was seen, and is that
- * change, the row is ours and has that version.
+ * change, the row is ours and has that version, or a later one.
  */
 static bool
 is_uncounted(const NauthRun *run, const NauthUser *user, int64 version)
@@ -118,7 +118,7 @@ is_uncounted(const NauthRun *run, const NauthUser *user, int64 version)
 
 	if (!user->has_created_at || !user->has_updated_at || user->created_at > user->updated_at)
 		return false;
-	return (created > run->last_newest || (created == run->last_newest && version != run->last_newest)) &&
+	return (created > run->last_newest || (created == run->last_newest && version < run->last_newest)) &&
 		nauth_id_list_find(&run->counted_before, user->id) < 0;
 }
 
@@ -271,7 +271,7 @@ collect_wanted(NauthRun *run, NauthWanted *wanted)
 	return count;
 }
 
-/* Apply run->page to the target. */
+/* Apply run->page to the target, of a listing. */
 void
 nauth_apply_page(NauthRun *run)
 {
@@ -289,4 +289,26 @@ nauth_apply_page(NauthRun *run)
 	NAUTH_FAULT_POINT("written");
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(run->page_cxt);
+}
+
+/*
+ * Apply a page of users who may be anywhere in the directory: read what the
+ * target holds of them, write, and count who is new.
+ */
+void
+nauth_apply_some(NauthRun *run, const NauthPage *page)
+{
+	MemoryContext old = CurrentMemoryContext;
+
+	run->page = page;
+	load_page(run);
+	nauth_apply_page(run);
+	if (!run->dry_run)
+	{
+		MemoryContextSwitchTo(run->page_cxt);
+		nauth_state_keep(run);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(run->page_cxt);
+	}
+	run->page = NULL;
 }

@@ -29,6 +29,9 @@
 /* Users of the first page: mostly enough, and less to send than a whole one. */
 #define FIRST_PAGE		100
 
+/* Of a glance, which is taken each second. */
+#define GLANCE_PAGE		10
+
 /*
  * Users younger than this are not counted: what is committed late would seem
  * to be unknown to us.  They are in the list of changes, all of them.
@@ -152,18 +155,7 @@ apply_changes(NauthRun *run, const NauthPage *page)
 	/* more users than a page takes were changed at its oldest time */
 	if (page->last || (page->next[0] == '\0' && is_settled(run, previous)))
 		changes->ended = true;
-	run->page = part;
-	nauth_apply_load_page(run);
-	nauth_apply_page(run);
-	if (!run->dry_run)
-	{
-		MemoryContext old = MemoryContextSwitchTo(run->page_cxt);
-
-		nauth_state_keep(run);
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(run->page_cxt);
-	}
-	run->page = NULL;
+	nauth_apply_some(run, part);
 	pfree(part);
 }
 
@@ -205,11 +197,11 @@ costs_a_listing(const NauthRun *run)
 		run->listed_before + run->options->settings.page_size;
 }
 
-/* Read the list of changes down to a time. */
+/* Begin the list of changes, which is to be read down to a time. */
 static void
-read_changes(NauthRun *run, TimestampTz since)
+begin_changes(NauthRun *run, TimestampTz since, int first_page)
 {
-	NauthQuery	query = {.kind = NAUTH_QUERY_CHANGES,.limit = FIRST_PAGE};
+	NauthQuery	query = {.kind = NAUTH_QUERY_CHANGES,.limit = first_page};
 	NauthChanges *changes = &run->changes;
 
 	changes->since = since;
@@ -217,6 +209,15 @@ read_changes(NauthRun *run, TimestampTz since)
 	changes->ended = false;
 	changes->pages = 0;
 	nauth_directory_begin(run->directory, &query);
+}
+
+/* Read the list of changes down to a time. */
+static void
+read_changes(NauthRun *run, TimestampTz since)
+{
+	NauthChanges *changes = &run->changes;
+
+	begin_changes(run, since, FIRST_PAGE);
 	while (!changes->ended && !(run->doubt && run->may_list))
 	{
 		nauth_run_step(run, NAUTH_PHASE_CHANGES, step_changes, NULL);
@@ -350,4 +351,17 @@ nauth_changes_run(NauthRun *run)
 	read_changes(run, run->last_watermark - NAUTH_OVERLAP);
 	if (run->doubt == NULL)
 		compare_counts(run);
+}
+
+/*
+ * Write what has changed last, of one page, between two runs that do it
+ * thoroughly: nothing is proved by it, and the watermark stays.  False when
+ * there is more than that, or the list is doubtful.
+ */
+bool
+nauth_changes_glance(NauthRun *run)
+{
+	begin_changes(run, run->last_watermark, GLANCE_PAGE);
+	nauth_run_step(run, NAUTH_PHASE_CHANGES, step_changes, NULL);
+	return run->changes.ended && run->doubt == NULL;
 }

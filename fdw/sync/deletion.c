@@ -120,7 +120,7 @@ brake(const NauthRun *run, int64 deletions)
 {
 	if (run->first_run)
 		return brake_reasons[BRAKE_FIRST_RUN];
-	if (run->counts.users == 0 && !run->incremental)
+	if (run->incremental ? run->witness[0] == '\0' : run->counts.users == 0)
 		return brake_reasons[BRAKE_EMPTY];
 	if (deletions > BRAKE_MAX)
 		return brake_reasons[BRAKE_MANY];
@@ -156,7 +156,7 @@ nauth_deletion_brake(NauthRun *run)
 	for (int i = 0; i < missing->count; i++)
 		if (!is_decided(run, missing->ids[i]))
 			undecided++;
-	reason = brake(run, undecided);
+	reason = brake(run, undecided + run->deleted_before);
 	for (int i = 0; i < missing->count; i++)
 	{
 		char	   *id = missing->ids[i];

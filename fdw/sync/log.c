@@ -54,27 +54,28 @@ nauth_log_begin(NauthRun *run)
 	run->run_id = nauth_result_int(0, 1);
 }
 
-static bool
-has_changes(const NauthRun *run)
+bool
+nauth_log_has_changes(const NauthRun *run)
 {
 	return run->counts.inserted + run->counts.updated + run->counts.tombstoned > 0;
 }
 
 /* One message a run, sent when its transaction commits; nobody is named in it. */
-static void
-notify(const NauthRun *run)
+void
+nauth_log_notify(const NauthRun *run)
 {
 	const NauthCounts *counts = &run->counts;
 	StringInfoData payload;
 
-	if (!run->options->notify || !has_changes(run))
+	if (!run->options->notify || !nauth_log_has_changes(run))
 		return;
 	initStringInfo(&payload);
 	appendStringInfoString(&payload, "{\"target\": ");
 	escape_json(&payload, run->target.name);
-	appendStringInfo(&payload, ", \"run_id\": " INT64_FORMAT ", \"inserted\": " INT64_FORMAT
+	appendStringInfo(&payload, ", \"run_id\": %s, \"inserted\": " INT64_FORMAT
 					 ", \"updated\": " INT64_FORMAT ", \"tombstoned\": " INT64_FORMAT "}",
-					 run->run_id, counts->inserted, counts->updated, counts->tombstoned);
+					 run->single ? "null" : psprintf(INT64_FORMAT, run->run_id),
+					 counts->inserted, counts->updated, counts->tombstoned);
 	Async_Notify(NOTIFY_CHANNEL, payload.data);
 }
 
@@ -98,7 +99,7 @@ nauth_log_end(NauthRun *run, const ErrorData *error)
 	const NauthHttpStats *stats = nauth_directory_stats(run->directory);
 	NauthArgs	args = {0};
 
-	if (run->followed && !error && !has_changes(run) && run->held_users.count == 0)
+	if (run->followed && !error && !nauth_log_has_changes(run) && run->held_users.count == 0)
 		return;
 	if (run->run_id == 0)
 		nauth_log_begin(run);
@@ -125,5 +126,5 @@ nauth_log_end(NauthRun *run, const ErrorData *error)
 							" retries = $5, pages = $6, users = $7, inserted = $8, updated = $9,"
 							" unchanged = $10, tombstoned = $11, held = $12, quarantined = $13, note = $14,"
 							" sqlstate = $15, error = $16, hint = $17, mode = $18, reason = $19 WHERE run_id = $1", &args);
-	notify(run);
+	nauth_log_notify(run);
 }

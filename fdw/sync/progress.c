@@ -50,6 +50,7 @@ static const char *const phase_names[] = {
 	[NAUTH_PHASE_SEARCHING] = "searching deletions",
 	[NAUTH_PHASE_CONFIRMING] = "confirming deletions",
 	[NAUTH_PHASE_FINISHING] = "finishing",
+	[NAUTH_PHASE_WAITING] = "waiting for the next beat",
 };
 
 NAUTH_FUNCTION(neon_auth_progress_of_refreshes);
@@ -60,6 +61,8 @@ nauth_progress_publish(const NauthRun *run)
 	int			params[NUM_PARAMS];
 	int64		values[NUM_PARAMS];
 
+	if (run->single)
+		return;
 	for (int i = 0; i < NUM_PARAMS; i++)
 		params[i] = i;
 	values[PARAM_PHASE] = run->phase;

@@ -94,11 +94,10 @@ notice_doubt(const NauthRun *run)
 static void
 forget_cached(const NauthRun *run)
 {
-	const NauthCounts *counts = &run->counts;
 	NauthCache *cache = nauth_directory_cache(run->directory);
 	NauthError	ignored;
 
-	if (cache && !run->dry_run && counts->inserted + counts->updated + counts->tombstoned > 0)
+	if (cache && !run->dry_run && nauth_log_has_changes(run))
 		(void) nauth_cache_forget(cache, &ignored);
 }
 
@@ -138,6 +137,13 @@ choose_way(NauthRun *run, NauthMode mode)
 	run->incremental = run->reason == NULL;
 }
 
+/* What a beat shall not wait of the time that a listing may take. */
+static int64
+kept_back(const NauthRun *run)
+{
+	return Max(run->options->refresh_timeout * INT64CONST(1000) - run->patience, 0);
+}
+
 /* Begin, with what the last run has left. */
 static void
 begin(NauthRun *run, NauthMode mode)
@@ -152,6 +158,8 @@ begin(NauthRun *run, NauthMode mode)
 	if (!run->dry_run && !run->followed)
 		nauth_log_begin(run);
 	nauth_run_commit(run);
+	if (run->followed)
+		nauth_directory_spend(run->directory, kept_back(run));
 }
 
 /* An incremental run that has proved too little goes on as a full one. */
@@ -160,7 +168,10 @@ become_full(NauthRun *run)
 {
 	nauth_run_become_full(run, run->doubt);
 	if (run->followed)
+	{
+		nauth_directory_spend(run->directory, -kept_back(run));
 		nauth_log_begin(run);
+	}
 	run->followed = false;
 	nauth_run_commit(run);
 }
@@ -218,18 +229,19 @@ nauth_refresh_open(NauthRun *run, const char *server_name, const char *target)
 	run->directory = nauth_directory_open(run->options, run->options->refresh_timeout);
 }
 
-const char *
-nauth_refresh(NauthRun *run, NauthMode mode)
+/* Do something under the lock of the target; false if another run has it. */
+static bool
+under_lock(NauthRun *run, NauthMode mode, void (*body) (NauthRun *run, NauthMode mode))
 {
 	NauthLock	lock;
 
 	if (!nauth_lock_target(&lock, run->target.relid, run->toplevel))
-		return NULL;
+		return false;
 	nauth_run_enter();
 	PG_TRY();
 	{
 		nauth_run_commit(run);	/* the lock comes before the snapshot */
-		refresh(run, mode);
+		body(run, mode);
 	}
 	PG_FINALLY();
 	{
@@ -239,6 +251,39 @@ nauth_refresh(NauthRun *run, NauthMode mode)
 			nauth_lock_release(&lock);
 	}
 	PG_END_TRY();
-	return nauth_run_status(run);
+	return true;
 }
 
+const char *
+nauth_refresh(NauthRun *run, NauthMode mode)
+{
+	return under_lock(run, mode, refresh) ? nauth_run_status(run) : NULL;
+}
+
+static void
+step_log(NauthRun *run, void *arg)
+{
+	nauth_log_end(run, NULL);
+}
+
+static void
+glance(NauthRun *run, NauthMode mode)
+{
+	bool		must;
+
+	nauth_state_load(run);
+	run->incremental = run->followed = true;
+	nauth_run_commit(run);
+	nauth_directory_spend(run->directory, kept_back(run));
+	run->more = (nauth_changes_obstacle(run, &must) && (must || may_list(run, mode))) ||
+		!nauth_changes_glance(run);
+	run->doubt = NULL;
+	nauth_run_step(run, NAUTH_PHASE_FINISHING, step_log, NULL);
+	forget_cached(run);
+}
+
+bool
+nauth_refresh_glance(NauthRun *run)
+{
+	return !under_lock(run, NAUTH_MODE_FOLLOW, glance) || !run->more;
+}

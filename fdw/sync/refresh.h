@@ -35,6 +35,12 @@ extern void nauth_refresh_open(NauthRun *run, const char *server, const char *ta
  */
 extern const char *nauth_refresh(NauthRun *run, NauthMode mode);
 
+/*
+ * A beat between two refreshes of mode follow: one request, and what it shows
+ * is written.  False when a refresh has to be next.
+ */
+extern bool nauth_refresh_glance(NauthRun *run);
+
 /* A WARNING, if deletions are held after the run. */
 extern void nauth_refresh_warn_held(const NauthRun *run);
 

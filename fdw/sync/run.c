@@ -170,7 +170,7 @@ nauth_run_quarantine(NauthRun *run, const NauthUser *user, bool has_row, const c
 }
 
 static void
-add_held(NauthHeld * held, const char *reason)
+add_held(NauthHeld *held, const char *reason)
 {
 	held->count++;
 	held->approvable += nauth_deletion_approvable(reason) != NULL;

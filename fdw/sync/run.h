@@ -64,7 +64,8 @@ typedef enum NauthPhase
 	NAUTH_PHASE_LISTING,
 	NAUTH_PHASE_SEARCHING,
 	NAUTH_PHASE_CONFIRMING,
-	NAUTH_PHASE_FINISHING
+	NAUTH_PHASE_FINISHING,
+	NAUTH_PHASE_WAITING
 } NauthPhase;
 
 /* What a run did so far; a step that fails takes its share back. */
@@ -115,6 +116,11 @@ typedef struct NauthRun
 	bool		dry_run;
 	bool		toplevel;		/* may commit */
 	bool		followed;		/* logged only if it did something */
+	const char *single;			/* id of the one user that it is about, for
+								 * sync_user; or NULL */
+	int64		patience;		/* microseconds of waiting, of a run that is
+								 * followed */
+	bool		more;			/* a glance has not shown all */
 	const char *const *ignored; /* members whose change alone is none, ended
 								 * by NULL */
 	int			ignored_count;
@@ -128,7 +134,7 @@ typedef struct NauthRun
 	char		tenant[NAUTH_FINGERPRINT];
 	char		credential[NAUTH_FINGERPRINT];
 	const char *cluster;		/* where the database runs, and in which life */
-	bool		has_state;		/* some run has begun, if only to fail */
+	bool		has_state;		/* some run of this server has begun */
 	bool		first_run;		/* none has succeeded */
 	bool		new_credential; /* has to show that it knows our users */
 	bool		same_cluster;
@@ -139,6 +145,7 @@ typedef struct NauthRun
 	TimestampTz last_newest_at; /* since when, by our clock */
 	TimestampTz last_full_at;	/* or DT_NOBEGIN */
 	TimestampTz last_success_started_at;	/* or DT_NOBEGIN */
+	TimestampTz last_success_at;	/* or DT_NOBEGIN */
 	TimestampTz final_before;	/* users changed before this were final when
 								 * last read; DT_NOBEGIN: nothing was */
 	int64		live_before;
@@ -175,6 +182,7 @@ typedef struct NauthRun
 								 * an incremental run */
 	int64		missing_most;
 	int64		explained;		/* of these, not to be counted at all */
+	int64		deleted_before; /* since the last run, by others */
 	NauthQuarantined *quarantined;
 	int			quarantined_count;
 	NauthIdList quarantined_before; /* of the last run, sorted by id */
@@ -224,7 +232,7 @@ typedef struct NauthHeld
 	int			count;
 	int			approvable;		/* of these: a person may release them */
 	const char *reason;
-}			NauthHeld;
+} NauthHeld;
 
 extern NauthHeld nauth_run_held(const NauthRun *run);
 
@@ -264,6 +272,7 @@ extern void nauth_full_run(NauthRun *run);
  */
 extern const char *nauth_changes_obstacle(const NauthRun *run, bool *must);
 extern void nauth_changes_run(NauthRun *run);
+extern bool nauth_changes_glance(NauthRun *run);
 
 /*
  * window.c: count users created before a time; find missing users without a
@@ -277,10 +286,10 @@ extern void nauth_window_search(NauthRun *run, TimestampTz settled, int64 counte
 extern void nauth_progress_publish(const NauthRun *run);
 extern void nauth_progress_end(void);
 
-/* apply.c: read what the target holds, all or of a page; write a page; see there */
+/* apply.c: read what the target holds; write a page of a listing, or of others; see there */
 extern void nauth_apply_load(NauthRun *run);
-extern void nauth_apply_load_page(NauthRun *run);
 extern void nauth_apply_page(NauthRun *run);
+extern void nauth_apply_some(NauthRun *run, const NauthPage *page);
 
 /*
  * deletion.c: decide who is gone, ask the provider, mark; see there.  The
@@ -308,6 +317,8 @@ extern void nauth_state_finish(NauthRun *run);
  */
 extern void nauth_log_begin(NauthRun *run);
 extern void nauth_log_end(NauthRun *run, const ErrorData *error);
+extern bool nauth_log_has_changes(const NauthRun *run);
+extern void nauth_log_notify(const NauthRun *run);
 
 /* delta.c: users who came or went since the last successful run; see there */
 extern void nauth_delta_load(NauthRun *run);

@@ -107,10 +107,9 @@ nauth_state_load(NauthRun *run)
 	nauth_args_text(&args, run->cluster);
 	nauth_statement_execute("SELECT server, tenant = $2, credential <> $3, cluster = $4,"
 							" last_success_at IS NULL, live_users, listed_users, watermark, last_full_at, unproved,"
-							" timeless, newest_change, newest_change_at, last_success_started_at"
+							" timeless, newest_change, newest_change_at, last_success_started_at, last_success_at"
 							" FROM neon_auth.sync_state WHERE target = $1", &args);
-	run->has_state = SPI_processed > 0;
-	if (run->has_state)
+	if (SPI_processed > 0)
 	{
 		run->first_run = nauth_result_bool(0, 5);
 		run->new_credential = nauth_result_bool(0, 3);
@@ -124,9 +123,11 @@ nauth_state_load(NauthRun *run)
 		run->last_newest = nauth_result_time(0, 12);
 		run->last_newest_at = nauth_result_time(0, 13);
 		run->last_success_started_at = nauth_result_time(0, 14);
+		run->last_success_at = nauth_result_time(0, 15);
 		if (run->last_watermark != DT_NOBEGIN)
 			run->final_before = run->last_watermark - NAUTH_OVERLAP;
-		run->new_credential &= is_of_this_server(run);
+		run->has_state = is_of_this_server(run);
+		run->new_credential &= run->has_state;
 	}
 	nauth_delta_load(run);
 	run->listed_before = run->kept.listed = run->counts.listed;
@@ -176,6 +177,15 @@ leaves_doubt(const NauthRun *run)
 		(run->incremental && (run->doubt || run->unproved));
 }
 
+/* The same for the one user of sync_user: others must not wait for its end. */
+static void
+keep_user(const NauthRun *run)
+{
+	char	   *ids[] = {unconstify(char *, run->single)};
+
+	nauth_delta_store(run, 1, ids, run->counts.listed - run->kept.listed, run->counts.live);
+}
+
 /*
  * What an incremental run has written so far counts, even if it fails: the
  * numbers of users must follow the rows.  Of many new users that is not worth
@@ -193,6 +203,11 @@ nauth_state_keep(NauthRun *run)
 		counts->quarantined == run->kept.quarantined)
 		return;
 	nauth_left_out_store(run);
+	if (run->single)
+	{
+		keep_user(run);
+		return;
+	}
 	if (!too_many)
 		nauth_delta_store(run, counted->count - run->counted_stored, counted->ids + run->counted_stored, 1, 0);
 	nauth_args_relation(&args, run->target.relid);

@@ -1,0 +1,264 @@
+/*-------------------------------------------------------------------------
+ *
+ * follow.c
+ *	  Procedure follow_users_sync: refreshes again and again for a while.
+ *
+ * A beat looks at the latest changes, which takes one request.  Every ten
+ * seconds it is a refresh, which reads them over the whole overlap and counts.
+ * Only refreshes move the watermark, so what a beat misses is not lost.
+ *
+ * The lock of the target is held during a beat alone, so that other runs come
+ * in between; two followers of one target keep each other away by another lock.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "pgcompat.h"
+#include "sync/lock.h"
+#include "sync/refresh.h"
+#include "wait.h"
+
+/* Between two beats that count, in microseconds. */
+#define THOROUGH_PAUSE	(10 * USECS_PER_SEC)
+
+#define EVERY_MIN		(USECS_PER_SEC / 10)
+#define EVERY_MAX		USECS_PER_HOUR
+#define DURING_MAX		USECS_PER_DAY
+
+/* Arguments of the procedure, as in the script. */
+enum FollowArg
+{
+	ARG_SERVER,
+	ARG_EVERY,
+	ARG_DURING,
+	ARG_TARGET
+};
+
+#define NUM_RESULTS	8
+
+typedef struct Follow
+{
+	const char *server;
+	const char *target;
+	int64		every;			/* microseconds, like during */
+	int64		during;
+	TimestampTz started_at;
+	int64		end;			/* of nauth_clock(), like the next */
+	int64		thorough_at;	/* the next beat that counts is due */
+	bool		warned;			/* of deletions that are held */
+
+	/* what it did */
+	int64		beats;
+	int64		held;			/* at its last thorough beat */
+	int64		requests;
+	NauthCounts counts;
+} Follow;
+
+NAUTH_FUNCTION(neon_auth_follow_users_sync);
+
+/* A duration in microseconds; months have 30 days. */
+static int64
+duration_arg(FunctionCallInfo fcinfo, int arg, const char *name, int64 min, int64 max)
+{
+	const Interval *interval = PG_ARGISNULL(arg) ? NULL : PG_GETARG_INTERVAL_P(arg);
+	int64		days = interval ? interval->day + interval->month * INT64CONST(30) : 0;
+	int64		time = interval && days <= 1 && days >= -1 ? interval->time + days * USECS_PER_DAY : max + 1;
+
+	if (interval == NULL || time < min || time > max)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("invalid value for argument \"%s\"", name),
+				errhint("It is an interval from %g seconds to %g hours.",
+						(double) min / USECS_PER_SEC, (double) max / USECS_PER_HOUR));
+	return time;
+}
+
+static void
+read_args(Follow *follow, FunctionCallInfo fcinfo)
+{
+	follow->server = PG_ARGISNULL(ARG_SERVER) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(ARG_SERVER));
+	follow->target = PG_ARGISNULL(ARG_TARGET) ? NAUTH_DEFAULT_TARGET :
+		text_to_cstring(PG_GETARG_TEXT_PP(ARG_TARGET));
+	follow->every = duration_arg(fcinfo, ARG_EVERY, "every", EVERY_MIN, EVERY_MAX);
+	follow->during = duration_arg(fcinfo, ARG_DURING, "during", 0, DURING_MAX);
+	follow->started_at = GetCurrentTimestamp();
+	follow->end = nauth_clock() + follow->during;
+}
+
+/* Without a list of changes each beat would be a listing. */
+static void
+check_followable(const NauthRun *run)
+{
+	const NauthProvider *provider = run->options->provider;
+
+	if (provider->lists_changes && !run->timeless)
+		return;
+	ereport(ERROR,
+			errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			errmsg("cannot follow server \"%s\"", run->options->server),
+			errdetail("Each refresh lists its whole directory: %s.",
+					  provider->lists_changes ? "not all users have a time of change" :
+					  "the provider does not list changes"),
+			errhint("Refresh now and then: SELECT neon_auth.schedule_refresh(%s, '*/5 * * * *').",
+					quote_literal_cstr(run->options->server)));
+}
+
+static void
+add_counts(Follow *follow, const NauthRun *run)
+{
+	follow->beats++;
+	follow->requests += nauth_directory_stats(run->directory)->requests;
+	follow->counts.inserted += run->counts.inserted;
+	follow->counts.updated += run->counts.updated;
+	follow->counts.tombstoned += run->counts.tombstoned;
+}
+
+/* A beat that refreshes.  Another run that has the lock does it for us. */
+static void
+refresh(Follow *follow, NauthRun *run)
+{
+	follow->thorough_at = nauth_clock() + THOROUGH_PAUSE;
+	if (nauth_refresh(run, NAUTH_MODE_FOLLOW) == NULL)
+		return;
+	check_followable(run);
+	follow->held = nauth_run_held(run).count;
+	if (!follow->warned)
+		nauth_refresh_warn_held(run);
+	follow->warned |= follow->held > 0;
+}
+
+static void
+beat(Follow *follow)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	NauthRun   *run = nauth_run_create(true);
+	int64		now = nauth_clock();
+
+	nauth_refresh_open(run, follow->server, follow->target);
+	check_followable(run);
+	run->patience = Max(follow->end - now, run->options->request_timeout * INT64CONST(1000));
+	if (now >= follow->thorough_at)
+		refresh(follow, run);
+	else if (!nauth_refresh_glance(run))
+		follow->thorough_at = now;
+	add_counts(follow, run);
+
+	/* others see who follows, and no snapshot is kept meanwhile */
+	nauth_run_commit(run);
+	run->phase = NAUTH_PHASE_WAITING;
+	run->started_at = follow->started_at;
+	nauth_progress_publish(run);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(run->cxt);
+}
+
+/* A beat that took longer than the pause is not made up for. */
+static void
+follow_until_end(Follow *follow)
+{
+	int64		next = nauth_clock();
+
+	for (;;)
+	{
+		beat(follow);
+		next = Max(next + follow->every, nauth_clock());
+		if (next >= follow->end)
+			break;
+		(void) nauth_wait(-1, next);
+	}
+}
+
+/* False if somebody else follows the target. */
+static bool
+follow_under_lock(Follow *follow, Oid relid)
+{
+	NauthLock	lock;
+
+	if (!nauth_lock_follow(&lock, relid))
+		return false;
+	PG_TRY();
+	{
+		follow_until_end(follow);
+	}
+	PG_FINALLY();
+	{
+		nauth_progress_end();
+		nauth_lock_release(&lock);
+	}
+	PG_END_TRY();
+	return true;
+}
+
+/* The target, made if there is none. */
+static Oid
+find_target(const Follow *follow)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	NauthRun   *run = nauth_run_create(true);
+	Oid			relid;
+
+	nauth_refresh_open(run, follow->server, follow->target);
+	check_followable(run);
+	relid = run->target.relid;
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(run->cxt);
+	return relid;
+}
+
+/* The INOUT columns of the procedure. */
+static Datum
+result_row(FunctionCallInfo fcinfo, const Follow *follow, const char *status)
+{
+	Interval   *elapsed = palloc0(sizeof(Interval));
+	TupleDesc	desc;
+	Datum		values[NUM_RESULTS];
+	bool		nulls[NUM_RESULTS] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	elapsed->time = GetCurrentTimestamp() - follow->started_at;
+	values[0] = CStringGetTextDatum(status);
+	values[1] = Int64GetDatum(follow->beats);
+	values[2] = Int64GetDatum(follow->counts.inserted);
+	values[3] = Int64GetDatum(follow->counts.updated);
+	values[4] = Int64GetDatum(follow->counts.tombstoned);
+	values[5] = Int64GetDatum(follow->held);
+	values[6] = Int64GetDatum(follow->requests);
+	values[7] = IntervalPGetDatum(elapsed);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+/* SQL procedure follow_users_sync(server, every, during, target, INOUT ...) */
+Datum
+neon_auth_follow_users_sync(PG_FUNCTION_ARGS)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Follow	   *follow;
+	const char *status;
+
+	nauth_run_check_writable("CALL neon_auth.follow_users_sync()");
+	if (!nauth_run_is_toplevel(fcinfo))
+		ereport(ERROR,
+				errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				errmsg("cannot follow a directory within a transaction"),
+				errhint("Call it outside of a transaction block, or use neon_auth.refresh_users_sync()."));
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	MemoryContextSwitchTo(PortalContext);
+	follow = palloc0(sizeof(Follow));
+	read_args(follow, fcinfo);
+	status = !follow_under_lock(follow, find_target(follow)) ? "busy" :
+		follow->held > 0 ? "held" : "ok";
+
+	SPI_finish();
+	MemoryContextSwitchTo(caller);
+	return result_row(fcinfo, follow, status);
+}

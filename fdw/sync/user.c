@@ -1,0 +1,276 @@
+/*-------------------------------------------------------------------------
+ *
+ * user.c
+ *	  SQL function sync_user: one user, now.
+ *
+ * It is an incremental run of a page with a single user, in the transaction of
+ * its caller and beside whatever refresh goes on: what it writes is valid at any
+ * time, and it takes no lock that a refresh needs.  It acts for the owner of
+ * the target, so that an application needs the right to call it and no more.
+ *
+ * Calls for the same user wait for each other, and one that waited for a
+ * request which began after its own beginning needs none.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_namespace.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/rls.h"
+#include "utils/timestamp.h"
+
+#include "neon_auth_fdw.h"
+#include "pgcompat.h"
+#include "sync/lock.h"
+#include "sync/refresh.h"
+#include "sync/statement.h"
+#include "users.h"
+#include "wait.h"
+
+/* Other live users who may witness that the provider finds users by id. */
+#define WITNESSES	10
+
+NAUTH_FUNCTION(neon_auth_sync_user);
+
+/* Open what is needed, as the owner of the target and without any request. */
+static void
+open_run(NauthRun *run, const char *server_name, const char *target)
+{
+	Oid			relid = nauth_target_find(target);
+	ForeignServer *server;
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_TABLE),
+				errmsg("table %s does not exist", target),
+				errhint("Make it with: %s.", nauth_refresh_call(server_name, target, NULL)));
+	nauth_target_describe(relid, &run->target);
+	server = nauth_server_to_ask(server_name, run->target.owner);
+	nauth_run_set_options(run, nauth_options_get(server->serverid, run->target.owner));
+	run->directory = nauth_directory_open(run->options, run->options->scan_timeout);
+}
+
+/* Only a directory that a refresh has shown to be the target's may write it. */
+static void
+load_state(NauthRun *run)
+{
+	nauth_state_load(run);
+	if (!run->has_state || run->new_credential)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				run->has_state ?
+				errmsg("the credential for server \"%s\" is not the one that %s was last refreshed with",
+					   run->options->server, run->target.name) :
+				errmsg("table %s has not been refreshed from server \"%s\" yet", run->target.name, run->options->server),
+				errhint("As role %s: %s.", quote_identifier(GetUserNameFromId(run->target.owner, false)),
+						nauth_refresh_call(run->options->server, run->target.name, NULL)));
+}
+
+/* One live row of the target, if the condition holds for one. */
+static bool
+has_live_row(const NauthRun *run, const char *condition)
+{
+	char	   *ids[] = {unconstify(char *, run->single)};
+	NauthIdList list = {.count = 1,.ids = ids};
+
+	nauth_target_execute(&run->target, psprintf("SELECT FROM %s WHERE id = ANY ($1) AND deleted_at IS NULL AND %s",
+												run->target.name, condition), &list);
+	return SPI_processed > 0;
+}
+
+/* SQL for a time as a timestamptz. */
+static const char *
+time_sql(TimestampTz time)
+{
+	return time == DT_NOBEGIN ? "timestamptz '-infinity'" :
+		psprintf("timestamptz '2000-01-01 00:00:00+00' + " INT64_FORMAT " * interval '1 us'", time);
+}
+
+/* What the brake has to know beside this user: deletions by others like us. */
+static void
+count_deletions(NauthRun *run)
+{
+	nauth_target_execute(&run->target, psprintf("SELECT count(*) FROM %s WHERE deleted_at > %s",
+												run->target.name, time_sql(run->last_success_at)), NULL);
+	run->deleted_before = nauth_result_int(0, 1);
+}
+
+/*
+ * Take as the witness a live user whom the provider finds.  Without one it may
+ * have lost all of them.
+ */
+static void
+find_witness(NauthRun *run)
+{
+	NauthIdList others = {0};
+	NauthUser  *user = palloc(sizeof(NauthUser));
+
+	nauth_target_execute(&run->target, psprintf("SELECT id::text FROM %s WHERE deleted_at IS NULL AND id <> %s"
+												" AND id <> ALL ($1) LIMIT %d", run->target.name,
+												quote_literal_cstr(run->single), WITNESSES), &run->held_before);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		nauth_id_list_add(&others, run->cxt,
+						  nauth_target_id(SPI_tuptable->vals[i], SPI_tuptable->tupdesc), NULL);
+	for (int i = 0; i < others.count && run->witness[0] == '\0'; i++)
+		if (nauth_read_id_possible(run->options->provider, others.ids[i]) &&
+			nauth_directory_user(run->directory, others.ids[i], user))
+			strlcpy(run->witness, others.ids[i], sizeof(run->witness));
+}
+
+/*
+ * The provider says that the user does not exist: mark the row, if there is a
+ * live one, on the same proof and with the same brake as in any other run.
+ */
+static void
+mark_deleted(NauthRun *run)
+{
+	bool		held = nauth_id_list_find(&run->held_before, run->single) >= 0;
+	bool		listed;
+	char	   *ids[] = {unconstify(char *, run->single)};
+
+	if (!has_live_row(run, "true"))
+		return;
+	listed = !held && (nauth_id_list_find(&run->counted_before, run->single) >= 0 ||
+					   has_live_row(run, psprintf("created_at <= %s", time_sql(run->last_newest))));
+	count_deletions(run);
+	find_witness(run);
+	nauth_id_list_add(&run->missing_users, run->cxt, run->single, NULL);
+	nauth_deletion_brake(run);
+	nauth_deletion_confirm(run);
+	nauth_deletion_apply(run);
+	nauth_left_out_store(run);
+	nauth_refresh_warn_held(run);
+	if (run->counts.tombstoned + run->held_users.count > 0)
+		nauth_delta_store(run, 1, ids, listed ? -1 : 0, -run->counts.tombstoned);
+}
+
+/* Ask the provider, and write what it says. */
+static void
+ask(NauthRun *run)
+{
+	NauthUser  *user = palloc(sizeof(NauthUser));
+	NauthPage	page = {.users = user,.count = 1,.total = -1,.last = true};
+
+	load_state(run);
+	run->asked_at = GetCurrentTimestamp();
+	if (nauth_directory_user(run->directory, run->single, user))
+		nauth_apply_some(run, &page);
+	else
+		mark_deleted(run);
+	nauth_log_notify(run);
+	if (run->quarantined_count > 0)
+		ereport(WARNING,
+				errcode(ERRCODE_WARNING),
+				errmsg("left out a user of server \"%s\"", run->options->server),
+				errdetail("Reason: %s.", run->quarantined[0].reason),
+				errhint("neon_auth.quarantined_user lists all such users."));
+}
+
+static bool
+has_written(const NauthRun *run)
+{
+	return nauth_log_has_changes(run) || run->held_users.count > 0 || run->counts.quarantined > 0;
+}
+
+/*
+ * Ask unless somebody else has done so since the call began.  The lock is kept
+ * until the end of the transaction if others cannot see before what was written.
+ */
+static void
+ask_once(NauthRun *run, int64 called_at)
+{
+	NauthLock	lock;
+	int64		asked_at;
+
+	nauth_lock_user(&lock, run->target.relid, run->single);
+	asked_at = nauth_clock();
+	if (!nauth_lookup_told(run->target.relid, run->single, called_at))
+	{
+		ask(run);
+		nauth_lookup_tell(run->target.relid, run->single, asked_at);
+	}
+	if (!has_written(run))
+		nauth_lock_release(&lock);
+}
+
+/* Whether the caller may read a column of the target by himself. */
+static bool
+is_readable(const NauthTarget *target, AttrNumber column)
+{
+	Oid			role = GetUserId();
+
+	return nauth_schema_usable(get_rel_namespace(target->relid), role) &&
+		check_enable_rls(target->relid, role, true) != RLS_ENABLED &&
+		(pg_class_aclcheck(target->relid, role, ACL_SELECT) == ACLCHECK_OK ||
+		 pg_attribute_aclcheck(target->relid, column, role, ACL_SELECT) == ACLCHECK_OK);
+}
+
+/* The row of the user, in a memory context: what the caller may read of it. */
+static Datum
+read_row(FunctionCallInfo fcinfo, const NauthRun *run, MemoryContext cxt)
+{
+	char	   *ids[] = {unconstify(char *, run->single)};
+	NauthIdList list = {.count = 1,.ids = ids};
+	Datum		values[NAUTH_NUM_COLUMNS] = {0};
+	bool		nulls[NAUTH_NUM_COLUMNS];
+	TupleDesc	desc;
+
+	nauth_target_execute(&run->target, psprintf("SELECT raw_json, id, name, email, created_at, updated_at, deleted_at"
+												" FROM %s WHERE id = ANY ($1)", run->target.name), &list);
+	MemoryContextSwitchTo(cxt);
+	for (int i = 0; i < NAUTH_NUM_COLUMNS; i++)
+	{
+		AttrNumber	column = get_attnum(run->target.relid, nauth_columns[i].name);
+
+		nulls[i] = SPI_processed == 0 || !is_readable(&run->target, column);
+		if (!nulls[i])
+			values[i] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &nulls[i]);
+	}
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+/* SQL function sync_user(server, user_id, target): the row, or nulls */
+Datum
+neon_auth_sync_user(PG_FUNCTION_ARGS)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	int64		called_at = nauth_clock();
+	NauthRun   *run;
+	Datum		row;
+
+	nauth_run_check_writable("neon_auth.sync_user()");
+	SPI_connect();
+	run = nauth_run_create(false);
+	run->single = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	run->incremental = true;
+	open_run(run, text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	nauth_run_enter();
+	PG_TRY();
+	{
+		/* of an id that no user can have there is nothing to ask */
+		if (nauth_read_id_possible(run->options->provider, run->single))
+			ask_once(run, called_at);
+		row = read_row(fcinfo, run, caller);
+	}
+	PG_FINALLY();
+	{
+		nauth_run_leave();
+	}
+	PG_END_TRY();
+	MemoryContextDelete(run->cxt);
+	SPI_finish();
+	MemoryContextSwitchTo(caller);
+	return row;
+}
