@@ -28,8 +28,8 @@
 #include "sync/refresh.h"
 #include "sync/run.h"
 
-/* A directory that is followed is listed at most so often. */
-#define FOLLOW_LISTING_PAUSE	USECS_PER_MINUTE
+/* For each page of a directory that is followed, between two listings of it. */
+#define FOLLOW_PAGE_PAUSE	USECS_PER_SEC
 
 char *
 nauth_refresh_call(const char *server, const char *target, const char *more)
@@ -102,15 +102,17 @@ forget_cached(const NauthRun *run)
 }
 
 /*
- * Whether the directory may be listed by a run that somebody did not ask for by
- * itself: one that is followed is not listed again and again.
+ * Whether the directory may be listed.  One that is followed is not listed again
+ * and again, whatever the provider counts: a page a second is the most.
  */
 static bool
 may_list(const NauthRun *run, NauthMode mode)
 {
+	int64		pages = 1 + run->listed_before / run->options->settings.page_size;
+
 	if (mode == NAUTH_MODE_FOLLOW)
 		return run->last_full_at == DT_NOBEGIN || run->last_full_at > run->started_at ||
-			run->started_at - run->last_full_at >= FOLLOW_LISTING_PAUSE;
+			run->started_at - run->last_full_at >= pages * FOLLOW_PAGE_PAUSE;
 	return mode != NAUTH_MODE_INCREMENTAL;
 }
 
