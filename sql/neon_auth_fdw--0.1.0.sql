@@ -401,6 +401,37 @@ COMMENT ON FUNCTION neon_auth.sync_user(pg_catalog.text, pg_catalog.text, pg_cat
 -- Whoever may call it has the owner of the target ask the provider.
 REVOKE EXECUTE ON FUNCTION neon_auth.sync_user(pg_catalog.text, pg_catalog.text, pg_catalog.text) FROM PUBLIC;
 
+CREATE FUNCTION neon_auth.schedule_refresh(
+	server pg_catalog.text,
+	schedule pg_catalog.text DEFAULT '* * * * *',
+	target pg_catalog.text DEFAULT 'neon_auth.users_sync',
+	follow pg_catalog.bool DEFAULT false)
+RETURNS pg_catalog.int8
+AS 'MODULE_PATHNAME', 'neon_auth_schedule_refresh'
+LANGUAGE C STRICT VOLATILE;
+
+COMMENT ON FUNCTION neon_auth.schedule_refresh(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.bool) IS 'makes or changes the job of pg_cron that refreshes target, or with follow => true follows the directory for a minute; returns its id';
+
+CREATE FUNCTION neon_auth.unschedule_refresh(
+	server pg_catalog.text,
+	target pg_catalog.text DEFAULT 'neon_auth.users_sync')
+RETURNS pg_catalog.bool
+AS 'MODULE_PATHNAME', 'neon_auth_unschedule_refresh'
+LANGUAGE C STRICT VOLATILE;
+
+COMMENT ON FUNCTION neon_auth.unschedule_refresh(pg_catalog.text, pg_catalog.text) IS 'removes the job that schedule_refresh has made; false if there is none';
+
+CREATE PROCEDURE neon_auth.purge_deleted(
+	older_than pg_catalog.interval,
+	target pg_catalog.text DEFAULT 'neon_auth.users_sync',
+	INOUT purged pg_catalog.int8 DEFAULT NULL,
+	INOUT kept pg_catalog.int8 DEFAULT NULL,
+	INOUT elapsed pg_catalog.interval DEFAULT NULL)
+AS 'MODULE_PATHNAME', 'neon_auth_purge_deleted'
+LANGUAGE C;
+
+COMMENT ON PROCEDURE neon_auth.purge_deleted(pg_catalog.interval, pg_catalog.text, pg_catalog.int8, pg_catalog.int8, pg_catalog.interval) IS 'really deletes rows that were marked as deleted so long ago, so that ON DELETE rules of foreign keys fire';
+
 CREATE PROCEDURE neon_auth.follow_users_sync(
 	server pg_catalog.text,
 	every pg_catalog.interval DEFAULT '1 second',

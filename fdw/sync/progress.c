@@ -61,7 +61,7 @@ nauth_progress_publish(const NauthRun *run)
 	int			params[NUM_PARAMS];
 	int64		values[NUM_PARAMS];
 
-	if (run->single)
+	if (run->single || run->directory == NULL)
 		return;
 	for (int i = 0; i < NUM_PARAMS; i++)
 		params[i] = i;

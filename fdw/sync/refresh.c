@@ -32,9 +32,9 @@
 #define FOLLOW_PAGE_PAUSE	USECS_PER_SEC
 
 char *
-nauth_refresh_call(const char *server, const char *target, const char *more)
+nauth_refresh_call(const char *procedure, const char *server, const char *target, const char *more)
 {
-	return psprintf("CALL neon_auth.refresh_users_sync(%s%s%s%s)", quote_literal_cstr(server),
+	return psprintf("CALL neon_auth.%s(%s%s%s%s)", procedure, quote_literal_cstr(server),
 					strcmp(target, NAUTH_DEFAULT_TARGET) == 0 ? "" :
 					psprintf(", target => %s", quote_literal_cstr(target)),
 					more ? ", " : "", more ? more : "");
@@ -70,7 +70,7 @@ nauth_refresh_warn_held(const NauthRun *run)
 				errdetail("Reason: %s.", held.reason),
 				held.approvable > 0 ?
 				errhint("If these users are really gone: %s.",
-						nauth_refresh_call(run->options->server, run->target.name,
+						nauth_refresh_call("refresh_users_sync", run->options->server, run->target.name,
 										   psprintf("approve_deletions => %d", held.approvable))) :
 				errhint("The next refresh tries again; neon_auth.held_deletion lists the users."));
 }
@@ -216,8 +216,9 @@ find_target(NauthRun *run, const char *name)
 	nauth_target_check_owner(&run->target);
 }
 
-void
-nauth_refresh_open(NauthRun *run, const char *server_name, const char *target)
+/* Read the options of the server for the caller. */
+static void
+read_options(NauthRun *run, const char *server_name)
 {
 	ForeignServer *server;
 
@@ -227,8 +228,30 @@ nauth_refresh_open(NauthRun *run, const char *server_name, const char *target)
 				errmsg("server must not be null"));
 	server = nauth_server_to_ask(server_name, GetUserId());
 	nauth_run_set_options(run, nauth_options_get(server->serverid, GetUserId()));
+}
+
+void
+nauth_refresh_open(NauthRun *run, const char *server, const char *target)
+{
+	read_options(run, server);
 	find_target(run, target);
 	run->directory = nauth_directory_open(run->options, run->options->refresh_timeout);
+}
+
+void
+nauth_refresh_check(NauthRun *run, const char *server, const char *target)
+{
+	Oid			relid = nauth_target_find(target);
+
+	read_options(run, server);
+	run->target.name = target;
+	if (!OidIsValid(relid))
+	{
+		run->target.name = nauth_target_creation_name(target);
+		return;
+	}
+	nauth_target_describe(relid, &run->target);
+	nauth_target_check_owner(&run->target);
 }
 
 /* Do something under the lock of the target; false if another run has it. */

@@ -44,7 +44,14 @@ extern bool nauth_refresh_glance(NauthRun *run);
 /* A WARNING, if deletions are held after the run. */
 extern void nauth_refresh_warn_held(const NauthRun *run);
 
-/* SQL that calls a refresh, with further arguments or NULL; palloc'd. */
-extern char *nauth_refresh_call(const char *server, const char *target, const char *more);
+/* Raise the errors of nauth_refresh_open, but make no target. */
+extern void nauth_refresh_check(NauthRun *run, const char *server, const char *target);
+
+/*
+ * SQL that calls refresh_users_sync or follow_users_sync, with further arguments
+ * or NULL; palloc'd.
+ */
+extern char *nauth_refresh_call(const char *procedure, const char *server,
+								const char *target, const char *more);
 
 #endif							/* NAUTH_REFRESH_H */

@@ -286,11 +286,14 @@ nauth_run_commit(const NauthRun *run)
  * Deferred triggers and constraints cannot fire as another role.  In a batch of
  * our own they need not be deferred.
  */
-static void
-check_at_once(void)
+void
+nauth_run_check_at_once(const NauthRun *run)
 {
-	ConstraintsSetStmt *all = makeNode(ConstraintsSetStmt);
+	ConstraintsSetStmt *all;
 
+	if (!run->toplevel)
+		return;
+	all = makeNode(ConstraintsSetStmt);
 	AfterTriggerSetState(all);
 }
 
@@ -301,8 +304,7 @@ nauth_run_step(NauthRun *run, NauthPhase phase, NauthStep step, void *arg)
 
 	run->phase = phase;
 	nauth_progress_publish(run);
-	if (run->toplevel)
-		check_at_once();
+	nauth_run_check_at_once(run);
 	error = nauth_run_attempt(run, step, arg);
 	if (error)
 	{

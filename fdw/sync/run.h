@@ -255,11 +255,13 @@ extern ErrorData *nauth_run_attempt(NauthRun *run, NauthStep step, void *arg);
 extern ErrorData *nauth_run_insist(NauthRun *run, NauthStep step, void *arg);
 
 /*
- * nauth_run_commit ends the batch, at top level: what was written so far
+ * nauth_run_check_at_once has the constraints of a batch not deferred, at top
+ * level, and nauth_run_commit ends the batch, at top level: what was written so far
  * stays, whatever comes.  nauth_run_step runs a step as a batch of its own; if
  * it fails, that is written down, which stays at top level, and its error is
  * raised again.
  */
+extern void nauth_run_check_at_once(const NauthRun *run);
 extern void nauth_run_commit(const NauthRun *run);
 extern void nauth_run_step(NauthRun *run, NauthPhase phase, NauthStep step, void *arg);
 

@@ -77,6 +77,13 @@ nauth_text_array(int count, const char *const *texts)
 	return PointerGetDatum(construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
+const char *
+nauth_time_sql(TimestampTz time)
+{
+	return time == DT_NOBEGIN ? "timestamptz '-infinity'" :
+		psprintf("timestamptz '2000-01-01 00:00:00+00' + " INT64_FORMAT " * interval '1 us'", time);
+}
+
 /* The role that owns the state tables. */
 static Oid
 state_owner(void)

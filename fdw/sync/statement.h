@@ -38,6 +38,9 @@ extern void nauth_args_texts(NauthArgs *args, int count, const char *const *text
 /* Texts as a text[], palloc'd. */
 extern Datum nauth_text_array(int count, const char *const *texts);
 
+/* SQL for a time as a timestamptz, palloc'd or constant. */
+extern const char *nauth_time_sql(TimestampTz time);
+
 /* Run a statement; its result is in SPI_tuptable. */
 extern void nauth_statement_execute(const char *sql, NauthArgs *args);
 

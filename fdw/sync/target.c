@@ -64,8 +64,8 @@ nauth_target_find(const char *name)
 	return RangeVarGetRelid(parse_name(name), NoLock, true);
 }
 
-static char *
-qualified_name(Oid relid)
+char *
+nauth_target_name(Oid relid)
 {
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
 									  get_rel_name(relid));
@@ -78,9 +78,8 @@ execute_ddl(const char *sql)
 		elog(ERROR, "unexpected result of a utility statement");
 }
 
-/* The name under which the current role can make a table, quoted. */
-static char *
-creation_name(const char *name)
+char *
+nauth_target_creation_name(const char *name)
 {
 	RangeVar   *rv = parse_name(name);
 	Oid			schema = RangeVarGetCreationNamespace(rv);
@@ -99,7 +98,7 @@ creation_name(const char *name)
 Oid
 nauth_target_create(const char *name)
 {
-	char	   *table = creation_name(name);
+	char	   *table = nauth_target_creation_name(name);
 	StringInfoData sql;
 
 	initStringInfo(&sql);
@@ -228,7 +227,7 @@ nauth_target_describe(Oid relid, NauthTarget *target)
 
 	target->relid = relid;
 	target->owner = rel->rd_rel->relowner;
-	target->name = qualified_name(relid);
+	target->name = nauth_target_name(relid);
 	check_shape(rel, target);
 	relation_close(rel, AccessShareLock);
 }

@@ -27,6 +27,15 @@ typedef struct NauthTarget
 /* Oid of the table with this name, or InvalidOid. */
 extern Oid	nauth_target_find(const char *name);
 
+/* Its qualified and quoted name, palloc'd. */
+extern char *nauth_target_name(Oid relid);
+
+/*
+ * The same of a table that the current role can make; raises an error if it
+ * cannot.
+ */
+extern char *nauth_target_creation_name(const char *name);
+
 /* Create users_sync under this name.  Needs SPI.  Returns its Oid. */
 extern Oid	nauth_target_create(const char *name);
 

@@ -53,7 +53,7 @@ open_run(NauthRun *run, const char *server_name, const char *target)
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_TABLE),
 				errmsg("table %s does not exist", target),
-				errhint("Make it with: %s.", nauth_refresh_call(server_name, target, NULL)));
+				errhint("Make it with: %s.", nauth_refresh_call("refresh_users_sync", server_name, target, NULL)));
 	nauth_target_describe(relid, &run->target);
 	server = nauth_server_to_ask(server_name, run->target.owner);
 	nauth_run_set_options(run, nauth_options_get(server->serverid, run->target.owner));
@@ -73,7 +73,7 @@ load_state(NauthRun *run)
 					   run->options->server, run->target.name) :
 				errmsg("table %s has not been refreshed from server \"%s\" yet", run->target.name, run->options->server),
 				errhint("As role %s: %s.", quote_identifier(GetUserNameFromId(run->target.owner, false)),
-						nauth_refresh_call(run->options->server, run->target.name, NULL)));
+						nauth_refresh_call("refresh_users_sync", run->options->server, run->target.name, NULL)));
 }
 
 /* One live row of the target, if the condition holds for one. */
@@ -88,20 +88,12 @@ has_live_row(const NauthRun *run, const char *condition)
 	return SPI_processed > 0;
 }
 
-/* SQL for a time as a timestamptz. */
-static const char *
-time_sql(TimestampTz time)
-{
-	return time == DT_NOBEGIN ? "timestamptz '-infinity'" :
-		psprintf("timestamptz '2000-01-01 00:00:00+00' + " INT64_FORMAT " * interval '1 us'", time);
-}
-
 /* What the brake has to know beside this user: deletions by others like us. */
 static void
 count_deletions(NauthRun *run)
 {
 	nauth_target_execute(&run->target, psprintf("SELECT count(*) FROM %s WHERE deleted_at > %s",
-												run->target.name, time_sql(run->last_success_at)), NULL);
+												run->target.name, nauth_time_sql(run->last_success_at)), NULL);
 	run->deleted_before = nauth_result_int(0, 1);
 }
 
@@ -141,7 +133,7 @@ mark_deleted(NauthRun *run)
 	if (!has_live_row(run, "true"))
 		return;
 	listed = !held && (nauth_id_list_find(&run->counted_before, run->single) >= 0 ||
-					   has_live_row(run, psprintf("created_at <= %s", time_sql(run->last_newest))));
+					   has_live_row(run, psprintf("created_at <= %s", nauth_time_sql(run->last_newest))));
 	count_deletions(run);
 	find_witness(run);
 	nauth_id_list_add(&run->missing_users, run->cxt, run->single, NULL);

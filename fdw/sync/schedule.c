@@ -1,0 +1,160 @@
+/*-------------------------------------------------------------------------
+ *
+ * schedule.c
+ *	  SQL functions schedule_refresh and unschedule_refresh: jobs of pg_cron.
+ *
+ * A job runs as the role that made it, which must be able to refresh; so that is
+ * looked at first, without a request.  pg_cron keeps its jobs in one database
+ * of a cluster; elsewhere the error says what to call there.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
+#include "commands/extension.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+
+#include "pgcompat.h"
+#include "sync/refresh.h"
+
+/* Bytes of a job's readable name before a hash is needed to tell it. */
+#define NAME_PREFIX	(NAMEDATALEN - 1 - 9)
+
+typedef struct Job
+{
+	const char *name;
+	const char *schedule;		/* NULL: it is to be removed */
+	const char *command;
+} Job;
+
+NAUTH_FUNCTION(neon_auth_schedule_refresh);
+NAUTH_FUNCTION(neon_auth_unschedule_refresh);
+
+/* One name for a server and a target; pg_cron keeps it in a column of type name. */
+static const char *
+job_name(const char *server, const char *target)
+{
+	char	   *name = psprintf("refresh %s from %s", target, server);
+	size_t		len = strlen(name);
+
+	if (len < NAMEDATALEN)
+		return name;
+	return psprintf("%.*s~%08x", pg_mbcliplen(name, len, NAME_PREFIX), name,
+					hash_bytes((const unsigned char *) name, len));
+}
+
+/* What to call where pg_cron keeps its jobs. */
+static const char *
+call_elsewhere(const Job *job, const char *database)
+{
+	const char *here = quote_literal_cstr(get_database_name(MyDatabaseId));
+
+	if (job->schedule)
+		return psprintf("In database \"%s\": SELECT cron.schedule_in_database(%s, %s, %s, %s, %s);", database,
+						quote_literal_cstr(job->name), quote_literal_cstr(job->schedule),
+						quote_literal_cstr(job->command), here,
+						quote_literal_cstr(GetUserNameFromId(GetUserId(), false)));
+	return psprintf("In database \"%s\": SELECT cron.unschedule(jobid) FROM cron.job WHERE jobname = %s AND database = %s;",
+					database, quote_literal_cstr(job->name), here);
+}
+
+/* Raise an error unless pg_cron is in this database and the caller may use it. */
+static void
+require_cron(const Job *job)
+{
+	const char *database = GetConfigOption("cron.database_name", true, false);
+	const char *here = get_database_name(MyDatabaseId);
+	bool		loaded = database != NULL;
+	bool		elsewhere = loaded && strcmp(database, here) != 0;
+
+	if (!loaded || elsewhere || !OidIsValid(get_extension_oid("pg_cron", true)))
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				job->schedule ? errmsg("cannot schedule a refresh from database \"%s\"", here) :
+				errmsg("cannot unschedule a refresh from database \"%s\"", here),
+				!loaded ? errdetail("pg_cron is not loaded.") :
+				elsewhere ? errdetail("pg_cron keeps its jobs in database \"%s\".", database) :
+				errdetail("Extension \"pg_cron\" does not exist in this database."),
+				!loaded ? errhint("Add pg_cron to shared_preload_libraries, restart the server and CREATE EXTENSION pg_cron. Any other scheduler does as well.") :
+				elsewhere ? errhint("%s", call_elsewhere(job, database)) :
+				errhint("As a superuser: CREATE EXTENSION pg_cron;"));
+	if (!nauth_schema_usable(get_namespace_oid("cron", false), GetUserId()))
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("permission denied for schema cron"),
+				errhint("As a superuser: GRANT USAGE ON SCHEMA cron TO %s;",
+						quote_identifier(GetUserNameFromId(GetUserId(), false))));
+}
+
+/* Run a statement of pg_cron's with texts as parameters; its one value, or 0. */
+static int64
+ask_cron(const char *sql, int count, const char *const *texts)
+{
+	Oid			types[3] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[3];
+	bool		isnull = true;
+	Datum		result = 0;
+
+	Assert(count <= lengthof(values));
+	for (int i = 0; i < count; i++)
+		values[i] = CStringGetTextDatum(texts[i]);
+	SPI_execute_with_args(sql, count, types, values, NULL, false, 0);
+	if (SPI_processed > 0)
+		result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	return isnull ? 0 : DatumGetInt64(result);
+}
+
+/* SQL function schedule_refresh(server, schedule, target, follow): the job's id */
+Datum
+neon_auth_schedule_refresh(PG_FUNCTION_ARGS)
+{
+	NauthRun   *run;
+	Job			job = {0};
+	int64		id;
+
+	SPI_connect();
+	run = nauth_run_create(false);
+	nauth_refresh_check(run, text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	job.name = job_name(run->options->server, run->target.name);
+	job.schedule = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	job.command = nauth_refresh_call(PG_GETARG_BOOL(3) ? "follow_users_sync" : "refresh_users_sync",
+									 run->options->server, run->target.name, NULL);
+	require_cron(&job);
+	id = ask_cron("SELECT cron.schedule($1, $2, $3)", 3,
+				  (const char *const[]) {job.name, job.schedule, job.command});
+	SPI_finish();
+	PG_RETURN_INT64(id);
+}
+
+/* SQL function unschedule_refresh(server, target): false if there was no job */
+Datum
+neon_auth_unschedule_refresh(PG_FUNCTION_ARGS)
+{
+	const char *target = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Oid			relid = nauth_target_find(target);
+	Job			job = {0};
+	int64		id;
+
+	SPI_connect();
+	job.name = job_name(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+						OidIsValid(relid) ? nauth_target_name(relid) : target);
+	require_cron(&job);
+	id = ask_cron("SELECT jobid FROM cron.job WHERE jobname = $1::name AND username = current_user", 1, &job.name);
+	if (id > 0)
+		(void) ask_cron("SELECT 1::int8 FROM cron.unschedule($1::int8)", 1,
+						(const char *const[]) {psprintf(INT64_FORMAT, id)});
+	SPI_finish();
+	PG_RETURN_BOOL(id > 0);
+}
