@@ -334,8 +334,8 @@ nauth_directory_user(NauthDirectory *directory, const char *id, NauthUser *user)
 	return found;
 }
 
-static bool
-count_users(NauthDirectory *directory, const NauthQuery *query, int64_t *count)
+bool
+nauth_directory_try_count(NauthDirectory *directory, const NauthQuery *query, int64_t *count)
 {
 	NauthReply	reply;
 	bool		missing;
@@ -349,19 +349,7 @@ nauth_directory_count(NauthDirectory *directory, const NauthQuery *query)
 {
 	int64_t		count;
 
-	if (!count_users(directory, query, &count))
+	if (!nauth_directory_try_count(directory, query, &count))
 		nauth_directory_fail(directory);
 	return count;
-}
-
-bool
-nauth_directory_check(NauthDirectory *directory, NauthError *error)
-{
-	NauthQuery	query = {.kind = NAUTH_QUERY_COUNT};
-	int64_t		count;
-
-	if (count_users(directory, &query, &count))
-		return true;
-	*error = directory->error;
-	return false;
 }

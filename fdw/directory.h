@@ -71,9 +71,9 @@ extern bool nauth_directory_try_user(NauthDirectory *directory, const char *id,
  * counts them; query is of kind NAUTH_QUERY_COUNT.
  */
 extern int64 nauth_directory_count(NauthDirectory *directory, const NauthQuery *query);
+extern bool nauth_directory_try_count(NauthDirectory *directory, const NauthQuery *query,
+									  int64_t *count);
 
-/* Ask for the number only to see whether that works; false with error set. */
-extern bool nauth_directory_check(NauthDirectory *directory, NauthError *error);
 
 extern const NauthHttpStats *nauth_directory_stats(const NauthDirectory *directory);
 

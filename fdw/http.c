@@ -134,6 +134,8 @@ try_once(NauthHttp *http, const NauthRequest *request, const char *target,
 	if (!nauth_connection_use(&http->options.connection, &provider_connection,
 							  transfer, &try))
 		return false;
+	http->stats.skew = reply->skew;
+	http->stats.dated = reply->dated;
 	for (size_t i = 0; i < lengthof(busy_statuses); i++)
 	{
 		if (busy_statuses[i].status == reply->status)

@@ -65,6 +65,9 @@ typedef struct NauthHttpStats
 {
 	int64_t		requests;		/* tries sent */
 	int64_t		retries;		/* of these, after a failed one */
+	int64_t		skew;			/* seconds by which our clock is ahead of the
+								 * provider's, by its last reply */
+	bool		dated;			/* which has told */
 } NauthHttpStats;
 
 /*

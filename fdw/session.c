@@ -2,8 +2,8 @@
  *
  * session.c
  *	  SQL functions about what a session holds and whom it reaches:
- *	  connections(), disconnect(), disconnect_all(), check_server(),
- *	  cache_stats(), cache_clear().
+ *	  connections(), disconnect(), disconnect_all(), cache_stats(),
+ *	  cache_clear().
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -25,13 +25,11 @@
 #include "report.h"
 
 #define NUM_CONNECTION_COLUMNS	7
-#define NUM_CHECK_COLUMNS		5
 #define NUM_STATS_COLUMNS		(2 + NAUTH_CACHE_COUNTERS)
 
 NAUTH_FUNCTION(neon_auth_connections);
 NAUTH_FUNCTION(neon_auth_disconnect);
 NAUTH_FUNCTION(neon_auth_disconnect_all);
-NAUTH_FUNCTION(neon_auth_check_server);
 NAUTH_FUNCTION(neon_auth_cache_stats);
 NAUTH_FUNCTION(neon_auth_cache_clear);
 
@@ -100,71 +98,6 @@ Datum
 neon_auth_disconnect_all(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(nauth_connection_close(InvalidOid));
-}
-
-/* By itself, whatever is wrong with the Redis. */
-static bool
-check_provider(const NauthOptions *options, NauthError *error)
-{
-	NauthOptions *alone = palloc(sizeof(NauthOptions));
-
-	*alone = *options;
-	alone->redis_url = NULL;
-	return nauth_directory_check(nauth_directory_open(alone, alone->scan_timeout), error);
-}
-
-static bool
-check_redis(const NauthOptions *options, NauthError *error)
-{
-	NauthRedisOptions redis;
-
-	nauth_directory_redis(options, &redis);
-	return nauth_redis_ping(&redis, error);
-}
-
-/* Add the row of one check; what went wrong is in error unless it worked. */
-static void
-put_check(ReturnSetInfo *rsinfo, const char *name, bool worked,
-		  const NauthError *error, NauthReportPeer peer, const char *server)
-{
-	NauthReport report = {.message = "works"};
-	Datum		values[NUM_CHECK_COLUMNS];
-	bool		nulls[NUM_CHECK_COLUMNS] = {false};
-
-	if (!worked)
-		nauth_report_describe(error, peer, server, &report);
-	put_text(&values[0], &nulls[0], name);
-	values[1] = BoolGetDatum(worked);
-	put_text(&values[2], &nulls[2], report.message);
-	put_text(&values[3], &nulls[3], report.detail);
-	put_text(&values[4], &nulls[4], report.hint);
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-}
-
-/*
- * SQL function check_server(server): one row for each part that the server's
- * options name.  Only what keeps it from asking at all is an error.
- */
-Datum
-neon_auth_check_server(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	ForeignServer *server = nauth_server_to_ask(text_to_cstring(PG_GETARG_TEXT_PP(0)), GetUserId());
-	NauthOptions *options;
-	NauthError	error = {0};
-	bool		worked;
-
-	options = nauth_options_get(server->serverid, GetUserId());
-	InitMaterializedSRF(fcinfo, 0);
-
-	worked = check_provider(options, &error);
-	put_check(rsinfo, "provider", worked, &error, NAUTH_PEER_PROVIDER, options->server);
-	if (options->redis_url)
-	{
-		worked = check_redis(options, &error);
-		put_check(rsinfo, "redis", worked, &error, NAUTH_PEER_REDIS, options->server);
-	}
-	return (Datum) 0;
 }
 
 /*

@@ -100,7 +100,7 @@ COMMENT ON FUNCTION neon_auth.disconnect_all() IS 'closes all connections that t
 CREATE FUNCTION neon_auth.check_server(
 	server pg_catalog.text,
 	OUT part pg_catalog.text,
-	OUT ok pg_catalog.bool,
+	OUT verdict pg_catalog.text,
 	OUT message pg_catalog.text,
 	OUT detail pg_catalog.text,
 	OUT hint pg_catalog.text)
@@ -108,7 +108,7 @@ RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME', 'neon_auth_check_server'
 LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 
-COMMENT ON FUNCTION neon_auth.check_server(pg_catalog.text) IS 'asks the provider of a server, and its Redis, whether they can be reached and accept the credentials of the caller';
+COMMENT ON FUNCTION neon_auth.check_server(pg_catalog.text) IS 'looks at each part that a server needs, with the credential of the caller, and says what to do: provider, clock, Redis, pg_cron';
 
 CREATE FUNCTION neon_auth.cache_stats(
 	OUT server pg_catalog.text,

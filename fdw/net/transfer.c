@@ -41,6 +41,8 @@ struct NauthTransfer
 	bool		compressed;
 	int64_t		retry_after;	/* as in NauthTransferReply */
 	int64_t		retry_own;
+	int64_t		skew;
+	bool		dated;
 };
 
 /* What holds for every request, besides the engine's own policy. */
@@ -204,6 +206,15 @@ accept_coding(NauthTransfer *transfer, const char *line, size_t len)
 	return pg_strcasecmp(value, "gzip") == 0;
 }
 
+static void
+note_date(NauthTransfer *transfer, const char *value)
+{
+	time_t		date = curl_getdate(value, NULL);
+
+	transfer->dated = date != -1;
+	transfer->skew = (int64_t) time(NULL) - (int64_t) date;
+}
+
 static size_t
 on_header(char *line, size_t size, size_t count, void *arg)
 {
@@ -226,6 +237,8 @@ on_header(char *line, size_t size, size_t count, void *arg)
 						"the reply is encoded in another way than gzip");
 		return 0;
 	}
+	if (header_value(line, len, "Date", value))
+		note_date(transfer, value);
 	if (header_value(line, len, "Retry-After", value))
 		transfer->retry_after = seconds_of(value);
 	if (transfer->retry_header != NULL && header_value(line, len, transfer->retry_header, value))
@@ -272,6 +285,7 @@ begin_request(NauthTransfer *transfer, const NauthTransferCall *call)
 	transfer->headers_end = false;
 	transfer->compressed = false;
 	transfer->retry_after = 0;
+	transfer->dated = false;
 	transfer->retry_own = 0;
 
 	for (size_t i = 0; code == CURLE_OK && i < lengthof(http_options); i++)
@@ -322,6 +336,8 @@ describe_reply(NauthTransfer *transfer, NauthTransferReply *reply)
 	reply->other_type = type != NULL && !type_is_json(type);
 	reply->retry_after = transfer->retry_after;
 	reply->retry_own = transfer->retry_own;
+	reply->skew = transfer->skew;
+	reply->dated = transfer->dated;
 }
 
 bool

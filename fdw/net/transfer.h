@@ -47,6 +47,9 @@ typedef struct NauthTransferReply
 	bool		other_type;		/* it says that it is something else than JSON */
 	int64_t		retry_after;	/* seconds asked for, not above 0 if none */
 	int64_t		retry_own;		/* the same, by the provider's own header */
+	int64_t		skew;			/* seconds by which our clock is ahead of the
+								 * one that wrote header Date */
+	bool		dated;			/* there was one */
 	bool		again;			/* it failed in a way that may pass */
 } NauthTransferReply;
 

@@ -34,7 +34,8 @@
 
 typedef struct Job
 {
-	const char *name;
+	const char *server;
+	const char *target;
 	const char *schedule;		/* NULL: it is to be removed */
 	const char *command;
 } Job;
@@ -42,11 +43,15 @@ typedef struct Job
 NAUTH_FUNCTION(neon_auth_schedule_refresh);
 NAUTH_FUNCTION(neon_auth_unschedule_refresh);
 
-/* One name for a server and a target; pg_cron keeps it in a column of type name. */
+/*
+ * One name for a server and a target, and for their database where pg_cron lives
+ * in another one; pg_cron keeps it in a column of type name.
+ */
 static const char *
-job_name(const char *server, const char *target)
+job_name(const Job *job, const char *database)
 {
-	char	   *name = psprintf("refresh %s from %s", target, server);
+	char	   *name = psprintf("refresh %s from %s%s%s", job->target, job->server,
+								database ? " of " : "", database ? database : "");
 	size_t		len = strlen(name);
 
 	if (len < NAMEDATALEN)
@@ -59,15 +64,16 @@ job_name(const char *server, const char *target)
 static const char *
 call_elsewhere(const Job *job, const char *database)
 {
-	const char *here = quote_literal_cstr(get_database_name(MyDatabaseId));
+	const char *here = get_database_name(MyDatabaseId);
+	const char *name = job_name(job, here);
 
 	if (job->schedule)
 		return psprintf("In database \"%s\": SELECT cron.schedule_in_database(%s, %s, %s, %s, %s);", database,
-						quote_literal_cstr(job->name), quote_literal_cstr(job->schedule),
-						quote_literal_cstr(job->command), here,
+						quote_literal_cstr(name), quote_literal_cstr(job->schedule),
+						quote_literal_cstr(job->command), quote_literal_cstr(here),
 						quote_literal_cstr(GetUserNameFromId(GetUserId(), false)));
 	return psprintf("In database \"%s\": SELECT cron.unschedule(jobid) FROM cron.job WHERE jobname = %s AND database = %s;",
-					database, quote_literal_cstr(job->name), here);
+					database, quote_literal_cstr(name), quote_literal_cstr(here));
 }
 
 /* Raise an error unless pg_cron is in this database and the caller may use it. */
@@ -127,13 +133,14 @@ neon_auth_schedule_refresh(PG_FUNCTION_ARGS)
 	SPI_connect();
 	run = nauth_run_create(false);
 	nauth_refresh_check(run, text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(2)));
-	job.name = job_name(run->options->server, run->target.name);
+	job.server = run->options->server;
+	job.target = run->target.name;
 	job.schedule = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	job.command = nauth_refresh_call(PG_GETARG_BOOL(3) ? "follow_users_sync" : "refresh_users_sync",
-									 run->options->server, run->target.name, NULL);
+									 job.server, job.target, NULL);
 	require_cron(&job);
 	id = ask_cron("SELECT cron.schedule($1, $2, $3)", 3,
-				  (const char *const[]) {job.name, job.schedule, job.command});
+				  (const char *const[]) {job_name(&job, NULL), job.schedule, job.command});
 	SPI_finish();
 	PG_RETURN_INT64(id);
 }
@@ -148,10 +155,11 @@ neon_auth_unschedule_refresh(PG_FUNCTION_ARGS)
 	int64		id;
 
 	SPI_connect();
-	job.name = job_name(text_to_cstring(PG_GETARG_TEXT_PP(0)),
-						OidIsValid(relid) ? nauth_target_name(relid) : target);
+	job.server = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	job.target = OidIsValid(relid) ? nauth_target_name(relid) : target;
 	require_cron(&job);
-	id = ask_cron("SELECT jobid FROM cron.job WHERE jobname = $1::name AND username = current_user", 1, &job.name);
+	id = ask_cron("SELECT jobid FROM cron.job WHERE jobname = $1::name AND username = current_user", 1,
+				  (const char *const[]) {job_name(&job, NULL)});
 	if (id > 0)
 		(void) ask_cron("SELECT 1::int8 FROM cron.unschedule($1::int8)", 1,
 						(const char *const[]) {psprintf(INT64_FORMAT, id)});
