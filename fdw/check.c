@@ -70,6 +70,14 @@ static const char *const verdict_names[] = {
 
 NAUTH_FUNCTION(neon_auth_check_server);
 
+NauthCheck
+nauth_check_say(NauthVerdict verdict, const char *message, const char *hint)
+{
+	NauthCheck	check = {.verdict = verdict,.message = message,.hint = hint};
+
+	return check;
+}
+
 /* Which of the first four parts a failure is about. */
 static enum Part
 part_of(NauthErrorKind kind)
@@ -95,31 +103,40 @@ static NauthCheck
 failed(const NauthError *error, NauthReportPeer peer, const char *server)
 {
 	NauthReport report;
+	NauthCheck	check = {.verdict = NAUTH_VERDICT_ERROR};
 
 	nauth_report_describe(error, peer, server, &report);
-	return (NauthCheck)
-	{
-		NAUTH_VERDICT_ERROR, report.message, report.detail, report.hint
-	};
+	check.message = report.message;
+	check.detail = report.detail;
+	check.hint = report.hint;
+	return check;
+}
+
+/* Whether a URL is one of http whose host is this machine. */
+static bool
+is_local_http(const char *url)
+{
+	const char *host = url + strlen("http://");
+	size_t		len;
+
+	if (pg_strncasecmp(url, "http://", strlen("http://")) != 0)
+		return false;
+	len = strcspn(host, ":/");
+	return strncmp(host, "[::1]", 5) == 0 || strncmp(host, "localhost", Max(len, 9)) == 0 ||
+		(strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == len);
 }
 
 /* http is allowed only by a superuser's word, but may still be a mistake. */
 static NauthCheck
 check_url(const NauthOptions *options)
 {
-	static const char *const safe[] = {"https://", "http://127.", "http://localhost", "http://[::1]"};
+	const char *url = options->settings.url;
 
-	for (int i = 0; i < lengthof(safe); i++)
-		if (pg_strncasecmp(options->settings.url, safe[i], strlen(safe[i])) == 0)
-			return (NauthCheck)
-	{
-		NAUTH_VERDICT_OK, "may be asked"
-	};
-	return (NauthCheck)
-	{
-		NAUTH_VERDICT_WARNING, "the credential and all users travel without encryption", NULL,
-			psprintf("Use https: ALTER SERVER %s OPTIONS (SET url 'https://...').", quote_identifier(options->server))
-	};
+	if (pg_strncasecmp(url, "https://", strlen("https://")) == 0 || is_local_http(url))
+		return nauth_check_say(NAUTH_VERDICT_OK, "may be asked", NULL);
+	return nauth_check_say(NAUTH_VERDICT_WARNING, "the credential and all users travel without encryption",
+						   psprintf("Use https: ALTER SERVER %s OPTIONS (SET url 'https://...').",
+									quote_identifier(options->server)));
 }
 
 /* Who of the page can be asked for by id; NULL if there is nobody. */
@@ -141,22 +158,13 @@ check_user(NauthDirectory *directory, const NauthOptions *options, const char *i
 	bool		found;
 
 	if (id == NULL)
-		return (NauthCheck)
-	{
-		NAUTH_VERDICT_UNKNOWN, "the directory has nobody to ask for"
-	};
+		return nauth_check_say(NAUTH_VERDICT_UNKNOWN, "the directory has nobody to ask for", NULL);
 	if (!nauth_directory_try_user(directory, id, user, &found))
 		return failed(nauth_directory_error(directory), NAUTH_PEER_PROVIDER, options->server);
 	if (found)
-		return (NauthCheck)
-	{
-		NAUTH_VERDICT_OK, "a user of the list is found by id"
-	};
-	return (NauthCheck)
-	{
-		NAUTH_VERDICT_WARNING, "a user of the list is not found by id", NULL,
-			"While that is so no deletion is believed. Unless the user was deleted just now, ask the provider why."
-	};
+		return nauth_check_say(NAUTH_VERDICT_OK, "a user of the list is found by id", NULL);
+	return nauth_check_say(NAUTH_VERDICT_WARNING, "a user of the list is not found by id",
+						   "While that is so no deletion is believed. Unless the user was deleted just now, ask the provider why.");
 }
 
 static NauthCheck
@@ -167,10 +175,7 @@ check_count(NauthDirectory *directory, const NauthOptions *options)
 
 	if (!nauth_directory_try_count(directory, &query, &count))
 		return failed(nauth_directory_error(directory), NAUTH_PEER_PROVIDER, options->server);
-	return (NauthCheck)
-	{
-		NAUTH_VERDICT_OK, psprintf(INT64_FORMAT " users", (int64) count)
-	};
+	return nauth_check_say(NAUTH_VERDICT_OK, psprintf(INT64_FORMAT " users", (int64) count), NULL);
 }
 
 static NauthCheck
@@ -179,21 +184,35 @@ check_clock(const NauthHttpStats *stats)
 	int64		skew = stats->skew;
 
 	if (!stats->dated)
-		return (NauthCheck)
-	{
-		NAUTH_VERDICT_UNKNOWN, "the provider has not told its time"
-	};
+		return nauth_check_say(NAUTH_VERDICT_UNKNOWN, "the provider has not told its time", NULL);
 	if (Abs(skew) <= SKEW_MAX)
-		return (NauthCheck)
-	{
-		NAUTH_VERDICT_OK, "agrees with the provider's"
+		return nauth_check_say(NAUTH_VERDICT_OK, "agrees with the provider's", NULL);
+	return nauth_check_say(NAUTH_VERDICT_WARNING,
+						   psprintf("the clock of this server is " INT64_FORMAT " seconds %s the provider's",
+									Abs(skew), skew > 0 ? "ahead of" : "behind"),
+						   "Set the clock, and let NTP keep it: by it times of users that lie in the future are told.");
+}
+
+/*
+ * The first four parts, by how far a request came: all before the part that
+ * failed are well, and of those after it nothing is known.
+ */
+static void
+tell_stages(const NauthOptions *options, NauthCheck checks[NUM_PARTS], enum Part failed_at)
+{
+	static const char *const well[] = {
+		[PART_CONNECTION] = "the provider answers",
+		[PART_CREDENTIAL] = "is accepted",
+		[PART_LIST] = "users can be listed",
 	};
-	return (NauthCheck)
+
+	for (int part = PART_URL; part <= PART_LIST; part++)
 	{
-		NAUTH_VERDICT_WARNING,
-			psprintf("the clock of this server is " INT64_FORMAT " seconds %s the provider's", Abs(skew), skew > 0 ? "ahead of" : "behind"),
-			NULL, "Set the clock, and let NTP keep it: by it times of users that lie in the future are told."
-	};
+		if (part > failed_at)
+			checks[part] = nauth_check_say(NAUTH_VERDICT_UNKNOWN, "could not be asked", NULL);
+		else if (part < failed_at)
+			checks[part] = part == PART_URL ? check_url(options) : nauth_check_say(NAUTH_VERDICT_OK, well[part], NULL);
+	}
 }
 
 /* All parts of the provider, by itself, whatever is wrong with the Redis. */
@@ -201,62 +220,31 @@ static void
 check_provider(const NauthOptions *options, NauthCheck checks[NUM_PARTS])
 {
 	NauthOptions *alone = palloc(sizeof(NauthOptions));
-	NauthQuery	query = {.kind = NAUTH_QUERY_LIST};
+	NauthQuery	list = {.kind = NAUTH_QUERY_LIST};
+	NauthQuery	changes = {.kind = NAUTH_QUERY_CHANGES,.limit = LISTED};
 	NauthDirectory *directory;
 	const NauthPage *page;
+	enum Part	failed_at = PART_USER;
 
 	*alone = *options;
 	alone->redis_url = NULL;
 	directory = nauth_directory_open(alone, alone->scan_timeout);
-	if (options->provider->lists_changes)
-		query = (NauthQuery)
-	{
-		.kind = NAUTH_QUERY_CHANGES,.limit = LISTED
-	};
-	nauth_directory_begin(directory, &query);
+	nauth_directory_begin(directory, options->provider->lists_changes ? &changes : &list);
 	if (nauth_directory_try_next(directory, &page))
 	{
-		const char *id = choose_user(options, page);
-
-		checks[PART_LIST] = (NauthCheck)
-		{
-			NAUTH_VERDICT_OK, "users can be listed"
-		};
-		checks[PART_USER] = check_user(directory, options, id);
+		checks[PART_USER] = check_user(directory, options, choose_user(options, page));
 		checks[PART_COUNT] = check_count(directory, options);
 	}
 	else
 	{
 		const NauthError *error = nauth_directory_error(directory);
 
-		checks[part_of(error->kind)] = failed(error, NAUTH_PEER_PROVIDER, options->server);
+		failed_at = part_of(error->kind);
+		checks[failed_at] = failed(error, NAUTH_PEER_PROVIDER, options->server);
+		checks[PART_USER] = checks[PART_COUNT] = nauth_check_say(NAUTH_VERDICT_UNKNOWN, "could not be asked", NULL);
 	}
+	tell_stages(options, checks, failed_at);
 	checks[PART_CLOCK] = check_clock(nauth_directory_stats(directory));
-}
-
-/* What the request has shown to work before it failed, or passed. */
-static void
-fill_in(const NauthOptions *options, NauthCheck checks[NUM_PARTS])
-{
-	bool		reached = checks[PART_LIST].message != NULL;
-
-	for (int part = PART_COUNT; part >= PART_URL; part--)
-	{
-		if (checks[part].message != NULL)
-			reached |= part < PART_LIST;
-		else if (part >= PART_LIST || !reached)
-			checks[part] = (NauthCheck)
-		{
-			NAUTH_VERDICT_UNKNOWN, "could not be asked"
-		};
-		else if (part == PART_URL)
-			checks[part] = check_url(options);
-		else
-			checks[part] = (NauthCheck)
-		{
-			NAUTH_VERDICT_OK, part == PART_CONNECTION ? "the provider answers" : "is accepted"
-		};
-	}
 }
 
 static NauthCheck
@@ -266,19 +254,12 @@ check_redis(const NauthOptions *options)
 	NauthError	error = {0};
 
 	if (options->redis_url == NULL)
-		return (NauthCheck)
-	{
-		NAUTH_VERDICT_NONE, "queries are not cached", NULL,
-			psprintf("To cache them: ALTER SERVER %s OPTIONS (ADD redis_url 'redis://127.0.0.1:6379').",
-					 quote_identifier(options->server))
-	};
+		return nauth_check_say(NAUTH_VERDICT_NONE, "queries are not cached", psprintf("To cache them: ALTER SERVER %s OPTIONS (ADD redis_url 'redis://127.0.0.1:6379').",
+																					  quote_identifier(options->server)));
 	nauth_directory_redis(options, &redis);
 	if (!nauth_redis_ping(&redis, &error))
 		return failed(&error, NAUTH_PEER_REDIS, options->server);
-	return (NauthCheck)
-	{
-		NAUTH_VERDICT_OK, "works"
-	};
+	return nauth_check_say(NAUTH_VERDICT_OK, "works", NULL);
 }
 
 static void
@@ -313,7 +294,6 @@ neon_auth_check_server(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	check_provider(options, checks);
-	fill_in(options, checks);
 	checks[PART_REDIS] = check_redis(options);
 	checks[PART_CRON] = nauth_schedule_check(options->server);
 	for (int part = 0; part < NUM_PARTS; part++)

@@ -27,4 +27,7 @@ typedef struct NauthCheck
 	const char *hint;
 } NauthCheck;
 
+/* One without a detail; the texts are not copied. */
+extern NauthCheck nauth_check_say(NauthVerdict verdict, const char *message, const char *hint);
+
 #endif							/* NAUTH_CHECK_H */

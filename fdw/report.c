@@ -14,13 +14,15 @@
  */
 #include "postgres.h"
 
+#include "utils/builtins.h"
+
 #include "report.h"
 
 typedef struct ErrorText
 {
 	int			sqlstate;
 	const char *message;		/* with one %s: who was asked */
-	const char *hint;
+	const char *hint;			/* or NULL; with %s: the server, as SQL has it */
 } ErrorText;
 
 static const ErrorText error_texts[] = {
@@ -44,7 +46,7 @@ static const ErrorText error_texts[] = {
 	"A smaller option \"page_size\" of the server makes replies smaller."},
 	[NAUTH_ERROR_CREDENTIAL] = {ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
 		"%s did not accept the credential",
-	"Set a valid one with: ALTER USER MAPPING FOR ... SERVER ... OPTIONS (SET api_key '...')."},
+	"Set a valid one with: ALTER USER MAPPING FOR ... SERVER %s OPTIONS (SET api_key '...')."},
 	[NAUTH_ERROR_PERMISSION] = {ERRCODE_INSUFFICIENT_PRIVILEGE,
 		"%s does not let this credential read users",
 	"Give the credential the right to list users at the provider."},
@@ -134,7 +136,8 @@ nauth_report_describe(const NauthError *error, NauthReportPeer peer,
 	report->sqlstate = text->sqlstate;
 	report->message = psprintf(text->message, psprintf("%s of server \"%s\"", who, server));
 	report->detail = error_detail(error);
-	report->hint = peer == NAUTH_PEER_REDIS ? redis_hint(error->kind) : text->hint;
+	report->hint = peer == NAUTH_PEER_REDIS ? redis_hint(error->kind) :
+		text->hint ? psprintf(text->hint, quote_identifier(server)) : NULL;
 }
 
 void

@@ -309,16 +309,18 @@ RETURN EXISTS (SELECT FROM pg_catalog.pg_class c
 COMMENT ON FUNCTION neon_auth.owns_target(pg_catalog.regclass) IS 'whether the current role may see the state of this target: it is or belongs to its owner';
 
 CREATE POLICY owner_reads ON neon_auth.sync_state FOR SELECT USING (neon_auth.owns_target(target));
+CREATE POLICY owner_reads ON neon_auth.sync_delta FOR SELECT USING (neon_auth.owns_target(target));
 CREATE POLICY owner_reads ON neon_auth.sync_run FOR SELECT USING (neon_auth.owns_target(target));
 CREATE POLICY owner_reads ON neon_auth.held_deletion FOR SELECT USING (neon_auth.owns_target(target));
 CREATE POLICY owner_reads ON neon_auth.quarantined_user FOR SELECT USING (neon_auth.owns_target(target));
 
 COMMENT ON POLICY owner_reads ON neon_auth.sync_state IS 'owners of the target, for reading';
+COMMENT ON POLICY owner_reads ON neon_auth.sync_delta IS 'owners of the target, for reading';
 COMMENT ON POLICY owner_reads ON neon_auth.sync_run IS 'owners of the target, for reading';
 COMMENT ON POLICY owner_reads ON neon_auth.held_deletion IS 'owners of the target, for reading';
 COMMENT ON POLICY owner_reads ON neon_auth.quarantined_user IS 'owners of the target, for reading';
 
-GRANT SELECT ON neon_auth.sync_state, neon_auth.sync_run, neon_auth.held_deletion, neon_auth.quarantined_user TO PUBLIC;
+GRANT SELECT ON neon_auth.sync_state, neon_auth.sync_delta, neon_auth.sync_run, neon_auth.held_deletion, neon_auth.quarantined_user TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_state', '');
 SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_delta', '');
@@ -328,15 +330,50 @@ SELECT pg_catalog.pg_extension_config_dump('neon_auth.held_deletion', '');
 SELECT pg_catalog.pg_extension_config_dump('neon_auth.quarantined_user', '');
 SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_digest', '');
 
+CREATE FUNCTION neon_auth.deleted_users(target pg_catalog.regclass)
+RETURNS pg_catalog.int8
+AS 'MODULE_PATHNAME', 'neon_auth_deleted_users'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION neon_auth.deleted_users(pg_catalog.regclass) IS 'how many rows of a target are marked as deleted';
+
+CREATE FUNCTION neon_auth.error_class(sqlstate pg_catalog.text)
+RETURNS pg_catalog.text
+LANGUAGE SQL IMMUTABLE PARALLEL SAFE
+RETURN CASE
+	WHEN sqlstate OPERATOR(pg_catalog.=) '28000' THEN 'credential'
+	WHEN sqlstate OPERATOR(pg_catalog.=) '42501' THEN 'permission'
+	WHEN sqlstate OPERATOR(pg_catalog.=) '53400' THEN 'rate limit'
+	WHEN sqlstate OPERATOR(pg_catalog.=) 'HV00N' THEN 'network'
+	WHEN sqlstate OPERATOR(pg_catalog.=) 'HV00L' OR sqlstate OPERATOR(pg_catalog.=) 'HV00M' THEN 'provider'
+	WHEN sqlstate OPERATOR(pg_catalog.=) '55P03' THEN 'lock'
+	WHEN pg_catalog.substr(sqlstate, 1, 2) OPERATOR(pg_catalog.=) ANY (ARRAY['22', '23', '27', '44', 'P0']) THEN 'table'
+	WHEN pg_catalog.substr(sqlstate, 1, 2) OPERATOR(pg_catalog.=) '40' THEN 'lock'
+	WHEN pg_catalog.substr(sqlstate, 1, 2) OPERATOR(pg_catalog.=) ANY (ARRAY['53', '54']) THEN 'resources'
+	WHEN pg_catalog.substr(sqlstate, 1, 2) OPERATOR(pg_catalog.=) '57' THEN 'interrupted'
+	WHEN pg_catalog.substr(sqlstate, 1, 2) OPERATOR(pg_catalog.=) ANY (ARRAY['42', '55', 'HV']) THEN 'setup'
+	WHEN sqlstate IS NOT NULL THEN 'other'
+END;
+
+COMMENT ON FUNCTION neon_auth.error_class(pg_catalog.text) IS 'in a word, what a failed run has failed for';
+
 CREATE VIEW neon_auth.sync_status WITH (security_invoker = true) AS
 SELECT s.target, s.server, s.provider,
 	   r.status AS last_status, r.started_at AS last_started_at,
-	   s.last_success_at, pg_catalog.now() - s.last_success_at AS lag, s.last_full_at,
-	   s.live_users, s.watermark,
+	   s.last_success_at,
+	   pg_catalog.clock_timestamp() - s.last_success_at AS success_age,
+	   pg_catalog.clock_timestamp() - s.last_success_started_at AS lag,
+	   s.last_full_at, s.next_full_at,
+	   s.live_users + COALESCE(d.live, 0) AS live_users,
+	   neon_auth.deleted_users(s.target) AS deleted_users,
 	   (SELECT pg_catalog.count(*) FROM neon_auth.held_deletion h WHERE h.target OPERATOR(pg_catalog.=) s.target) AS held,
 	   (SELECT pg_catalog.count(*) FROM neon_auth.quarantined_user q WHERE q.target OPERATOR(pg_catalog.=) s.target) AS quarantined,
-	   r.note AS last_note, e.sqlstate AS last_error_sqlstate, e.error AS last_error, e.finished_at AS last_error_at
+	   s.watermark, r.note AS last_note,
+	   neon_auth.error_class(e.sqlstate) AS last_error_class,
+	   e.sqlstate AS last_error_sqlstate, e.error AS last_error, e.hint AS last_error_hint, e.finished_at AS last_error_at
 FROM neon_auth.sync_state s
+LEFT JOIN LATERAL (SELECT pg_catalog.sum(d.live)::pg_catalog.int8 AS live FROM neon_auth.sync_delta d
+				   WHERE d.target OPERATOR(pg_catalog.=) s.target) d ON true
 LEFT JOIN LATERAL (SELECT * FROM neon_auth.sync_run r
 				   WHERE r.target OPERATOR(pg_catalog.=) s.target ORDER BY r.run_id DESC LIMIT 1) r ON true
 LEFT JOIN LATERAL (SELECT * FROM neon_auth.sync_run e

@@ -141,6 +141,7 @@ nauth_full_run(NauthRun *run)
 	do
 	{
 		nauth_run_step(run, NAUTH_PHASE_LISTING, step_page, NULL);
+		nauth_progress_notice(run);
 	} while (run->page);
 	nauth_run_step(run, NAUTH_PHASE_LISTING, step_find, NULL);
 	nauth_run_step(run, NAUTH_PHASE_CONFIRMING, step_confirm, NULL);

@@ -27,6 +27,10 @@
 
 #include "pgcompat.h"
 #include "sync/run.h"
+#include "wait.h"
+
+/* Between two NOTICEs, in microseconds. */
+#define NOTICE_PAUSE	(5 * USECS_PER_SEC)
 
 /* Far from the server's numbers, which count up from 1. */
 #define PROGRESS_COMMAND	((ProgressCommandType) 0x4E41)
@@ -74,6 +78,26 @@ nauth_progress_publish(const NauthRun *run)
 	if (MyBEEntry == NULL || MyBEEntry->st_progress_command != PROGRESS_COMMAND)
 		pgstat_progress_start_command(PROGRESS_COMMAND, run->target.relid);
 	pgstat_progress_update_multi_param(NUM_PARAMS, params, values);
+}
+
+/*
+ * A first refresh may take minutes: tell the person at psql now and then how far
+ * it is.
+ */
+void
+nauth_progress_notice(NauthRun *run)
+{
+	int64		now = nauth_clock();
+	const char *total = run->total < 0 ? "" : psprintf(" of " INT64_FORMAT, run->total);
+
+	if (!run->first_run || now < run->told_at + NOTICE_PAUSE)
+		return;
+	if (run->told_at > 0)
+		ereport(NOTICE,
+				errmsg("read " INT64_FORMAT "%s users of server \"%s\", with " INT64_FORMAT " requests",
+					   run->counts.users, total, run->options->server,
+					   nauth_directory_stats(run->directory)->requests));
+	run->told_at = now;
 }
 
 void

@@ -19,6 +19,9 @@ typedef struct NauthRole
 	MemoryContext cxt;
 } NauthRole;
 
+/* Owner of a relation; InvalidOid if there is none. */
+extern Oid	nauth_relation_owner(Oid relid);
+
 /*
  * Act as another role in a security-restricted context with a search_path of
  * pg_catalog, until nauth_role_leave, which also brings back the memory context:

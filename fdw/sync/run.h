@@ -153,6 +153,7 @@ typedef struct NauthRun
 	int64		run_id;			/* 0: it has no row yet */
 	TimestampTz started_at;
 	NauthPhase	phase;
+	int64		told_at;		/* of nauth_clock(): the person at psql was */
 	const NauthPage *page;
 	TimestampTz asked_at;		/* when it was asked for */
 	int64		total;			/* users as the provider says, or -1 */
@@ -284,8 +285,12 @@ extern int64 nauth_window_count(NauthRun *run, TimestampTz before);
 extern bool nauth_window_worthwhile(const NauthRun *run);
 extern void nauth_window_search(NauthRun *run, TimestampTz settled, int64 counted);
 
-/* progress.c: publish phase and counts for view sync_progress; forget them */
+/*
+ * progress.c: publish phase and counts for view sync_progress, tell the person at
+ * psql, forget them
+ */
 extern void nauth_progress_publish(const NauthRun *run);
+extern void nauth_progress_notice(NauthRun *run);
 extern void nauth_progress_end(void);
 
 /* apply.c: read what the target holds; write a page of a listing, or of others; see there */

@@ -28,6 +28,7 @@
 
 #include "pgcompat.h"
 #include "sync/refresh.h"
+#include "sync/schedule.h"
 
 /* Bytes of a job's readable name before a hash is needed to tell it. */
 #define NAME_PREFIX	(NAMEDATALEN - 1 - 9)
@@ -165,4 +166,63 @@ neon_auth_unschedule_refresh(PG_FUNCTION_ARGS)
 						(const char *const[]) {psprintf(INT64_FORMAT, id)});
 	SPI_finish();
 	PG_RETURN_BOOL(id > 0);
+}
+
+/* The value of a text column of pg_cron's last answer. */
+static char *
+cron_text(int column)
+{
+	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
+}
+
+/* How the last run of a job has ended that refreshes from this server. */
+static NauthCheck
+check_job(const char *server)
+{
+	NauthCheck	check;
+
+	(void) ask_cron("SELECT j.jobid, j.schedule, j.active, d.status, d.return_message FROM cron.job j"
+					" LEFT JOIN LATERAL (SELECT * FROM cron.job_run_details d WHERE d.jobid = j.jobid"
+					" AND d.status IN ('succeeded', 'failed') ORDER BY d.runid DESC LIMIT 1) d ON true"
+					" WHERE j.username = current_user AND j.database = current_database()"
+					" AND position('_users_sync(' || $1 IN j.command) > 0 ORDER BY j.active DESC, j.jobid LIMIT 1", 1,
+					(const char *const[]) {quote_literal_cstr(server)});
+	if (SPI_processed == 0)
+		return nauth_check_say(NAUTH_VERDICT_NONE, "no job of this role refreshes from the server",
+				   psprintf("To refresh each minute: SELECT neon_auth.schedule_refresh(%s);", quote_literal_cstr(server)));
+	if (strcmp(cron_text(3), "t") != 0)
+		return nauth_check_say(NAUTH_VERDICT_WARNING, psprintf("job %s is not active", cron_text(1)),
+				   psprintf("SELECT cron.alter_job(%s, active => true);", cron_text(1)));
+	if (cron_text(4) == NULL || strcmp(cron_text(4), "succeeded") == 0)
+		return nauth_check_say(NAUTH_VERDICT_OK, psprintf("job %s: %s", cron_text(1), cron_text(2)), NULL);
+	check = nauth_check_say(NAUTH_VERDICT_ERROR, psprintf("the last run of job %s has failed", cron_text(1)),
+				"Where it could not connect: let cron.host be a socket directory that pg_hba.conf lets the role in by, or set cron.use_background_workers.");
+	check.detail = cron_text(5);
+	return check;
+}
+
+NauthCheck
+nauth_schedule_check(const char *server)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	const char *database = GetConfigOption("cron.database_name", true, false);
+	NauthCheck	check;
+
+	if (database == NULL)
+		return nauth_check_say(NAUTH_VERDICT_NONE, "pg_cron is not loaded", "Any other scheduler does as well.");
+	if (!OidIsValid(get_extension_oid("pg_cron", true)))
+		return nauth_check_say(NAUTH_VERDICT_NONE, psprintf("pg_cron keeps its jobs in database \"%s\"", database),
+				   psprintf("SELECT neon_auth.schedule_refresh(%s); says what to call there.", quote_literal_cstr(server)));
+	if (!nauth_schema_usable(get_namespace_oid("cron", false), GetUserId()))
+		return nauth_check_say(NAUTH_VERDICT_NONE, "this role may not make jobs",
+				   psprintf("As a superuser: GRANT USAGE ON SCHEMA cron TO %s;",
+							quote_identifier(GetUserNameFromId(GetUserId(), false))));
+	SPI_connect();
+	check = check_job(server);
+	MemoryContextSwitchTo(caller);
+	check.message = pstrdup(check.message);
+	check.detail = check.detail ? pstrdup(check.detail) : NULL;
+	check.hint = check.hint ? pstrdup(check.hint) : NULL;
+	SPI_finish();
+	return check;
 }

@@ -10,13 +10,11 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "sync/role.h"
@@ -88,17 +86,13 @@ nauth_time_sql(TimestampTz time)
 static Oid
 state_owner(void)
 {
-	Oid			relid = get_relname_relid("sync_state", get_namespace_oid("neon_auth", false));
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner;
+	Oid			owner = nauth_relation_owner(get_relname_relid("sync_state", get_namespace_oid("neon_auth", false)));
 
-	if (!HeapTupleIsValid(tuple))
+	if (!OidIsValid(owner))
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_TABLE),
 				errmsg("table neon_auth.sync_state does not exist"),
 				errhint("Create extension neon_auth_fdw in this database."));
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
 	return owner;
 }
 

@@ -41,6 +41,7 @@
 #define GENERATED_COLUMNS	4
 
 NAUTH_FUNCTION(neon_auth_create_users_sync);
+NAUTH_FUNCTION(neon_auth_deleted_users);
 
 static const char *const column_comments[NAUTH_NUM_COLUMNS] = {
 	[NAUTH_RAW_JSON] = "the user as the provider sent it",
@@ -137,6 +138,29 @@ neon_auth_create_users_sync(PG_FUNCTION_ARGS)
 	relid = nauth_target_create(name);
 	SPI_finish();
 	PG_RETURN_OID(relid);
+}
+
+/*
+ * SQL function deleted_users(target): rows that are marked, counted as the owner;
+ * NULL of what is no such table.
+ */
+Datum
+neon_auth_deleted_users(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	NauthTarget target = {.relid = relid};
+	int64		count;
+
+	if (get_attnum(relid, nauth_columns[NAUTH_DELETED_AT].name) == InvalidAttrNumber)
+		PG_RETURN_NULL();
+	nauth_target_check_owner(&target);
+	target.owner = nauth_relation_owner(relid);
+	target.name = nauth_target_name(relid);
+	SPI_connect();
+	nauth_target_execute(&target, psprintf("SELECT count(*) FROM %s WHERE deleted_at IS NOT NULL", target.name), NULL);
+	count = nauth_result_int(0, 1);
+	SPI_finish();
+	PG_RETURN_INT64(count);
 }
 
 static void

@@ -172,7 +172,7 @@ my $unavailable = fails('HV00L', 'is not available', 'service unavailable');
 my $busy = fails('53400', 'takes no more requests for now', 'too many requests');
 
 my $refresh = "CALL neon_auth.refresh_users_sync('SERVER', target => 'SERVER.users_sync', mode => 'full')";
-my $check_redis = "SELECT ok, message, detail FROM neon_auth.check_server('SERVER') WHERE part = 'redis'";
+my $check_redis = "SELECT verdict = 'ok', message, detail FROM neon_auth.check_server('SERVER') WHERE part = 'redis'";
 
 # ---- The waits
 

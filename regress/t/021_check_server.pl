@@ -29,13 +29,15 @@ sub run_sql
 	return $out . $err;
 }
 
-# The row of a part, after setting these options of server or mapping.
+# What is wrong with the provider or the Redis, after setting these options of server
+# or mapping.
 sub check
 {
 	my ($part, @settings) = @_;
 
 	run_sql($_) for @settings;
-	return run_sql("SELECT ok, message, detail, hint FROM neon_auth.check_server('clerk') WHERE part = '$part'");
+	return run_sql("SELECT NOT bool_or(e), coalesce(max(message) FILTER (WHERE e), 'works'), max(detail) FILTER (WHERE e), max(hint) FILTER (WHERE e)
+		FROM (SELECT *, verdict = 'error' AS e FROM neon_auth.check_server('clerk')) c WHERE (part = 'redis') = ('$part' = 'redis')");
 }
 
 # A check that must find this fault.
@@ -62,7 +64,52 @@ sub mapping
 
 # ---- The provider
 
-is(run_sql(q(SELECT * FROM neon_auth.check_server('clerk'))), 'provider|t|works||', 'without a Redis there is one part');
+# The verdicts on all parts, in order, by their first letters.
+sub verdicts
+{
+	my (@settings) = @_;
+
+	run_sql($_) for @settings;
+	return run_sql(q(SELECT string_agg(left(verdict, 1), '') FROM neon_auth.check_server('clerk')));
+}
+
+is(run_sql(q(SELECT part, verdict, message FROM neon_auth.check_server('clerk'))), <<'ROWS' =~ s/\n\z//r, 'a row for each part');
+url|ok|may be asked
+connection|ok|the provider answers
+credential|ok|is accepted
+list|ok|users can be listed
+user|ok|a user of the list is found by id
+count|ok|1000 users
+clock|ok|agrees with the provider's
+redis|none|queries are not cached
+pg_cron|none|pg_cron is not loaded
+ROWS
+is($sim->asked, '1 get, 1 list, 1 count', 'three requests');
+
+# Each mistake, where it shows and what is unknown then: parts in the order above.
+for my $row (
+	[ 'a wrong key', { status => 401 }, 'ooeuuuonn' ],
+	[ 'a key without rights', { status => 403 }, 'oooeuuonn' ],
+	[ 'another service', { status => 404 }, 'oooeuuonn' ],
+	[ 'a provider that is down', { status => 500 }, 'oooeuuonn' ],
+	[ 'one that takes no more requests', { status => 429 }, 'oooeuuonn' ],
+	[ 'one that redirects', { status => 301, headers => { Location => 'https://example.com' } }, 'oooeuuonn' ],
+	[ 'a page of HTML', { body => '<html></html>', content_type => 'text/html' }, 'oooeuuonn' ],
+	[ 'a key that may list and not get', { match => 'get', status => 403 }, 'ooooeoonn' ],
+	[ 'one that finds nobody', { match => 'get', status => 404, body => '{"errors":[{"code":"resource_not_found"}]}' }, 'oooowoonn' ],
+	[ 'one that does not count', { match => 'count', status => 403 }, 'oooooeonn' ],
+	[ 'a clock that is behind', { headers => { Date => 'Mon, 01 Jan 2001 00:00:00 GMT' } }, 'oooooownn' ],
+	[ 'a clock that is ahead', { headers => { Date => 'Wed, 01 Jan 2070 00:00:00 GMT' } }, 'oooooownn' ])
+{
+	my ($name, $fault, $expected) = @$row;
+
+	$sim->fault({ match => 'any', times => 100, %$fault });
+	is(verdicts(), $expected, "$name: the parts that are well, and those that are not");
+	is(run_sql(q(SELECT count(*) FROM neon_auth.check_server('clerk') WHERE verdict IN ('error', 'warning') AND hint IS NULL)), 0, '... with what to do');
+	$sim->clear_faults;
+}
+like(run_sql(q(SELECT message FROM neon_auth.check_server('clerk') WHERE part = 'clock')), qr/agrees/, 'the clock again');
+
 for my $row (
 	[ 'a wrong key', { status => 401 }, 'did not accept the credential' ],
 	[ 'a key without rights', { status => 403 }, 'does not let this credential read users' ],
@@ -79,10 +126,16 @@ for my $row (
 }
 my $nowhere = 'http://127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port();
 my $url = $sim->url;
+is(verdicts("ALTER SERVER clerk OPTIONS (SET url '$nowhere')"), 'euuuuuunn', 'an address that is not allowed');
 finds('an address that is not allowed', 'provider', 'may not be asked.*allowed_urls',
 	"ALTER SERVER clerk OPTIONS (SET url '$nowhere')");
 allow_urls($node, $sim->url, $nowhere);
+is(verdicts(), 'oeuuuuunn', 'nobody there');
 finds('nobody there', 'provider', 'could not connect to the provider', 'SELECT 1');
+my $plain = 'http://directory.invalid';
+allow_urls($node, $sim->url, $nowhere, $plain);
+is(verdicts("ALTER SERVER clerk OPTIONS (SET url '$plain')"), 'weuuuuunn', 'http to another machine, and no such machine');
+like(run_sql(q(SELECT hint FROM neon_auth.check_server('clerk') WHERE part = 'url')), qr/Use https: ALTER SERVER clerk OPTIONS \(SET url/, 'says what to do');
 is(check('provider', "ALTER SERVER clerk OPTIONS (SET url '$url')"), 't|works||', 'the provider again');
 
 # ---- A real Redis
@@ -108,7 +161,7 @@ finds('Redis elsewhere', 'redis', 'may not be asked.*allowed_urls', redis_url('r
 finds('the provider as Redis', 'redis', 'broke|not Redis', redis_url('redis://127.0.0.1:' . $sim->port));
 
 my $session = $node->background_psql('postgres', on_error_stop => 0);
-my $ask = q(SELECT ok FROM neon_auth.check_server('clerk') WHERE part = 'redis';);
+my $ask = q(SELECT verdict = 'ok' FROM neon_auth.check_server('clerk') WHERE part = 'redis';);
 my $uses = q(SELECT uses FROM neon_auth.connections() WHERE kind = 'redis';);
 run_sql(redis_url($real));
 is($session->query($ask x 3), "t\nt\nt", 'Redis, three times');

@@ -138,7 +138,7 @@ asks_not("SELECT count(*) FROM app.users WHERE id = 'x'", 'nor is it asked for o
 asks_not("SET neon_auth_fdw.cache = off; $scan", 'with the cache off');
 asks_not("SET neon_auth_fdw.cache = refill; $scan", 'or refilled');
 asks_not("CALL neon_auth.refresh_users_sync('clerk')", 'nor by a refresh');
-like(outcome("SELECT * FROM neon_auth.check_server('clerk')"), qr/^provider\|t\|works.*, requests 1$/,
+like(outcome("SELECT bool_and(verdict <> 'error') FROM neon_auth.check_server('clerk')"), qr/^t, requests 3$/,
 	'only a check of the server does, which is about the provider alone');
 is(outcome("SET ROLE guest; $scan"), 'ERROR:  28000, requests 1', 'another credential is not held back');
 $redis->ask('DEL', $silence);

@@ -56,7 +56,7 @@ sub listing { my ($server) = @_; return "SELECT $all FROM $server.users u"; }
 sub lookup { my ($server, $key) = @_; return listing($server) . " WHERE id = '" . ($key // $id) . "'"; }
 sub narrow { my ($server) = @_; return "SELECT md5(string_agg(name, chr(10) ORDER BY id)) FROM $server.users"; }
 
-sub check { my ($server) = @_; return "SELECT bool_and(ok) FROM neon_auth.check_server('$server')"; }
+sub check { my ($server) = @_; return "SELECT bool_and(verdict <> 'error') FROM neon_auth.check_server('$server')"; }
 sub refresh { return "CALL neon_auth.refresh_users_sync('$_[0]', target => '$_[0].users_sync', mode => 'full')"; }
 
 # What the provider says to the same query.
