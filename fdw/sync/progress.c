@@ -59,6 +59,15 @@ static const char *const phase_names[] = {
 
 NAUTH_FUNCTION(neon_auth_progress_of_refreshes);
 
+/* How many users there are: by the provider, or else by the last run; or -1. */
+static int64
+expected_users(const NauthRun *run)
+{
+	if (run->total >= 0)
+		return run->total;
+	return run->listed_before > 0 ? run->listed_before : -1;
+}
+
 void
 nauth_progress_publish(const NauthRun *run)
 {
@@ -71,7 +80,7 @@ nauth_progress_publish(const NauthRun *run)
 		params[i] = i;
 	values[PARAM_PHASE] = run->phase;
 	values[PARAM_USERS] = run->counts.users;
-	values[PARAM_TOTAL] = run->total;
+	values[PARAM_TOTAL] = expected_users(run);
 	values[PARAM_PAGES] = run->counts.pages;
 	values[PARAM_REQUESTS] = nauth_directory_stats(run->directory)->requests;
 	values[PARAM_STARTED] = run->started_at;
@@ -88,14 +97,14 @@ void
 nauth_progress_notice(NauthRun *run)
 {
 	int64		now = nauth_clock();
-	const char *total = run->total < 0 ? "" : psprintf(" of " INT64_FORMAT, run->total);
+	int64		total = expected_users(run);
 
 	if (!run->first_run || now < run->told_at + NOTICE_PAUSE)
 		return;
 	if (run->told_at > 0)
 		ereport(NOTICE,
 				errmsg("read " INT64_FORMAT "%s users of server \"%s\", with " INT64_FORMAT " requests",
-					   run->counts.users, total, run->options->server,
+					   run->counts.users, total < 0 ? "" : psprintf(" of " INT64_FORMAT, total), run->options->server,
 					   nauth_directory_stats(run->directory)->requests));
 	run->told_at = now;
 }

@@ -105,19 +105,26 @@ require_cron(const Job *job)
 						quote_identifier(GetUserNameFromId(GetUserId(), false))));
 }
 
-/* Run a statement of pg_cron's with texts as parameters; its one value, or 0. */
+/*
+ * Run a statement of pg_cron's with up to three texts as parameters, the others
+ * NULL; its first value, or 0.
+ */
 static int64
-ask_cron(const char *sql, int count, const char *const *texts)
+ask_cron(const char *sql, const char *first, const char *second, const char *third)
 {
-	Oid			types[3] = {TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[3];
+	const char *texts[] = {first, second, third};
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[lengthof(texts)];
 	bool		isnull = true;
 	Datum		result = 0;
+	int			count = 0;
+	NauthRole	saved;
 
-	Assert(count <= lengthof(values));
-	for (int i = 0; i < count; i++)
-		values[i] = CStringGetTextDatum(texts[i]);
+	for (; count < lengthof(texts) && texts[count]; count++)
+		values[count] = CStringGetTextDatum(texts[count]);
+	nauth_role_enter(GetUserId(), &saved);	/* for its search_path */
 	SPI_execute_with_args(sql, count, types, values, NULL, false, 0);
+	nauth_role_leave(&saved);
 	if (SPI_processed > 0)
 		result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	return isnull ? 0 : DatumGetInt64(result);
@@ -140,8 +147,7 @@ neon_auth_schedule_refresh(PG_FUNCTION_ARGS)
 	job.command = nauth_refresh_call(PG_GETARG_BOOL(3) ? "follow_users_sync" : "refresh_users_sync",
 									 job.server, job.target, NULL);
 	require_cron(&job);
-	id = ask_cron("SELECT cron.schedule($1, $2, $3)", 3,
-				  (const char *const[]) {job_name(&job, NULL), job.schedule, job.command});
+	id = ask_cron("SELECT cron.schedule($1, $2, $3)", job_name(&job, NULL), job.schedule, job.command);
 	SPI_finish();
 	PG_RETURN_INT64(id);
 }
@@ -159,11 +165,10 @@ neon_auth_unschedule_refresh(PG_FUNCTION_ARGS)
 	job.server = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	job.target = OidIsValid(relid) ? nauth_target_name(relid) : target;
 	require_cron(&job);
-	id = ask_cron("SELECT jobid FROM cron.job WHERE jobname = $1::name AND username = current_user", 1,
-				  (const char *const[]) {job_name(&job, NULL)});
+	id = ask_cron("SELECT jobid FROM cron.job WHERE jobname = $1::name AND username = current_user",
+				  job_name(&job, NULL), NULL, NULL);
 	if (id > 0)
-		(void) ask_cron("SELECT 1::int8 FROM cron.unschedule($1::int8)", 1,
-						(const char *const[]) {psprintf(INT64_FORMAT, id)});
+		(void) ask_cron("SELECT 1::int8 FROM cron.unschedule($1::int8)", psprintf(INT64_FORMAT, id), NULL, NULL);
 	SPI_finish();
 	PG_RETURN_BOOL(id > 0);
 }
@@ -185,18 +190,18 @@ check_job(const char *server)
 					" LEFT JOIN LATERAL (SELECT * FROM cron.job_run_details d WHERE d.jobid = j.jobid"
 					" AND d.status IN ('succeeded', 'failed') ORDER BY d.runid DESC LIMIT 1) d ON true"
 					" WHERE j.username = current_user AND j.database = current_database()"
-					" AND position('_users_sync(' || $1 IN j.command) > 0 ORDER BY j.active DESC, j.jobid LIMIT 1", 1,
-					(const char *const[]) {quote_literal_cstr(server)});
+					" AND position('_users_sync(' || $1 IN j.command) > 0 ORDER BY j.active DESC, j.jobid LIMIT 1",
+					quote_literal_cstr(server), NULL, NULL);
 	if (SPI_processed == 0)
 		return nauth_check_say(NAUTH_VERDICT_NONE, "no job of this role refreshes from the server",
-				   psprintf("To refresh each minute: SELECT neon_auth.schedule_refresh(%s);", quote_literal_cstr(server)));
+							   psprintf("To refresh each minute: SELECT neon_auth.schedule_refresh(%s);", quote_literal_cstr(server)));
 	if (strcmp(cron_text(3), "t") != 0)
 		return nauth_check_say(NAUTH_VERDICT_WARNING, psprintf("job %s is not active", cron_text(1)),
-				   psprintf("SELECT cron.alter_job(%s, active => true);", cron_text(1)));
+							   psprintf("SELECT cron.alter_job(%s, active => true);", cron_text(1)));
 	if (cron_text(4) == NULL || strcmp(cron_text(4), "succeeded") == 0)
 		return nauth_check_say(NAUTH_VERDICT_OK, psprintf("job %s: %s", cron_text(1), cron_text(2)), NULL);
 	check = nauth_check_say(NAUTH_VERDICT_ERROR, psprintf("the last run of job %s has failed", cron_text(1)),
-				"Where it could not connect: let cron.host be a socket directory that pg_hba.conf lets the role in by, or set cron.use_background_workers.");
+							"Where it could not connect: let cron.host be a socket directory that pg_hba.conf lets the role in by, or set cron.use_background_workers.");
 	check.detail = cron_text(5);
 	return check;
 }
@@ -212,11 +217,11 @@ nauth_schedule_check(const char *server)
 		return nauth_check_say(NAUTH_VERDICT_NONE, "pg_cron is not loaded", "Any other scheduler does as well.");
 	if (!OidIsValid(get_extension_oid("pg_cron", true)))
 		return nauth_check_say(NAUTH_VERDICT_NONE, psprintf("pg_cron keeps its jobs in database \"%s\"", database),
-				   psprintf("SELECT neon_auth.schedule_refresh(%s); says what to call there.", quote_literal_cstr(server)));
+							   psprintf("SELECT neon_auth.schedule_refresh(%s); says what to call there.", quote_literal_cstr(server)));
 	if (!nauth_schema_usable(get_namespace_oid("cron", false), GetUserId()))
 		return nauth_check_say(NAUTH_VERDICT_NONE, "this role may not make jobs",
-				   psprintf("As a superuser: GRANT USAGE ON SCHEMA cron TO %s;",
-							quote_identifier(GetUserNameFromId(GetUserId(), false))));
+							   psprintf("As a superuser: GRANT USAGE ON SCHEMA cron TO %s;",
+										quote_identifier(GetUserNameFromId(GetUserId(), false))));
 	SPI_connect();
 	check = check_job(server);
 	MemoryContextSwitchTo(caller);

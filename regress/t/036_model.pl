@@ -228,6 +228,27 @@ sub refresh
 	return $end;
 }
 
+# What is called beside refreshes: one user, now; beats of follow_users_sync; a purge.
+my %calls = (
+	sync_user => sub { return "SELECT id IS NULL, deleted_at IS NULL FROM neon_auth.sync_user('$server', '" . any(@$users)->{id} . "', '$server.users_sync')"; },
+	follow => sub { return "CALL neon_auth.follow_users_sync('$server', every => '100ms', during => '" . any('0', '0', '150ms') . "', target => '$server.users_sync')"; },
+	purge => sub { return "CALL neon_auth.purge_deleted('0', target => '$server.users_sync')"; });
+
+sub call
+{
+	my $name = any(('sync_user') x 6, 'follow', 'follow', 'purge');
+	my $sql = $calls{$name}->();
+	my $end = rand() < 0.1 ? 'ROLLBACK' : 'COMMIT';
+	my $text = ask($name eq 'follow' || rand() < 0.7 ? $sql : "BEGIN;\n$sql;\n$end");
+	my $how = !defined $text ? 'killed' : $text =~ /ERROR:  (\w{5}):/ ? $1 : 'done';
+
+	ask('ROLLBACK') if $how =~ /^\w{5}$/;
+	$ends{"$name $how"}++;
+	look();
+	happened($sql, '->', $how);
+	return;
+}
+
 # Ids that are marked, of rows that are not live.
 sub tombstones
 {
@@ -261,8 +282,9 @@ sub difference
 
 sub state
 {
-	return sql("SELECT concat_ws(' ', live_users, listed_users, (SELECT count(*) FROM $server.users_sync WHERE deleted_at IS NULL))
-		FROM neon_auth.sync_state WHERE target = '$server.users_sync'::regclass");
+	return sql("SELECT concat_ws(' ', live_users, listed_users, (SELECT count(*) FROM $server.users_sync WHERE deleted_at IS NULL),
+		(SELECT 'and ' || count(*) FROM neon_auth.sync_delta d WHERE d.target = s.target HAVING count(*) > 0))
+		FROM neon_auth.sync_state s WHERE target = '$server.users_sync'::regclass");
 }
 
 sub heap
@@ -313,6 +335,7 @@ sub history
 			$shim->kill_at($point, $nth);
 			happened('kill', $point, $nth);
 		}
+		call() for 1 .. rand(3);
 		my $mode = any('auto', 'auto', 'auto', 'incremental', 'full');
 		my $end = refresh($mode, rand() < 0.05 ? (transaction => any('COMMIT', 'ROLLBACK')) : rand() < 0.05 ? (with => ', dry_run => true') : ());
 		$shim->kill_nowhere;

@@ -124,6 +124,22 @@ for my $mode (sort keys %modes)
 	is(sql($mode, q(SELECT tableowner FROM pg_tables WHERE tablename = 'users_sync' AND schemaname = 'own'), $_), 'worker', "$mode: which is the role's, in $_") for 'postgres', 'other';
 }
 
+# ---- What check_server says of them
+
+my $check = q(SELECT verdict, message FROM neon_auth.check_server('clerk') WHERE part = 'pg_cron');
+for my $mode (sort keys %modes)
+{
+	my $jobs = q(SELECT jobid FROM cron.job WHERE username = 'worker' AND database = 'postgres' ORDER BY jobid);
+	my ($id, $other) = split /\n/, sql($mode, $jobs);
+
+	is(as($mode, 'worker', $check), "ok|job $id: * * * * *", "$mode: check_server sees the job");
+	like(as($mode, 'worker', $check, 'other'), qr/^none\|pg_cron keeps its jobs in database "postgres"$/, "$mode: not from another database");
+	is(sql($mode, $check), 'none|no job of this role refreshes from the server', "$mode: nor those of other roles");
+	is(sql($mode, qq(BEGIN; INSERT INTO cron.job_run_details (jobid, username, status, return_message) VALUES ($id, 'worker', 'failed', 'connection failed'); SET LOCAL ROLE worker;
+		$check; ROLLBACK)), "error|the last run of job $id has failed", "$mode: it sees that it has failed");
+	is(sql($mode, "BEGIN; UPDATE cron.job SET active = false; SET LOCAL ROLE worker; $check; ROLLBACK"), "warning|job $id is not active", "$mode: or is not active");
+}
+
 # Where a job follows, that takes no minute.  The others meet a run that goes on.
 for my $mode (sort keys %modes)
 {
