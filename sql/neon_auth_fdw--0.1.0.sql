@@ -138,7 +138,8 @@ COMMENT ON FUNCTION neon_auth.cache_clear(pg_catalog.text) IS 'forgets what is c
 
 /*
  * State.  Only the refresh writes these tables, as their owner.  A role sees
- * the rows of targets whose owner it is or belongs to.
+ * the rows of targets whose owner it is or belongs to, or all if it belongs to
+ * pg_read_all_stats.
  */
 
 CREATE TABLE neon_auth.sync_state (
@@ -299,26 +300,24 @@ ALTER TABLE neon_auth.held_deletion ENABLE ROW LEVEL SECURITY;
 ALTER TABLE neon_auth.quarantined_user ENABLE ROW LEVEL SECURITY;
 ALTER TABLE neon_auth.sync_digest ENABLE ROW LEVEL SECURITY;
 
-CREATE FUNCTION neon_auth.owns_target(target pg_catalog.regclass)
+CREATE FUNCTION neon_auth.sees_target(target pg_catalog.regclass)
 RETURNS pg_catalog.bool
-LANGUAGE SQL STABLE PARALLEL SAFE
-RETURN EXISTS (SELECT FROM pg_catalog.pg_class c
-			   WHERE c.oid OPERATOR(pg_catalog.=) target
-			   AND pg_catalog.pg_has_role(c.relowner, 'USAGE'));
+AS 'MODULE_PATHNAME', 'neon_auth_sees_target'
+LANGUAGE C STRICT STABLE PARALLEL SAFE;
 
-COMMENT ON FUNCTION neon_auth.owns_target(pg_catalog.regclass) IS 'whether the current role may see the state of this target: it is or belongs to its owner';
+COMMENT ON FUNCTION neon_auth.sees_target(pg_catalog.regclass) IS 'whether the current role may see the state of this target: it is or belongs to its owner, or to pg_read_all_stats';
 
-CREATE POLICY owner_reads ON neon_auth.sync_state FOR SELECT USING (neon_auth.owns_target(target));
-CREATE POLICY owner_reads ON neon_auth.sync_delta FOR SELECT USING (neon_auth.owns_target(target));
-CREATE POLICY owner_reads ON neon_auth.sync_run FOR SELECT USING (neon_auth.owns_target(target));
-CREATE POLICY owner_reads ON neon_auth.held_deletion FOR SELECT USING (neon_auth.owns_target(target));
-CREATE POLICY owner_reads ON neon_auth.quarantined_user FOR SELECT USING (neon_auth.owns_target(target));
+CREATE POLICY owner_reads ON neon_auth.sync_state FOR SELECT USING (neon_auth.sees_target(target));
+CREATE POLICY owner_reads ON neon_auth.sync_delta FOR SELECT USING (neon_auth.sees_target(target));
+CREATE POLICY owner_reads ON neon_auth.sync_run FOR SELECT USING (neon_auth.sees_target(target));
+CREATE POLICY owner_reads ON neon_auth.held_deletion FOR SELECT USING (neon_auth.sees_target(target));
+CREATE POLICY owner_reads ON neon_auth.quarantined_user FOR SELECT USING (neon_auth.sees_target(target));
 
-COMMENT ON POLICY owner_reads ON neon_auth.sync_state IS 'owners of the target, for reading';
-COMMENT ON POLICY owner_reads ON neon_auth.sync_delta IS 'owners of the target, for reading';
-COMMENT ON POLICY owner_reads ON neon_auth.sync_run IS 'owners of the target, for reading';
-COMMENT ON POLICY owner_reads ON neon_auth.held_deletion IS 'owners of the target, for reading';
-COMMENT ON POLICY owner_reads ON neon_auth.quarantined_user IS 'owners of the target, for reading';
+COMMENT ON POLICY owner_reads ON neon_auth.sync_state IS 'owners of the target and who watches over the server, for reading';
+COMMENT ON POLICY owner_reads ON neon_auth.sync_delta IS 'owners of the target and who watches over the server, for reading';
+COMMENT ON POLICY owner_reads ON neon_auth.sync_run IS 'owners of the target and who watches over the server, for reading';
+COMMENT ON POLICY owner_reads ON neon_auth.held_deletion IS 'owners of the target and who watches over the server, for reading';
+COMMENT ON POLICY owner_reads ON neon_auth.quarantined_user IS 'owners of the target and who watches over the server, for reading';
 
 GRANT SELECT ON neon_auth.sync_state, neon_auth.sync_delta, neon_auth.sync_run, neon_auth.held_deletion, neon_auth.quarantined_user TO PUBLIC;
 

@@ -115,25 +115,6 @@ nauth_progress_end(void)
 	pgstat_progress_end_command();
 }
 
-/* Whether the current role may see a refresh of this role on this target. */
-static bool
-may_see(Oid userid, Oid target)
-{
-	Oid			me = GetUserId();
-	HeapTuple	tuple;
-	Oid			owner = InvalidOid;
-
-	if (has_privs_of_role(me, userid) || has_privs_of_role(me, ROLE_PG_READ_ALL_STATS))
-		return true;
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(target));
-	if (HeapTupleIsValid(tuple))
-	{
-		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-		ReleaseSysCache(tuple);
-	}
-	return OidIsValid(owner) && has_privs_of_role(me, owner);
-}
-
 /* SQL function progress_of_refreshes(): one row a refresh of this database. */
 Datum
 neon_auth_progress_of_refreshes(PG_FUNCTION_ARGS)
@@ -152,7 +133,7 @@ neon_auth_progress_of_refreshes(PG_FUNCTION_ARGS)
 		if (status->st_progress_command != PROGRESS_COMMAND ||
 			status->st_databaseid != MyDatabaseId ||
 			params[PARAM_PHASE] < 0 || params[PARAM_PHASE] >= lengthof(phase_names) ||
-			!may_see(status->st_userid, status->st_progress_command_target))
+			!has_privs_of_role(GetUserId(), status->st_userid) || nauth_role_sees(status->st_progress_command_target))
 			continue;
 		values[0] = Int32GetDatum(status->st_procpid);
 		values[1] = ObjectIdGetDatum(status->st_progress_command_target);

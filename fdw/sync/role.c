@@ -14,12 +14,17 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/syscache.h"
 
+#include "pgcompat.h"
 #include "sync/role.h"
+
+NAUTH_FUNCTION(neon_auth_sees_target);
 
 Oid
 nauth_relation_owner(Oid relid)
@@ -33,6 +38,23 @@ nauth_relation_owner(Oid relid)
 		ReleaseSysCache(tuple);
 	}
 	return owner;
+}
+
+bool
+nauth_role_sees(Oid relid)
+{
+	Oid			role = GetUserId();
+	Oid			owner = nauth_relation_owner(relid);
+
+	return has_privs_of_role(role, ROLE_PG_READ_ALL_STATS) ||
+		(OidIsValid(owner) && has_privs_of_role(role, owner));
+}
+
+/* SQL function sees_target(target): for the policies of the state tables */
+Datum
+neon_auth_sees_target(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(nauth_role_sees(PG_GETARG_OID(0)));
 }
 
 void

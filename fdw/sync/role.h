@@ -23,6 +23,12 @@ typedef struct NauthRole
 extern Oid	nauth_relation_owner(Oid relid);
 
 /*
+ * Whether the current role may see what is known of a target: it is or belongs to
+ * the owner, or watches over the server.
+ */
+extern bool nauth_role_sees(Oid relid);
+
+/*
  * Act as another role in a security-restricted context with a search_path of
  * pg_catalog, until nauth_role_leave, which also brings back the memory context:
  * SPI leaves one that lives for the whole run.  It must not be entered across a

@@ -153,7 +153,10 @@ neon_auth_deleted_users(PG_FUNCTION_ARGS)
 
 	if (get_attnum(relid, nauth_columns[NAUTH_DELETED_AT].name) == InvalidAttrNumber)
 		PG_RETURN_NULL();
-	nauth_target_check_owner(&target);
+	if (!nauth_role_sees(relid))
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("permission denied for table %s", get_rel_name(relid)));
 	target.owner = nauth_relation_owner(relid);
 	target.name = nauth_target_name(relid);
 	SPI_connect();

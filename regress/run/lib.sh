@@ -10,7 +10,8 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 BUILD_PACKAGES=(build-essential 'libcurl4-openssl-dev|libcurl4-gnutls-dev' libjansson-dev libhiredis-dev liblz4-dev
 	libssl-dev libmicrohttpd-dev ca-certificates curl redis-tools)
-CHECK_PACKAGES=(libipc-run-perl pg-bsd-indent cppcheck clang libclang-rt-dev openssl)
+# VERSION stands for that of PostgreSQL.
+CHECK_PACKAGES=(libipc-run-perl pg-bsd-indent cppcheck clang libclang-rt-dev openssl postgresql-VERSION-cron)
 NODE_MAJOR=22
 OLDEST_NODE=20
 
@@ -128,7 +129,7 @@ install_packages()
 		PG_VERSION=$(pg_version) || die "no package postgresql to be found"
 	}
 	export PG_VERSION
-	set -- "$@" "postgresql-$PG_VERSION" "postgresql-server-dev-$PG_VERSION"
+	set -- "${@//VERSION/$PG_VERSION}" "postgresql-$PG_VERSION" "postgresql-server-dev-$PG_VERSION"
 	unprivileged bash -c 'command -v npm' >/dev/null || set -- "$@" npm
 	# Two of us at once: apt's own lock covers only a part, so the second waits here (and leaves no lock file).
 	exec 9</var/lib/apt/lists
