@@ -14,7 +14,8 @@ main()
 
 	enter_work_folder
 	say "Building"
-	build_and_install && build_simulator
+	build_and_install
+	build_simulator
 	mkdir "$work/tap"
 	mapfile -t prove < <(prove_command)
 	"${prove[@]}" -v "$TOP/regress/bench/freshness.pl"

@@ -18,7 +18,9 @@ main()
 
 	enter_work_folder
 	say "Building"
-	build_and_install COPT=-Werror && build_simulator && build_for_tests
+	build_and_install COPT=-Werror
+	build_simulator
+	build_for_tests
 	mapfile -t prove < <(prove_command)
 	while ((SECONDS < SOAK_SECONDS)); do
 		rm -rf "$work/tap"
