@@ -16,14 +16,13 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "executor/spi.h"
-#include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "pgcompat.h"
 #include "sync/lock.h"
+#include "sync/procedure.h"
 #include "sync/refresh.h"
 #include "wait.h"
 
@@ -42,8 +41,6 @@ enum FollowArg
 	ARG_DURING,
 	ARG_TARGET
 };
-
-#define NUM_RESULTS	8
 
 typedef struct Follow
 {
@@ -85,9 +82,8 @@ duration_arg(FunctionCallInfo fcinfo, int arg, const char *name, int64 min, int6
 static void
 read_args(Follow *follow, FunctionCallInfo fcinfo)
 {
-	follow->server = PG_ARGISNULL(ARG_SERVER) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(ARG_SERVER));
-	follow->target = PG_ARGISNULL(ARG_TARGET) ? NAUTH_DEFAULT_TARGET :
-		text_to_cstring(PG_GETARG_TEXT_PP(ARG_TARGET));
+	follow->server = nauth_procedure_text(fcinfo, ARG_SERVER, NULL);
+	follow->target = nauth_procedure_text(fcinfo, ARG_TARGET, NAUTH_DEFAULT_TARGET);
 	follow->every = duration_arg(fcinfo, ARG_EVERY, "every", EVERY_MIN, EVERY_MAX);
 	follow->during = duration_arg(fcinfo, ARG_DURING, "during", 0, DURING_MAX);
 	follow->started_at = GetCurrentTimestamp();
@@ -214,27 +210,15 @@ find_target(const Follow *follow)
 	return relid;
 }
 
-/* The INOUT columns of the procedure. */
 static Datum
 result_row(FunctionCallInfo fcinfo, const Follow *follow, const char *status)
 {
-	Interval   *elapsed = palloc0(sizeof(Interval));
-	TupleDesc	desc;
-	Datum		values[NUM_RESULTS];
-	bool		nulls[NUM_RESULTS] = {false};
+	const NauthCounts *counts = &follow->counts;
+	const int64 numbers[] = {
+		follow->beats, counts->inserted, counts->updated, counts->tombstoned, follow->held, follow->requests
+	};
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	elapsed->time = GetCurrentTimestamp() - follow->started_at;
-	values[0] = CStringGetTextDatum(status);
-	values[1] = Int64GetDatum(follow->beats);
-	values[2] = Int64GetDatum(follow->counts.inserted);
-	values[3] = Int64GetDatum(follow->counts.updated);
-	values[4] = Int64GetDatum(follow->counts.tombstoned);
-	values[5] = Int64GetDatum(follow->held);
-	values[6] = Int64GetDatum(follow->requests);
-	values[7] = IntervalPGetDatum(elapsed);
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+	return nauth_procedure_result(fcinfo, status, lengthof(numbers), numbers, follow->started_at);
 }
 
 /* SQL procedure follow_users_sync(server, every, during, target, INOUT ...) */

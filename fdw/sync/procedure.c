@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * procedure.c
- *	  SQL procedure refresh_users_sync.
+ *	  SQL procedure refresh_users_sync, and what all procedures share.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -17,6 +17,7 @@
 #include "utils/timestamp.h"
 
 #include "pgcompat.h"
+#include "sync/procedure.h"
 #include "sync/refresh.h"
 
 /* Arguments of the procedure, as in the script. */
@@ -29,7 +30,8 @@ enum RefreshArg
 	ARG_DRY_RUN
 };
 
-#define NUM_RESULTS	9
+/* Columns that a procedure returns, at most. */
+#define MAX_RESULTS	16
 
 static const char *const mode_names[] = {
 	[NAUTH_MODE_AUTO] = "auto",
@@ -52,16 +54,37 @@ check_transaction(bool toplevel)
 				errhint("Call it outside of a transaction, or after BEGIN ISOLATION LEVEL READ COMMITTED."));
 }
 
-static const char *
-text_arg(FunctionCallInfo fcinfo, int arg, const char *default_value)
+const char *
+nauth_procedure_text(FunctionCallInfo fcinfo, int arg, const char *otherwise)
 {
-	return PG_ARGISNULL(arg) ? default_value : text_to_cstring(PG_GETARG_TEXT_PP(arg));
+	return PG_ARGISNULL(arg) ? otherwise : text_to_cstring(PG_GETARG_TEXT_PP(arg));
+}
+
+Datum
+nauth_procedure_result(FunctionCallInfo fcinfo, const char *status, int count,
+					   const int64 *numbers, TimestampTz started_at)
+{
+	Interval	elapsed = {.time = GetCurrentTimestamp() - started_at};
+	TupleDesc	desc;
+	Datum		values[MAX_RESULTS];
+	bool		nulls[MAX_RESULTS] = {false};
+	int			filled = 0;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	Assert(desc->natts <= MAX_RESULTS);
+	if (status)
+		values[filled++] = CStringGetTextDatum(status);
+	for (int i = 0; i < count; i++)
+		values[filled++] = Int64GetDatum(numbers[i]);
+	values[filled] = IntervalPGetDatum(&elapsed);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 
 static NauthMode
 mode_arg(FunctionCallInfo fcinfo)
 {
-	const char *name = text_arg(fcinfo, ARG_MODE, mode_names[NAUTH_MODE_AUTO]);
+	const char *name = nauth_procedure_text(fcinfo, ARG_MODE, mode_names[NAUTH_MODE_AUTO]);
 
 	for (int mode = 0; mode < lengthof(mode_names); mode++)
 		if (strcmp(mode_names[mode], name) == 0)
@@ -84,29 +107,16 @@ approve_arg(FunctionCallInfo fcinfo)
 	return PG_GETARG_INT32(ARG_APPROVE);
 }
 
-/* The INOUT columns of the procedure. */
 static Datum
 result_row(FunctionCallInfo fcinfo, const NauthRun *run, const char *status)
 {
 	const NauthCounts *counts = &run->counts;
-	Interval   *elapsed = palloc0(sizeof(Interval));
-	TupleDesc	desc;
-	Datum		values[NUM_RESULTS];
-	bool		nulls[NUM_RESULTS] = {false};
+	const int64 numbers[] = {
+		counts->inserted, counts->updated, counts->unchanged, counts->tombstoned,
+		nauth_run_held(run).count, counts->quarantined, nauth_directory_stats(run->directory)->requests
+	};
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	elapsed->time = GetCurrentTimestamp() - run->started_at;
-	values[0] = CStringGetTextDatum(status);
-	values[1] = Int64GetDatum(counts->inserted);
-	values[2] = Int64GetDatum(counts->updated);
-	values[3] = Int64GetDatum(counts->unchanged);
-	values[4] = Int64GetDatum(counts->tombstoned);
-	values[5] = Int64GetDatum(nauth_run_held(run).count);
-	values[6] = Int64GetDatum(counts->quarantined);
-	values[7] = Int64GetDatum(nauth_directory_stats(run->directory)->requests);
-	values[8] = IntervalPGetDatum(elapsed);
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+	return nauth_procedure_result(fcinfo, status, lengthof(numbers), numbers, run->started_at);
 }
 
 /*
@@ -129,7 +139,7 @@ neon_auth_refresh_users_sync(PG_FUNCTION_ARGS)
 	mode = mode_arg(fcinfo);
 	run->approved = approve_arg(fcinfo);
 	run->dry_run = !PG_ARGISNULL(ARG_DRY_RUN) && PG_GETARG_BOOL(ARG_DRY_RUN);
-	nauth_refresh_open(run, text_arg(fcinfo, ARG_SERVER, NULL), text_arg(fcinfo, ARG_TARGET, NAUTH_DEFAULT_TARGET));
+	nauth_refresh_open(run, nauth_procedure_text(fcinfo, ARG_SERVER, NULL), nauth_procedure_text(fcinfo, ARG_TARGET, NAUTH_DEFAULT_TARGET));
 	status = nauth_refresh(run, mode);
 
 	MemoryContextSwitchTo(caller);

@@ -13,9 +13,7 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "executor/spi.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -24,6 +22,7 @@
 #include "pgcompat.h"
 #include "sync/blame.h"
 #include "sync/digest.h"
+#include "sync/procedure.h"
 #include "sync/refresh.h"
 #include "sync/statement.h"
 
@@ -35,8 +34,6 @@ enum PurgeArg
 	ARG_OLDER_THAN,
 	ARG_TARGET
 };
-
-#define NUM_RESULTS	3
 
 typedef struct Purge
 {
@@ -189,24 +186,6 @@ open_target(NauthRun *run, const char *name)
 	nauth_target_check_owner(&run->target);
 }
 
-/* The INOUT columns of the procedure. */
-static Datum
-result_row(FunctionCallInfo fcinfo, const NauthRun *run, const Purge *purge)
-{
-	Interval   *elapsed = palloc0(sizeof(Interval));
-	TupleDesc	desc;
-	Datum		values[NUM_RESULTS];
-	bool		nulls[NUM_RESULTS] = {false};
-
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	elapsed->time = GetCurrentTimestamp() - run->started_at;
-	values[0] = Int64GetDatum(purge->purged);
-	values[1] = Int64GetDatum(purge->kept);
-	values[2] = IntervalPGetDatum(elapsed);
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
-}
-
 /* SQL procedure purge_deleted(older_than, target, INOUT ...) */
 Datum
 neon_auth_purge_deleted(PG_FUNCTION_ARGS)
@@ -215,13 +194,14 @@ neon_auth_purge_deleted(PG_FUNCTION_ARGS)
 	MemoryContext caller = CurrentMemoryContext;
 	Purge		purge = {.deleted_at = DT_NOBEGIN};
 	NauthRun   *run;
+	int64		numbers[2];
 	Datum		result;
 
 	nauth_run_check_writable("CALL neon_auth.purge_deleted()");
 	SPI_connect_ext(toplevel ? SPI_OPT_NONATOMIC : 0);
 	run = nauth_run_create(toplevel);
 	purge.before = before_arg(fcinfo, run->started_at);
-	open_target(run, PG_ARGISNULL(ARG_TARGET) ? NAUTH_DEFAULT_TARGET : text_to_cstring(PG_GETARG_TEXT_PP(ARG_TARGET)));
+	open_target(run, nauth_procedure_text(fcinfo, ARG_TARGET, NAUTH_DEFAULT_TARGET));
 	nauth_run_enter();
 	PG_TRY();
 	{
@@ -235,7 +215,9 @@ neon_auth_purge_deleted(PG_FUNCTION_ARGS)
 	notice_kept(run, &purge);
 
 	MemoryContextSwitchTo(caller);
-	result = result_row(fcinfo, run, &purge);
+	numbers[0] = purge.purged;
+	numbers[1] = purge.kept;
+	result = nauth_procedure_result(fcinfo, NULL, lengthof(numbers), numbers, run->started_at);
 	MemoryContextDelete(run->cxt);
 	SPI_finish();
 	return result;

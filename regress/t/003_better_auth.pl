@@ -114,14 +114,36 @@ for my $round (1 .. 3)
 }
 is(refresh(), 'ok 0 0 126 0 0 0', 'and none is believed to be gone');
 
+# One user at a time, and followed
+
+my $late = $auth->call('create', 'Late Comer', 'late@example.com');
+is(query("SELECT name FROM neon_auth.sync_user('better_auth', '$late->{id}')"), 'Late Comer', 'one who has just come is fetched');
+$auth->call('remove', $late->{id});
+is(query("SELECT deleted_at IS NOT NULL FROM neon_auth.sync_user('better_auth', '$late->{id}')"), 't', 'one who has just gone is marked');
+is(query("SELECT count(id) FROM neon_auth.sync_user('better_auth', 'nobody-of-that-name')"), '0', 'one who never was is not there');
+my $follower = $node->background_psql('postgres');
+$follower->query_until(qr/^$/, "SET client_min_messages = error; CALL neon_auth.follow_users_sync('better_auth', every => '100ms', during => '1h');\n");
+$late = $auth->call('create', 'Followed', 'followed@example.com');
+ok(wait_until('who is followed', sub { return query("SELECT count(*) FROM neon_auth.users_sync WHERE id = '$late->{id}'") }), 'one who comes while the directory is followed');
+$auth->call('remove', $late->{id});
+ok(wait_until('who is followed', sub { return query("SELECT deleted_at IS NOT NULL FROM neon_auth.users_sync WHERE id = '$late->{id}'") eq 't' }), 'and goes');
+query(q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%follow_users_sync%' AND pid <> pg_backend_pid()));
+$follower->{run}->finish;
+
 # What the server answers when it does not want to
+
+sub verdict { return query(q(SELECT string_agg(part || ': ' || message, ', ') FROM neon_auth.check_server('better_auth') WHERE verdict IN ('error', 'warning'))); }
+
+is(verdict(), '', 'check_server finds nothing');
 
 my $sessions = in_auth(q(SELECT count(*) FROM session));
 in_auth(q(UPDATE "user" SET role = 'user' WHERE email = 'admin@example.com'));
 like(refresh(), qr/ERROR:  the provider of server "better_auth" does not let this credential read users/, 'an administrator no more: 403');
+is(verdict(), 'list: the provider of server "better_auth" does not let this credential read users', 'which check_server sees');
 in_auth(q(UPDATE "user" SET role = 'admin' WHERE email = 'admin@example.com'));
 in_auth(q(UPDATE session SET "expiresAt" = now() - interval '1 day'));
 like(refresh(), qr/ERROR:  the provider of server "better_auth" did not accept the credential/, 'the session has expired: 401');
+is(verdict(), 'credential: the provider of server "better_auth" did not accept the credential', 'and check_server, too');
 is(query(q(SELECT string_agg(sqlstate, ' ' ORDER BY run_id) FROM neon_auth.sync_run WHERE error IS NOT NULL)), '42501 28000',
 	'both are in the log');
 is(query(q(SELECT count(*) FROM neon_auth.users_sync WHERE deleted_at IS NULL)), '126', 'and nobody was marked as deleted');

@@ -24,7 +24,8 @@ use Test::More;
 my $clerk = start_sim(provider => 'clerk');
 my $better_auth = start_sim(provider => 'better_auth');
 my @urls = ($clerk->url, $better_auth->url);
-my $node = new_node('docs', urls => \@urls);
+my $node = new_node('docs', urls => \@urls,
+	conf => "shared_preload_libraries = 'pg_cron'\ncron.database_name = 'docs'\n");
 
 # The SQL blocks of a file: line, what is expected, text.  A fence that is not
 # closed, or has another language than these, is a mistake of the author.
@@ -73,7 +74,8 @@ sub clean_up
 
 	$node->safe_psql('postgres', 'ALTER SYSTEM RESET ALL');
 	allow_urls($node, @urls);
-	$node->safe_psql('postgres', "DROP DATABASE $database");
+	# pg_cron is connected to it
+	$node->safe_psql('postgres', "DROP DATABASE $database WITH (FORCE)");
 	$node->safe_psql('postgres', $_)
 	  for split /\n/, $node->safe_psql('postgres',
 		q(SELECT format('DROP ROLE %I', rolname) FROM pg_roles WHERE oid >= 16384));
