@@ -23,6 +23,7 @@
 
 #include "fault_point.h"
 #include "sync/run.h"
+#include "sync/statement.h"
 
 /* The brake: more than this, or from BRAKE_MIN up more than BRAKE_PERCENT. */
 #define BRAKE_MAX		500
@@ -144,6 +145,27 @@ is_decided(const NauthRun *run, const char *id)
 	return earlier && (run->approved >= 0 || earlier == brake_reasons[BRAKE_FIRST_RUN]);
 }
 
+/*
+ * Note which version of its row each missing user has, before the provider is
+ * asked: somebody may write the row again after its answer.
+ */
+static void
+note_versions(NauthRun *run)
+{
+	NauthIdList *missing = &run->missing_users;
+
+	if (missing->count == 0)
+		return;
+	nauth_target_execute(&run->target, psprintf("SELECT m.id, t.xmin::text FROM unnest($1) WITH ORDINALITY AS m (id, n)"
+												" LEFT JOIN %s t ON t.id = m.id ORDER BY m.n", run->target.name), missing);
+	for (int i = 0; i < missing->count; i++)
+	{
+		const char *version = nauth_result_text(i, 2);
+
+		missing->reasons[i] = MemoryContextStrdup(run->cxt, version ? version : "0");
+	}
+}
+
 /* Hold back what the brake holds; what a person has approved passes. */
 void
 nauth_deletion_brake(NauthRun *run)
@@ -170,6 +192,7 @@ nauth_deletion_brake(NauthRun *run)
 			missing->ids[passed++] = id;
 	}
 	missing->count = passed;
+	note_versions(run);
 }
 
 /*
@@ -247,7 +270,7 @@ nauth_deletion_confirm(NauthRun *run)
 		if (!nauth_read_id_possible(run->options->provider, id))
 			hold(run, id, "the provider cannot be asked about such an id");
 		else if (!nauth_directory_user(run->directory, id, user))
-			nauth_id_list_add(&run->deleted_users, run->cxt, id, NULL);
+			nauth_id_list_add(&run->deleted_users, run->cxt, id, run->missing_users.reasons[i]);
 	}
 
 	/* it may have begun meanwhile to say so of everybody */
@@ -256,18 +279,22 @@ nauth_deletion_confirm(NauthRun *run)
 	NAUTH_FAULT_POINT("confirmed");
 }
 
-/* Step three, in the transaction that ends the run: mark them. */
+/* Step three, in the transaction that ends the run: mark the rows that are as they were. */
 void
 nauth_deletion_apply(NauthRun *run)
 {
-	NauthIdList *deleted = &run->deleted_users;
+	const NauthIdList *deleted = &run->deleted_users;
+	NauthArgs	args = {0};
 
 	run->counts.tombstoned = deleted->count;
 	if (deleted->count == 0 || run->dry_run)
 		return;
-	nauth_target_execute(&run->target,
-						 psprintf("UPDATE %s SET deleted_at = clock_timestamp()"
-								  " WHERE id = ANY ($1) AND deleted_at IS NULL", run->target.name), deleted);
+	nauth_args_texts(&args, deleted->count, (const char *const *) deleted->ids);
+	nauth_args_texts(&args, deleted->count, deleted->reasons);
+	nauth_statement_execute_as(run->target.owner,
+							   psprintf("UPDATE %s t SET deleted_at = clock_timestamp() FROM unnest($1, $2) AS m (id, version)"
+										" WHERE t.id = m.id AND t.xmin = m.version::xid AND deleted_at IS NULL",
+										run->target.name), &args);
 	run->counts.tombstoned = SPI_processed;
 	NAUTH_FAULT_POINT("tombstoned");
 }

@@ -133,7 +133,8 @@ neon_auth_progress_of_refreshes(PG_FUNCTION_ARGS)
 		if (status->st_progress_command != PROGRESS_COMMAND ||
 			status->st_databaseid != MyDatabaseId ||
 			params[PARAM_PHASE] < 0 || params[PARAM_PHASE] >= lengthof(phase_names) ||
-			!has_privs_of_role(GetUserId(), status->st_userid) || nauth_role_sees(status->st_progress_command_target))
+			!(has_privs_of_role(GetUserId(), status->st_userid) ||
+			  nauth_role_sees(status->st_progress_command_target)))
 			continue;
 		values[0] = Int32GetDatum(status->st_procpid);
 		values[1] = ObjectIdGetDatum(status->st_progress_command_target);

@@ -173,7 +173,7 @@ leaves_doubt(const NauthRun *run)
 {
 	NauthHeld	held = nauth_run_held(run);
 
-	return held.count > held.approvable ||
+	return held.count > held.approvable || run->counts.tombstoned < run->deleted_users.count ||
 		(run->incremental && (run->doubt || run->unproved));
 }
 

@@ -99,15 +99,21 @@ state_owner(void)
 void
 nauth_statement_execute(const char *sql, NauthArgs *args)
 {
+	nauth_statement_execute_as(state_owner(), sql, args);
+}
+
+void
+nauth_statement_execute_as(Oid role, const char *sql, NauthArgs *args)
+{
 	NauthRole	saved;
 	int			result;
 
-	nauth_role_enter(state_owner(), &saved);
+	nauth_role_enter(role, &saved);
 	result = SPI_execute_with_args(sql, args->count, args->types, args->values, args->nulls,
 								   false, 0);
 	nauth_role_leave(&saved);
 	if (result < 0)
-		elog(ERROR, "statement on a state table failed: %s", SPI_result_code_string(result));
+		elog(ERROR, "statement failed: %s", SPI_result_code_string(result));
 }
 
 static Datum

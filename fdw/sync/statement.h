@@ -41,8 +41,12 @@ extern Datum nauth_text_array(int count, const char *const *texts);
 /* SQL for a time as a timestamptz, palloc'd or constant. */
 extern const char *nauth_time_sql(TimestampTz time);
 
-/* Run a statement; its result is in SPI_tuptable. */
+/*
+ * Run a statement as the owner of the state tables, or as a role; its result is
+ * in SPI_tuptable.
+ */
 extern void nauth_statement_execute(const char *sql, NauthArgs *args);
+extern void nauth_statement_execute_as(Oid role, const char *sql, NauthArgs *args);
 
 /*
  * Values of that result, rows and columns counted from 0 and 1.  A null is

@@ -67,7 +67,8 @@ sub measure
 		sleep(0.005);
 	}
 	$run->finish;
-	is($err, '', "no message: $statement");
+	# a first refresh tells how far it is, where the machine is slow
+	is($err =~ s/^NOTICE:  read \d+ users of server .*\n//mgr, '', "no message: $statement");
 	return ($out =~ s/\ndone\n//r, ($most - $before) / 1024);
 }
 

@@ -158,7 +158,7 @@ is(refresh(), 'held 0/0/0/0/97/0', 'an empty list deletes nobody');
 like($stderr, qr/WARNING:.*held back 97 deletions in \Q$target\E/, 'it says so');
 like($stderr, qr/Reason: the directory is empty\./, 'and why');
 my ($approval) = $stderr =~ /HINT:.* (CALL neon_auth\.refresh_users_sync\(.*?\))\.$/m;
-is($approval, "CALL neon_auth.refresh_users_sync('clerk', approve_deletions => 97, target => '$target')",
+is($approval, "CALL neon_auth.refresh_users_sync('clerk', target => '$target', approve_deletions => 97)",
 	'the hint has the statement that approves');
 is($sim->stats->{get}, 0, 'the provider is not asked about users that are held');
 is(sql("SELECT count(*) FROM $target t JOIN neon_auth.held_deletion h USING (id) WHERE h.target = '$target'::regclass AND reason = 'the directory is empty'"),

@@ -260,6 +260,23 @@ is(live($gone), 0, 'a row that was marked since the provider was asked stays mar
 is(refresh('full'), 'ok', 'a later answer');
 is(live($gone), 1, 'brings it back');
 
+# nor does a deletion that was found before somebody wrote the row again
+$gone = $sim->user('index/6')->{id};
+$sim->remove('index/6');
+$run = hang_refresh($node, $sim, { match => 'get', after => 2 }, "SET ROLE auth_owner", "CALL neon_auth.refresh_users_sync('clerk', mode => 'full')");
+sql("UPDATE $target SET name = name WHERE id = '$gone'");
+like($run->release, qr/^ok\|0\|0\|\d+\|0\|/m, 'a row that was written since the provider was asked is not marked');
+is(live($gone), 1, 'it is live');
+refresh();
+is(live($gone), 0, 'and is marked by the next run');
+$gone = $sim->user('index/7')->{id};
+$sim->remove('index/7');
+$run = hang_refresh($node, $sim, { match => 'get', after => 4 }, "SELECT deleted_at IS NULL FROM neon_auth.sync_user('clerk', '$gone')");
+sql("UPDATE $target SET name = name WHERE id = '$gone'");
+is($run->release, "t\n", 'the same of sync_user');
+is(sync_user($gone), "$gone|f", 'which finds it the next time');
+refresh();
+
 # ---- Many at once
 
 # How many requests so many sessions make that call it so often.
