@@ -332,9 +332,9 @@ SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_digest', '');
 CREATE FUNCTION neon_auth.deleted_users(target pg_catalog.regclass)
 RETURNS pg_catalog.int8
 AS 'MODULE_PATHNAME', 'neon_auth_deleted_users'
-LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+LANGUAGE C STRICT STABLE;
 
-COMMENT ON FUNCTION neon_auth.deleted_users(pg_catalog.regclass) IS 'how many rows of a target are marked as deleted';
+COMMENT ON FUNCTION neon_auth.deleted_users(pg_catalog.regclass) IS 'how many rows of a target are marked as deleted; null if they cannot be counted now';
 
 CREATE FUNCTION neon_auth.error_class(sqlstate pg_catalog.text)
 RETURNS pg_catalog.text

@@ -32,12 +32,6 @@
 /* Of a glance, which is taken each second. */
 #define GLANCE_PAGE		10
 
-/*
- * Users younger than this are not counted: what is committed late would seem
- * to be unknown to us.  They are in the list of changes, all of them.
- */
-#define SETTLED_AGE		(30 * USECS_PER_SEC)
-
 /* Who was created within this of a bound may be on either side of it. */
 #define BLUR			(2 * 1000)
 
@@ -241,8 +235,9 @@ count_created_from(const NauthChanges *changes, TimestampTz bound)
 }
 
 /*
- * A time before which users are counted: some time ago, and with nobody near
- * who might be counted or not.  DT_NOBEGIN when there is none.
+ * A time before which users are counted: some time ago, for younger ones are all
+ * in the list of changes; and with nobody near who might be counted or not.
+ * DT_NOBEGIN when there is none.
  */
 static TimestampTz
 settled_bound(const NauthRun *run)
@@ -253,7 +248,7 @@ settled_bound(const NauthRun *run)
 
 	if (changes->newest == DT_NOBEGIN)
 		return DT_NOBEGIN;
-	bound = Max(Min(changes->newest, run->started_at) - SETTLED_AGE, oldest);
+	bound = Max(Min(changes->newest, run->started_at) - NAUTH_SETTLED_AGE, oldest);
 	for (int try = 0; try < BOUND_TRIES && bound >= oldest; try++)
 	{
 		CHECK_FOR_INTERRUPTS();

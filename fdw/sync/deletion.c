@@ -121,7 +121,7 @@ brake(const NauthRun *run, int64 deletions)
 {
 	if (run->first_run)
 		return brake_reasons[BRAKE_FIRST_RUN];
-	if (run->incremental ? run->witness[0] == '\0' : run->counts.users == 0)
+	if (run->counts.users == 0 && !run->incremental)
 		return brake_reasons[BRAKE_EMPTY];
 	if (deletions > BRAKE_MAX)
 		return brake_reasons[BRAKE_MANY];

@@ -30,7 +30,9 @@ nauth_delta_load(NauthRun *run)
 							" WHERE target = $1 ORDER BY id COLLATE \"C\"", &args);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		nauth_id_list_add(&run->counted_before, run->cxt, nauth_result_text(i, 1), NULL);
+		nauth_id_list_add(&run->counted_before, run->cxt, nauth_result_text(i, 1),
+						  MemoryContextStrdup(run->cxt, psprintf(INT64_FORMAT "," INT64_FORMAT,
+																 nauth_result_int(i, 2), nauth_result_int(i, 3))));
 		run->counts.listed += nauth_result_int(i, 2);
 		run->live_before += nauth_result_int(i, 3);
 	}
@@ -58,9 +60,9 @@ nauth_delta_store(const NauthRun *run, int count, char *const *ids, int listed, 
 }
 
 /*
- * Whether the numbers of a run that has reached its end include this delta.
- * One that was not there when it began is of a sync_user meanwhile; a full run
- * has then listed the user before or after.
+ * Whether the numbers of a run that has reached its end include this delta, which
+ * has come up since it began: it is of the run itself, or of a sync_user; a full
+ * run has then listed the user before or after.
  */
 static bool
 is_included(const NauthRun *run, const char *id, int64 listed)
@@ -68,12 +70,33 @@ is_included(const NauthRun *run, const char *id, int64 listed)
 	NauthKnownUser user;
 	bool		seen;
 
-	if (nauth_id_list_find(&run->counted_before, id) >= 0)
-		return true;
 	if (run->incremental)
 		return nauth_id_list_find(&run->counted_users, id) >= 0;
 	seen = nauth_known_get(run->known, id, &user) && user.seen;
 	return listed == 0 || (listed > 0) == seen;
+}
+
+/*
+ * Take away what was loaded, and has become a part of the numbers; a sync_user
+ * may have added to it.
+ */
+static void
+subtract_loaded(const NauthRun *run)
+{
+	const NauthIdList *loaded = &run->counted_before;
+	NauthArgs	args = {0};
+
+	if (loaded->count == 0)
+		return;
+	nauth_args_relation(&args, run->target.relid);
+	nauth_args_texts(&args, loaded->count, (const char *const *) loaded->ids);
+	nauth_args_texts(&args, loaded->count, loaded->reasons);
+	nauth_statement_execute("UPDATE neon_auth.sync_delta AS t SET listed = t.listed - split_part(m.was, ',', 1)::int2,"
+							" live = t.live - split_part(m.was, ',', 2)::int2 FROM unnest($2, $3) AS m (id, was)"
+							" WHERE t.target = $1 AND t.id = m.id", &args);
+	args.count = 2;
+	nauth_statement_execute("DELETE FROM neon_auth.sync_delta"
+							" WHERE target = $1 AND id = ANY ($2) AND listed = 0 AND live = 0", &args);
 }
 
 /* Forget the deltas that are in the numbers that the run now stores. */
@@ -83,6 +106,7 @@ nauth_delta_settle(NauthRun *run)
 	NauthIdList included = {0};
 	NauthArgs	args = {0};
 
+	subtract_loaded(run);
 	nauth_id_list_sort(&run->counted_users);
 	nauth_args_relation(&args, run->target.relid);
 	nauth_statement_execute("SELECT id, listed::int8 FROM neon_auth.sync_delta WHERE target = $1", &args);

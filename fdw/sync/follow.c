@@ -104,8 +104,8 @@ check_followable(const NauthRun *run)
 			errdetail("Each refresh lists its whole directory: %s.",
 					  provider->lists_changes ? "not all users have a time of change" :
 					  "the provider does not list changes"),
-			errhint("Refresh now and then: SELECT neon_auth.schedule_refresh(%s, '*/5 * * * *').",
-					quote_literal_cstr(run->options->server)));
+			errhint("Refresh now and then: SELECT neon_auth.schedule_refresh(%s, '*/5 * * * *', target => %s);",
+					quote_literal_cstr(run->options->server), quote_literal_cstr(run->target.name)));
 }
 
 static void

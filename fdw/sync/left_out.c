@@ -72,21 +72,22 @@ nauth_left_out_load(NauthRun *run)
 }
 
 /*
- * Delete the rows that the run has gone over and that are not to stay: of all
- * users or, incrementally, of those it has read.
+ * Delete the rows that the run has gone over and that are not to stay: of those
+ * that it has found when it began, all or, incrementally, those it has read.
  */
 static void
-forget_others(NauthRun *run, const char *table, int count, const char *const *ids)
+forget_others(NauthRun *run, const char *table, const NauthIdList *before, int count, const char *const *ids)
 {
+	const NauthIdList *gone_over = run->incremental ? &run->returned_users : before;
 	NauthArgs	args = {0};
-	const NauthIdList *read = &run->returned_users;
 
+	if (gone_over->count == 0)
+		return;
 	nauth_args_relation(&args, run->target.relid);
 	nauth_args_texts(&args, count, ids);
-	if (run->incremental)
-		nauth_args_texts(&args, read->count, (const char *const *) read->ids);
-	nauth_statement_execute(psprintf("DELETE FROM neon_auth.%s WHERE target = $1 AND id <> ALL ($2)%s",
-									 table, run->incremental ? " AND id = ANY ($3)" : ""), &args);
+	nauth_args_texts(&args, gone_over->count, (const char *const *) gone_over->ids);
+	nauth_statement_execute(psprintf("DELETE FROM neon_auth.%s WHERE target = $1 AND id <> ALL ($2) AND id = ANY ($3)",
+									 table), &args);
 }
 
 static void
@@ -95,7 +96,7 @@ store_held(NauthRun *run)
 	const NauthIdList *list = &run->held_users;
 	NauthArgs	args = {0};
 
-	forget_others(run, "held_deletion", list->count, (const char *const *) list->ids);
+	forget_others(run, "held_deletion", &run->held_before, list->count, (const char *const *) list->ids);
 	if (list->count == 0)
 		return;
 	nauth_args_relation(&args, run->target.relid);
@@ -140,7 +141,7 @@ store_quarantined(NauthRun *run)
 		reasons[i] = users[i].reason;
 		has_row[i] = BoolGetDatum(users[i].has_row);
 	}
-	forget_others(run, "quarantined_user", count, ids);
+	forget_others(run, "quarantined_user", &run->quarantined_before, count, ids);
 	if (count == 0)
 		return;
 	nauth_args_relation(&args, run->target.relid);

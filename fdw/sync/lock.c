@@ -64,13 +64,13 @@ forbid_prepare(XactEvent event, void *arg)
 		ereport(ERROR,
 				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				errmsg("cannot PREPARE a transaction that has refreshed a users_sync table"),
-				errhint("Call the refresh outside of the transaction."));
+				errhint("Call refresh_users_sync or sync_user outside of the transaction."));
 	if (event != XACT_EVENT_PRE_COMMIT)
 		holds_transaction_lock = false;
 }
 
-static void
-note_transaction_lock(void)
+void
+nauth_lock_forbid_prepare(void)
 {
 	static bool registered = false;
 
@@ -92,12 +92,22 @@ nauth_lock_release(const NauthLock *lock)
 	LockRelease(&lock->tag, ExclusiveLock, lock->session);
 }
 
-bool
-nauth_lock_follow(NauthLock *lock, Oid relid)
+static bool
+try_follow(NauthLock *lock, Oid relid)
 {
 	SET_LOCKTAG_ADVISORY(lock->tag, MyDatabaseId, LOCK_CLASS, relid, LOCK_FOLLOW);
 	lock->session = true;
 	return try_lock(lock);
+}
+
+/* Somebody who only looks whether it is taken has it for a moment. */
+bool
+nauth_lock_follow(NauthLock *lock, Oid relid)
+{
+	if (try_follow(lock, relid))
+		return true;
+	(void) nauth_wait(-1, nauth_clock() + BEAT_PAUSE);
+	return try_follow(lock, relid);
 }
 
 /* Whether somebody follows the target, whose beats are short. */
@@ -106,7 +116,7 @@ is_followed(Oid relid)
 {
 	NauthLock	lock;
 
-	if (!nauth_lock_follow(&lock, relid))
+	if (!try_follow(&lock, relid))
 		return true;
 	nauth_lock_release(&lock);
 	return false;
@@ -123,7 +133,7 @@ nauth_lock_target(NauthLock *lock, Oid relid, bool session)
 	while (!(locked = try_lock(lock)) && nauth_clock() < deadline && is_followed(relid))
 		(void) nauth_wait(-1, nauth_clock() + BEAT_PAUSE);
 	if (locked && !session)
-		note_transaction_lock();
+		nauth_lock_forbid_prepare();
 	return locked;
 }
 

@@ -34,6 +34,9 @@ extern void nauth_lock_user(NauthLock *lock, Oid relid, const char *id);
 
 extern void nauth_lock_release(const NauthLock *lock);
 
+/* The transaction holds such a lock to its end, so that it cannot be prepared. */
+extern void nauth_lock_forbid_prepare(void);
+
 /*
  * Tell other backends that a user was asked for at that time, of nauth_clock(), and is written, and
  * whether one of them has told so since a time.  They see it until this backend

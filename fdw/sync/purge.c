@@ -205,6 +205,7 @@ neon_auth_purge_deleted(PG_FUNCTION_ARGS)
 	nauth_run_enter();
 	PG_TRY();
 	{
+		nauth_run_commit(run);	/* on to READ COMMITTED */
 		purge_all(run, &purge);
 	}
 	PG_FINALLY();

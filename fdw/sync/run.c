@@ -261,7 +261,11 @@ nauth_run_insist(NauthRun *run, NauthStep step, void *arg)
 {
 	ErrorData  *error = NULL;
 
-	for (int try = 0; try < DEADLOCK_TRIES; try++)
+	/*
+	 * in somebody else's transaction it would only put off who has to give
+	 * way
+	 */
+	for (int try = 0; try < (run->single ? 1 : DEADLOCK_TRIES); try++)
 	{
 		error = nauth_run_attempt(run, step, arg);
 		if (error == NULL || error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)

@@ -40,6 +40,12 @@
  */
 #define NAUTH_OVERLAP	(5 * USECS_PER_MINUTE)
 
+/*
+ * Users younger than this may not be everywhere at the provider: what is
+ * committed late, or read from a replica, would seem not to be there.
+ */
+#define NAUTH_SETTLED_AGE	(30 * USECS_PER_SEC)
+
 /* A list of ids with a constant or palloc'd reason for each. */
 typedef struct NauthIdList
 {
@@ -183,7 +189,7 @@ typedef struct NauthRun
 								 * an incremental run */
 	int64		missing_most;
 	int64		explained;		/* of these, not to be counted at all */
-	int64		deleted_before; /* since the last run, by others */
+	int64		deleted_before; /* by others, of late */
 	NauthQuarantined *quarantined;
 	int			quarantined_count;
 	NauthIdList quarantined_before; /* of the last run, sorted by id */
@@ -279,11 +285,12 @@ extern bool nauth_changes_glance(NauthRun *run);
 
 /*
  * window.c: count users created before a time; find missing users without a
- * listing; see there
+ * listing; look whether one is listed; see there
  */
 extern int64 nauth_window_count(NauthRun *run, TimestampTz before);
 extern bool nauth_window_worthwhile(const NauthRun *run);
 extern void nauth_window_search(NauthRun *run, TimestampTz settled, int64 counted);
+extern bool nauth_window_lists(NauthRun *run, const char *id, TimestampTz created);
 
 /*
  * progress.c: publish phase and counts for view sync_progress, tell the person at

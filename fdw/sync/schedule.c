@@ -69,11 +69,11 @@ call_elsewhere(const Job *job, const char *database)
 	const char *name = job_name(job, here);
 
 	if (job->schedule)
-		return psprintf("In database \"%s\": SELECT cron.schedule_in_database(%s, %s, %s, %s, %s);", database,
+		return psprintf("In database \"%s\", as a superuser: SELECT cron.schedule_in_database(%s, %s, %s, %s, %s);", database,
 						quote_literal_cstr(name), quote_literal_cstr(job->schedule),
 						quote_literal_cstr(job->command), quote_literal_cstr(here),
 						quote_literal_cstr(GetUserNameFromId(GetUserId(), false)));
-	return psprintf("In database \"%s\": SELECT cron.unschedule(jobid) FROM cron.job WHERE jobname = %s AND database = %s;",
+	return psprintf("In database \"%s\", as a superuser: SELECT cron.unschedule(jobid) FROM cron.job WHERE jobname = %s AND database = %s;",
 					database, quote_literal_cstr(name), quote_literal_cstr(here));
 }
 
@@ -197,7 +197,7 @@ check_job(const char *server)
 							   psprintf("To refresh each minute: SELECT neon_auth.schedule_refresh(%s);", quote_literal_cstr(server)));
 	if (strcmp(cron_text(3), "t") != 0)
 		return nauth_check_say(NAUTH_VERDICT_WARNING, psprintf("job %s is not active", cron_text(1)),
-							   psprintf("SELECT cron.alter_job(%s, active => true);", cron_text(1)));
+							   psprintf("As a superuser: SELECT cron.alter_job(%s, active => true);", cron_text(1)));
 	if (cron_text(4) == NULL || strcmp(cron_text(4), "succeeded") == 0)
 		return nauth_check_say(NAUTH_VERDICT_OK, psprintf("job %s: %s", cron_text(1), cron_text(2)), NULL);
 	check = nauth_check_say(NAUTH_VERDICT_ERROR, psprintf("the last run of job %s has failed", cron_text(1)),

@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
@@ -23,10 +24,12 @@
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/syscache.h"
 #include "utils/varlena.h"
 
@@ -140,29 +143,68 @@ neon_auth_create_users_sync(PG_FUNCTION_ARGS)
 	PG_RETURN_OID(relid);
 }
 
+/* Count rows that are marked, as the owner; false if that cannot be done. */
+static bool
+count_marked(Oid relid, int64 *count)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool done = false;
+
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		NauthRole	saved;
+
+		nauth_role_enter(nauth_relation_owner(relid), &saved);
+		SPI_execute(psprintf("SELECT count(*) FROM %s WHERE deleted_at IS NOT NULL", nauth_target_name(relid)), true, 0);
+		nauth_role_leave(&saved);
+		*count = nauth_result_int(0, 1);
+		ReleaseCurrentSubTransaction();
+		done = true;
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(cxt);
+		if (geterrcode() == ERRCODE_QUERY_CANCELED)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(cxt);
+	CurrentResourceOwner = owner;
+	return done;
+}
+
 /*
- * SQL function deleted_users(target): rows that are marked, counted as the owner;
- * NULL of what is no such table.
+ * SQL function deleted_users(target): rows that are marked; NULL of what is no
+ * target, is locked, or has become something else.  A view over all targets must
+ * not fail because of one.
  */
 Datum
 neon_auth_deleted_users(PG_FUNCTION_ARGS)
 {
 	Oid			relid = PG_GETARG_OID(0);
-	NauthTarget target = {.relid = relid};
+	char		kind = get_rel_relkind(relid);
+	NauthArgs	args = {0};
+	bool		counted;
 	int64		count;
 
-	if (get_attnum(relid, nauth_columns[NAUTH_DELETED_AT].name) == InvalidAttrNumber)
-		PG_RETURN_NULL();
 	if (!nauth_role_sees(relid))
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				errmsg("permission denied for table %s", get_rel_name(relid)));
-	target.owner = nauth_relation_owner(relid);
-	target.name = nauth_target_name(relid);
+	if ((kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE) ||
+		!ConditionalLockRelationOid(relid, AccessShareLock))
+		PG_RETURN_NULL();
 	SPI_connect();
-	nauth_target_execute(&target, psprintf("SELECT count(*) FROM %s WHERE deleted_at IS NOT NULL", target.name), NULL);
-	count = nauth_result_int(0, 1);
+	nauth_args_relation(&args, relid);
+	nauth_statement_execute("SELECT FROM neon_auth.sync_state WHERE target = $1", &args);
+	counted = SPI_processed > 0 && count_marked(relid, &count);
 	SPI_finish();
+	if (!counted)
+		PG_RETURN_NULL();
 	PG_RETURN_INT64(count);
 }
 
@@ -217,8 +259,9 @@ check_column(Relation rel, NauthColumn column)
 									format_type_be(def->type)));
 	if (column == NAUTH_ID && !get_collation_isdeterministic(att->attcollation))
 		refuse_target(rel, "Column \"id\" has a collation that takes different ids for the same.");
-	if (column == NAUTH_UPDATED_AT && att->atttypmod >= 0 && att->atttypmod < MAX_TIMESTAMP_PRECISION)
-		refuse_target(rel, "Column \"updated_at\" must keep microseconds.");
+	if ((column == NAUTH_UPDATED_AT || column == NAUTH_DELETED_AT) &&
+		att->atttypmod >= 0 && att->atttypmod < MAX_TIMESTAMP_PRECISION)
+		refuse_target(rel, psprintf("Column \"%s\" must keep microseconds.", def->name));
 	return att->attgenerated != '\0';
 }
 

@@ -60,7 +60,7 @@ open_run(NauthRun *run, const char *server_name, const char *target)
 	run->directory = nauth_directory_open(run->options, run->options->scan_timeout);
 }
 
-/* Only a directory that a refresh has shown to be the target's may write it. */
+/* Only the directory that refreshes write may, with the credential they have. */
 static void
 load_state(NauthRun *run)
 {
@@ -76,24 +76,35 @@ load_state(NauthRun *run)
 						nauth_refresh_call("refresh_users_sync", run->options->server, run->target.name, NULL)));
 }
 
-/* One live row of the target, if the condition holds for one. */
+/* A live row of the target. */
+typedef struct LiveRow
+{
+	TimestampTz created_at;		/* or DT_NOBEGIN, like the next */
+	TimestampTz updated_at;
+}			LiveRow;
+
+/* The live row of the user; false if there is none. */
 static bool
-has_live_row(const NauthRun *run, const char *condition)
+read_live_row(const NauthRun *run, LiveRow * row)
 {
 	char	   *ids[] = {unconstify(char *, run->single)};
 	NauthIdList list = {.count = 1,.ids = ids};
 
-	nauth_target_execute(&run->target, psprintf("SELECT FROM %s WHERE id = ANY ($1) AND deleted_at IS NULL AND %s",
-												run->target.name, condition), &list);
-	return SPI_processed > 0;
+	nauth_target_execute(&run->target, psprintf("SELECT created_at::timestamptz, updated_at::timestamptz FROM %s"
+												" WHERE id = ANY ($1) AND deleted_at IS NULL", run->target.name), &list);
+	if (SPI_processed == 0)
+		return false;
+	row->created_at = nauth_result_time(0, 1);
+	row->updated_at = nauth_result_time(0, 2);
+	return true;
 }
 
-/* What the brake has to know beside this user: deletions by others like us. */
+/* What the brake has to know beside this user: deletions of the last hour. */
 static void
 count_deletions(NauthRun *run)
 {
-	nauth_target_execute(&run->target, psprintf("SELECT count(*) FROM %s WHERE deleted_at > %s",
-												run->target.name, nauth_time_sql(run->last_success_at)), NULL);
+	nauth_target_execute(&run->target, psprintf("SELECT count(*) FROM %s WHERE deleted_at > now() - interval '1 hour'",
+												run->target.name), NULL);
 	run->deleted_before = nauth_result_int(0, 1);
 }
 
@@ -120,20 +131,53 @@ find_witness(NauthRun *run)
 }
 
 /*
+ * Why the row stays as it is though the provider does not find the user, or NULL.
+ * A listing proves more than that; here it is of the moment of creation.
+ */
+static const char *
+objection(NauthRun *run, const LiveRow * row)
+{
+	if (nauth_id_list_find(&run->held_before, run->single) >= 0)
+		return "the deletion is held back already";
+	if (Max(row->created_at, row->updated_at) > GetCurrentTimestamp() - NAUTH_SETTLED_AGE)
+		return "the user was created or changed just now";
+	if (run->options->provider->counts_windows && row->created_at != DT_NOBEGIN &&
+		nauth_window_lists(run, run->single, row->created_at))
+		return "the provider lists the user";
+	return NULL;
+}
+
+/* Tell that the row is as live as before. */
+static void
+warn_unmarked(const NauthRun *run, const char *reason)
+{
+	ereport(WARNING,
+			errcode(ERRCODE_WARNING),
+			errmsg("did not mark a user of %s as deleted whom the provider does not find", run->target.name),
+			errdetail("Reason: %s.", reason),
+			errhint("The next refresh decides, or whoever looks into neon_auth.held_deletion."));
+}
+
+/*
  * The provider says that the user does not exist: mark the row, if there is a
- * live one, on the same proof and with the same brake as in any other run.
+ * live one, on its word of several requests and with the brake of any other run.
  */
 static void
 mark_deleted(NauthRun *run)
 {
-	bool		held = nauth_id_list_find(&run->held_before, run->single) >= 0;
-	bool		listed;
 	char	   *ids[] = {unconstify(char *, run->single)};
+	const char *reason;
+	LiveRow		row;
+	bool		listed;
 
-	if (!has_live_row(run, "true"))
+	if (!read_live_row(run, &row))
 		return;
-	listed = !held && (nauth_id_list_find(&run->counted_before, run->single) >= 0 ||
-					   has_live_row(run, psprintf("created_at <= %s", nauth_time_sql(run->last_newest))));
+	reason = objection(run, &row);
+	if (reason)
+	{
+		warn_unmarked(run, reason);
+		return;
+	}
 	count_deletions(run);
 	find_witness(run);
 	nauth_id_list_add(&run->missing_users, run->cxt, run->single, NULL);
@@ -141,7 +185,10 @@ mark_deleted(NauthRun *run)
 	nauth_deletion_confirm(run);
 	nauth_deletion_apply(run);
 	nauth_left_out_store(run);
-	nauth_refresh_warn_held(run);
+	if (run->held_users.count > 0)
+		warn_unmarked(run, run->held_reason);
+	listed = nauth_id_list_find(&run->counted_before, run->single) >= 0 ||
+		(row.created_at != DT_NOBEGIN && row.created_at <= run->last_newest);
 	if (run->counts.tombstoned + run->held_users.count > 0)
 		nauth_delta_store(run, 1, ids, listed ? -1 : 0, -run->counts.tombstoned);
 }
@@ -193,6 +240,8 @@ ask_once(NauthRun *run, int64 called_at)
 	}
 	if (!has_written(run))
 		nauth_lock_release(&lock);
+	else
+		nauth_lock_forbid_prepare();
 }
 
 /* Whether the caller may read a column of the target by himself. */

@@ -26,6 +26,12 @@
 
 #include "fault_point.h"
 #include "sync/run.h"
+
+/* A moment as the provider has it, with what it may round, in microseconds. */
+#define MOMENT_BLUR		(2 * 1000)
+
+/* Pages of one moment that are read. */
+#define MOMENT_PAGES	10
 #include "sync/statement.h"
 #include "users.h"
 
@@ -427,4 +433,32 @@ nauth_window_search(NauthRun *run, TimestampTz settled, int64 counted)
 		nauth_run_step(run, NAUTH_PHASE_SEARCHING, step_compare, search);
 	if (run->doubt == NULL)
 		nauth_run_step(run, NAUTH_PHASE_CONFIRMING, step_confirm, NULL);
+}
+
+/*
+ * Whether the provider lists a user who was created at that time, or so many of
+ * the same moment that it does not matter whom.
+ */
+bool
+nauth_window_lists(NauthRun *run, const char *id, TimestampTz created)
+{
+	NauthQuery	query = {
+		.kind = NAUTH_QUERY_LIST,
+		.windowed = true,
+		.from = moment_of(created - MOMENT_BLUR),
+		.before = moment_of(created + MOMENT_BLUR)
+	};
+	const NauthPage *page;
+	int			pages = 0;
+
+	nauth_directory_begin(run->directory, &query);
+	while ((page = nauth_directory_next(run->directory)) != NULL)
+	{
+		for (int i = 0; i < page->count; i++)
+			if (page->users[i].flaw == NAUTH_FLAW_ID || strcmp(page->users[i].id, id) == 0)
+				return true;
+		if (++pages == MOMENT_PAGES)
+			return true;
+	}
+	return false;
 }

@@ -243,14 +243,18 @@ write_batch(NauthRun *run, void *arg)
 		store_digests(run, batch);
 }
 
+/* Whether somebody else has written a row of the user, who is then counted. */
 static bool
-has_row(const NauthRun *run, const char *id)
+has_row(NauthRun *run, const char *id)
 {
 	char	   *ids[] = {unconstify(char *, id)};
 	NauthIdList list = {.count = 1,.ids = ids};
 
-	nauth_target_execute(&run->target, psprintf("SELECT FROM %s WHERE id = ANY ($1)", run->target.name), &list);
-	return SPI_processed > 0;
+	nauth_target_execute(&run->target, psprintf("SELECT deleted_at IS NULL FROM %s WHERE id = ANY ($1)", run->target.name), &list);
+	if (SPI_processed == 0)
+		return false;
+	run->counts.live += nauth_result_bool(0, 1);
+	return true;
 }
 
 /*

@@ -117,6 +117,7 @@ is(refresh(), 'ok 0 0 126 0 0 0', 'and none is believed to be gone');
 # One user at a time, and followed
 
 my $late = $auth->call('create', 'Late Comer', 'late@example.com');
+in_auth(q(UPDATE "user" SET "createdAt" = now() - interval '1 hour', "updatedAt" = now() - interval '1 minute' WHERE email = 'late@example.com'));
 is(query("SELECT name FROM neon_auth.sync_user('better_auth', '$late->{id}')"), 'Late Comer', 'one who has just come is fetched');
 $auth->call('remove', $late->{id});
 is(query("SELECT deleted_at IS NOT NULL FROM neon_auth.sync_user('better_auth', '$late->{id}')"), 't', 'one who has just gone is marked');

@@ -156,7 +156,7 @@ for my $row (
 	is(live($gone), 1, 'and marks nobody');
 }
 is(sync_user($gone), "$gone|f", 'a user who is gone is marked');
-is($sim->asked, '5 get', 'on the word of a provider that finds another one, before and after');
+is($sim->asked, '5 get, 1 list', 'on the word of a provider that does not list it, and finds another one, before and after');
 is(live($gone), 0, 'there is no live row');
 is_counted('and it is counted');
 is(sync_user($gone), "$gone|f", 'again');
@@ -168,15 +168,31 @@ is_counted('the numbers are right');
 is(difference(), 0, 'the target equals the directory');
 
 # a provider that has lost its users, one by one
+my %lost = (match => 'get', status => 404, body => '{"errors":[{"code":"resource_not_found"}]}', times => 1000);
 $gone = $sim->user('index/31')->{id};
-$sim->fault({ match => 'get', status => 404, body => '{"errors":[{"code":"resource_not_found"}]}', times => 1000 });
-like(sync_user($gone), qr/WARNING:.*held back 1 deletions/, 'a provider that finds nobody is not believed');
-is(live($gone), 1, 'nobody is marked');
-is(sql("SELECT reason FROM neon_auth.held_deletion"), 'the directory is empty', 'it waits for a person');
+$sim->fault({%lost});
+like(sync_user($gone), qr/WARNING:.*did not mark a user .*the provider lists the user.*^$gone\|t$/ms, 'a provider that lists who it does not find is not believed');
 $sim->clear_faults;
-is(sync_user($gone), "$gone|t", 'a user who is held, and turns up');
-is_true('count(*) = 0 FROM neon_auth.held_deletion', 'is held no more');
-is_counted('and counted');
+$sim->remove('index/31');
+$sim->fault({%lost});
+like(sync_user($gone), qr/WARNING:.*does not find by id a user that it listed.*^$gone\|t$/ms, 'nor one that finds nobody');
+is_true('count(*) = 1 FROM neon_auth.held_deletion', 'that is held');
+$sim->clear_faults;
+like(sync_user($gone), qr/WARNING:.*held back already.*^$gone\|t$/ms, 'and stays so');
+refresh();
+refresh();
+is_true('count(*) = 0 FROM neon_auth.held_deletion', 'until refreshes have looked');
+is(live($gone), 0, 'and marked it');
+is_counted('it is counted');
+
+# who has just signed up may not be everywhere at the provider
+$new = $sim->create({ name => 'Just Now', created_at => 1000 * time() });
+is(sync_user($new->{id}), "$new->{id}|t", 'one who has just signed up');
+$sim->fault({%lost, times => 1});
+like(sync_user($new->{id}), qr/WARNING:.*created or changed just now.*^$new->{id}\|t$/ms, 'and is not found for a moment');
+$sim->remove($new->{id});
+refresh();
+is(live($new->{id}), 0, 'is marked by a refresh when it is gone');
 
 # one call after the other, the brake counts them all
 my @gone = map { $sim->user("index/$_")->{id} } 40 .. 69;
@@ -186,6 +202,7 @@ my $marked = grep { /\|f$/ } @said;
 cmp_ok($marked, '>=', 9, 'single deletions pass');
 cmp_ok($marked, '<=', 21, 'until more than a fifth are gone');
 is(scalar(grep { /more than 20 % of the users are missing/ } @said), @gone - $marked, 'the others are held');
+is(scalar(grep { /held back already/ } map { sync_user($_) } @gone[ -3 .. -1 ]), 3, 'however often that is called');
 is_true("count(*) = " . (@gone - $marked) . " FROM neon_auth.held_deletion", 'and wait for a person');
 is(sql("CALL neon_auth.refresh_users_sync('clerk', approve_deletions => " . (@gone - $marked) . ')') =~ /^(\w+)/ && $1, 'ok', 'who approves them');
 is(difference(), 0, 'then the target equals the directory');
@@ -269,6 +286,7 @@ like($run->release, qr/^ok\|0\|0\|\d+\|0\|/m, 'a row that was written since the 
 is(live($gone), 1, 'it is live');
 refresh();
 is(live($gone), 0, 'and is marked by the next run');
+sql("UPDATE $target SET deleted_at = deleted_at - interval '2 hours'");    # or the brake would hold it
 $gone = $sim->user('index/7')->{id};
 $sim->remove('index/7');
 $run = hang_refresh($node, $sim, { match => 'get', after => 4 }, "SELECT deleted_at IS NULL FROM neon_auth.sync_user('clerk', '$gone')");
@@ -276,6 +294,31 @@ sql("UPDATE $target SET name = name WHERE id = '$gone'");
 is($run->release, "t\n", 'the same of sync_user');
 is(sync_user($gone), "$gone|f", 'which finds it the next time');
 refresh();
+
+# a row that is not committed yet, of a user whom a refresh has found, too
+$new = $sim->create({ name => 'Not Committed' });
+my $application = new_session($node);
+$application->must("BEGIN; SELECT FROM neon_auth.sync_user('clerk', '$new->{id}')");
+my $waiting = IPC::Run::start([ $node->installed_command('psql'), '-XAtq', '-d', $node->connstr('postgres'), '-c', "CALL neon_auth.refresh_users_sync('clerk')" ],
+	'<', \undef, '>', \my $said, '2>&1');
+wait_until('the refresh waits', sub { return sql(q(SELECT count(*) FROM pg_locks WHERE NOT granted)); });
+$application->must('COMMIT');
+$waiting->finish;
+like($said, qr/^ok\|0\|/, 'a refresh waits for it, and finds it written');
+is_true('count(*) = 0 FROM neon_auth.quarantined_user', 'nobody is left out');
+is_counted('and it is counted once');
+
+# what is held while a refresh lists is not forgotten by it
+$gone = $sim->user('index/8')->{id};
+$run = hang_refresh($node, $sim, { match => 'list', after => 2 }, "SET ROLE auth_owner", "CALL neon_auth.refresh_users_sync('clerk', mode => 'full')");
+$sim->remove('index/8');
+$sim->fault({%lost});
+like(sync_user($gone), qr/does not find by id a user that it listed/, 'a deletion is held while a refresh lists');
+$run->release;
+is_true('count(*) = 1 FROM neon_auth.held_deletion', 'and still when that has ended');
+refresh() for 1 .. 2;
+is(live($gone), 0, 'so that it is not forgotten');
+is_counted('nor is the number');
 
 # ---- Many at once
 
@@ -320,6 +363,11 @@ like($first->finish, qr/57014/, 'and so can who asks');
 $sim->clear_faults;
 is(sync_user($new->{id}), "$new->{id}|t", 'then it is free again');
 is($node->safe_psql('postgres', q(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory')), 0, 'no lock is left behind');
+
+# a prepared transaction would keep it
+$new = $sim->create({ name => 'Prepared' });
+like($admin->ask("BEGIN; SELECT FROM neon_auth.sync_user('clerk', '$new->{id}'); PREPARE TRANSACTION 'x'"), qr/0A000: cannot PREPARE a transaction/, 'what it has written cannot be prepared');
+$admin->ask('ROLLBACK');
 
 $node->stop;
 done_testing();

@@ -97,7 +97,7 @@ for my $mode (sort keys %modes)
 	# pg_cron lives in another database
 	$text = as($mode, 'worker', $schedule, 'other');
 	like($text, qr/cannot schedule a refresh from database "other"\nDETAIL:  pg_cron keeps its jobs in database "postgres"/, "$mode: from another database");
-	my ($call) = $text =~ /HINT:  In database "postgres": (.*)/ or die $text;
+	my ($call) = $text =~ /HINT:  In database "postgres", as a superuser: (.*)/ or die $text;
 	like(sql($mode, $call), qr/^\d+$/, "$mode: the call that is printed works");
 	is(sql($mode, q(SELECT username, database FROM cron.job ORDER BY jobid DESC LIMIT 1)), 'worker|other', "$mode: for that role and database");
 }
@@ -165,7 +165,7 @@ for my $mode (sort keys %modes)
 
 	# and away with them
 	$text = as($mode, 'worker', $unschedule, 'other');
-	my ($call) = $text =~ /HINT:  In database "postgres": (.*)/ or die $text;
+	my ($call) = $text =~ /HINT:  In database "postgres", as a superuser: (.*)/ or die $text;
 	sql($mode, $call);
 	is(sql($mode, q(SELECT count(*) FROM cron.job WHERE database = 'other')), 0, "$mode: the call that is printed removes that job");
 	is(as($mode, 'worker', $unschedule), 't', "$mode: its own the role removes itself");

@@ -54,6 +54,20 @@ my $new = $sim->create({ name => 'One More' });
 sql("SELECT FROM neon_auth.sync_user('clerk', '$new->{id}')");
 is(status('live_users'), 300, 'users of sync_user are counted');
 
+# one table that cannot be read does not spoil the view of all
+sql(q(CALL neon_auth.refresh_users_sync('clerk', target => 'app.users_sync')));
+my $all = q(SELECT string_agg(concat_ws(' ', target, coalesce(deleted_users, -1)), ', ' ORDER BY target::text) FROM neon_auth.sync_status);
+is(sql($all), 'app.users_sync 0, neon_auth.users_sync 1', 'all targets');
+my $locker = new_session($node);
+$locker->must('BEGIN; LOCK app.users_sync');
+is(sql($all), 'app.users_sync -1, neon_auth.users_sync 1', 'one that is locked');
+$locker->must('ROLLBACK');
+sql(q(CREATE ROLE tenant; ALTER TABLE app.users_sync OWNER TO tenant));
+is(sql($all), 'app.users_sync -1, neon_auth.users_sync 1', 'one whose owner may not read it');
+sql(q(ALTER TABLE app.users_sync OWNER TO CURRENT_USER));
+sql(q(CREATE TABLE private (deleted_at timestamptz); INSERT INTO private VALUES (now()); CREATE VIEW seen AS SELECT now() AS deleted_at));
+is(sql(q(SET ROLE guest; SELECT neon_auth.deleted_users('private') IS NULL AND neon_auth.deleted_users('seen') IS NULL; RESET ROLE)), 't', 'what is no target is not read');
+
 for my $row (
 	[ { status => 401 }, '28000', 'credential', qr/ALTER USER MAPPING FOR .* SERVER clerk OPTIONS \(SET api_key/ ],
 	[ { status => 403 }, '42501', 'permission', qr/right to list users/ ],
@@ -72,7 +86,7 @@ for my $row (
 }
 my $url = $sim->url;
 sql(q(ALTER SERVER clerk OPTIONS (SET url 'http://127.0.0.1:1')));
-is($session->ask(q(CALL neon_auth.refresh_users_sync('clerk', target => 'app.users_sync'))) =~ /ERROR:  (\w+)/ && $1, '42501', 'an address that is not allowed');
+is($session->ask(q(CALL neon_auth.refresh_users_sync('clerk', target => 'app.other'))) =~ /ERROR:  (\w+)/ && $1, '42501', 'an address that is not allowed');
 sql("ALTER SERVER clerk OPTIONS (SET url '$url')");
 sql("ALTER TABLE $target ADD CONSTRAINT short CHECK (length(name) < 30)");
 $sim->create({ name => 'x' x 40 });

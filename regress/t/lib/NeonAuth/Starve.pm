@@ -48,7 +48,7 @@ BEGIN
 		PERFORM pg_sleep(0.01);
 	END LOOP;
 	DELETE FROM descriptor;
-	COPY descriptor FROM PROGRAM 'ls -l /proc/\$PPID/fd';
+	COPY descriptor FROM PROGRAM 'ls -l /proc/\$PPID/fd; true';
 	RETURN concat_ws('|', 'left', probe_malloc_bytes(), (
 		SELECT string_agg(kind, ' ' ORDER BY kind)
 		FROM descriptor, substring(line FROM '-> (socket|anon_inode:\\[\\w+\\])') kind));
