@@ -132,15 +132,34 @@ refresh(Follow *follow, NauthRun *run)
 	follow->warned |= follow->held > 0;
 }
 
+/* One run that is opened, and closed with all that SPI keeps for it. */
+static NauthRun *
+open_run(const Follow *follow)
+{
+	NauthRun   *run;
+
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	run = nauth_run_create(true);
+	nauth_refresh_open(run, follow->server, follow->target);
+	check_followable(run);
+	return run;
+}
+
+static void
+close_run(NauthRun *run)
+{
+	MemoryContextSwitchTo(PortalContext);
+	MemoryContextDelete(run->cxt);
+	SPI_finish();
+	MemoryContextSwitchTo(PortalContext);
+}
+
 static void
 beat(Follow *follow)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	NauthRun   *run = nauth_run_create(true);
+	NauthRun   *run = open_run(follow);
 	int64		now = nauth_clock();
 
-	nauth_refresh_open(run, follow->server, follow->target);
-	check_followable(run);
 	run->patience = Max(follow->end - now, run->options->request_timeout * INT64CONST(1000));
 	if (now >= follow->thorough_at)
 		refresh(follow, run);
@@ -153,8 +172,7 @@ beat(Follow *follow)
 	run->phase = NAUTH_PHASE_WAITING;
 	run->started_at = follow->started_at;
 	nauth_progress_publish(run);
-	MemoryContextSwitchTo(caller);
-	MemoryContextDelete(run->cxt);
+	close_run(run);
 }
 
 /* A beat that took longer than the pause is not made up for. */
@@ -198,15 +216,10 @@ follow_under_lock(Follow *follow, Oid relid)
 static Oid
 find_target(const Follow *follow)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	NauthRun   *run = nauth_run_create(true);
-	Oid			relid;
+	NauthRun   *run = open_run(follow);
+	Oid			relid = run->target.relid;
 
-	nauth_refresh_open(run, follow->server, follow->target);
-	check_followable(run);
-	relid = run->target.relid;
-	MemoryContextSwitchTo(caller);
-	MemoryContextDelete(run->cxt);
+	close_run(run);
 	return relid;
 }
 
@@ -235,14 +248,12 @@ neon_auth_follow_users_sync(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 				errmsg("cannot follow a directory within a transaction"),
 				errhint("Call it outside of a transaction block, or use neon_auth.refresh_users_sync()."));
-	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	MemoryContextSwitchTo(PortalContext);
 	follow = palloc0(sizeof(Follow));
 	read_args(follow, fcinfo);
 	status = !follow_under_lock(follow, find_target(follow)) ? "busy" :
 		follow->held > 0 ? "held" : "ok";
 
-	SPI_finish();
 	MemoryContextSwitchTo(caller);
 	return result_row(fcinfo, follow, status);
 }

@@ -91,6 +91,7 @@ read_batch(NauthRun *run, Purge *purge, NauthIdList *batch)
 		nauth_id_list_add(batch, run->page_cxt, nauth_target_id(tuple, SPI_tuptable->tupdesc), NULL);
 		purge->deleted_at = DatumGetTimestampTz(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &isnull));
 	}
+	SPI_freetuptable(SPI_tuptable);
 	if (batch->count > 0)
 		purge->id = MemoryContextStrdup(run->cxt, batch->ids[batch->count - 1]);
 }

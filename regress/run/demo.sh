@@ -250,13 +250,33 @@ better_auth_at_rest()
 	play app <<<"SELECT * FROM neon_auth.sync_status;"
 }
 
+better_auth_one_user()
+{
+	local id
+
+	say "Somebody signs up and posts at once: that user is fetched, no refresh is waited for"
+	in_better_auth sign-up Edith edith@example.com
+	id=$(ask auth "SELECT id FROM \"user\" WHERE email = 'edith@example.com'")
+	play app <<-END
+		INSERT INTO posts SELECT 'Notes by ' || name, id FROM neon_auth.sync_user('better_auth', '$id');
+
+		-- Rows marked as deleted can be purged; here a post still refers to the one there is.
+		CALL neon_auth.purge_deleted('0');
+
+		SELECT part, verdict, message FROM neon_auth.check_server('better_auth');
+	END
+	expect "the posts" "Ada Alan Edith Grace" "$(ask app "SELECT string_agg(split_part(title, ' ', 3), ' ' ORDER BY title) FROM posts")"
+	expect "the rows kept of deleted users" 1 "$(ask app "SELECT count(*) FROM neon_auth.users_sync WHERE deleted_at IS NOT NULL")"
+	refresh app better_auth 0 0 0
+}
+
 main()
 {
 	local part
 
 	enter_work_folder
 	for part in start_everything allow_loopback clerk_part clerk_cache clerk_copy better_auth_sign_ups \
-		better_auth_first_refresh better_auth_posts better_auth_changes better_auth_at_rest; do
+		better_auth_first_refresh better_auth_posts better_auth_changes better_auth_at_rest better_auth_one_user; do
 		"$part"
 	done
 	say "The demo did what README says ($SECONDS s)"

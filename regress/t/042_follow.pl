@@ -95,6 +95,16 @@ is_sql("count(*) = 0 FROM neon_auth.sync_run WHERE status = 'running'", 't', 'an
 is_sql(q(pg_stat_get_backend_start(1) IS NULL OR bool_and(backend_xmin IS NULL AND backend_xid IS NULL) FROM pg_stat_activity WHERE application_name = 'follow'), 't', 'no snapshot is kept')
   or diag(sql(q(SELECT * FROM pg_stat_activity WHERE application_name = 'follow')));
 
+# nothing is kept of a beat: without that it was 33 KB of each
+my $pid = sql(q(SELECT pid FROM neon_auth.sync_progress));
+sub memory { return slurp_file("/proc/$pid/status") =~ /RssAnon:\s+(\d+)/ && $1; }
+sub lists { return $sim->stats->{list}; }
+sub wait_for_beats { my $end = lists() + 60; return wait_until('sixty beats', sub { return lists() >= $end }); }
+wait_for_beats();
+my $kilobytes = memory();
+wait_for_beats();
+cmp_ok(memory() - $kilobytes, '<', 1024, 'memory does not grow with the beats');
+
 # the cache does not lag behind the target
 sql('RESET neon_auth_fdw.cache; SELECT count(*) FROM app.users');
 $sim->update('index/9', { name => 'Nine' });
