@@ -337,10 +337,10 @@ sub storm
 	return $sim->requests;
 }
 
-$sim->fault({ match => 'get', latency_ms => 100, times => 1_000_000 });
+$sim->fault({ match => 'get', latency_ms => 200, times => 1_000_000 });
 $new = $sim->create({ name => 'Wanted By All' });
 my $requests = storm(50, 20, $new->{id});
-cmp_ok($requests, '<=', 250, "1,000 calls for one user, of 50 sessions, make few requests ($requests)");
+cmp_ok($requests, '<=', 500, "1,000 calls for one user, of 50 sessions, make few requests ($requests)");
 cmp_ok($requests, '>=', 20, 'but none shares a request that began before it');
 is_true("count(*) = 1 FROM $target WHERE id = '$new->{id}' AND deleted_at IS NULL", 'one row');
 is_counted('that is counted once');

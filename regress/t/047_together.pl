@@ -93,7 +93,7 @@ $asking->signal('INT');
 $asking->finish;
 note($complaints);
 my $gets = $sim->stats->{get};
-cmp_ok($gets, '>', $rounds, "users were asked for all the time ($gets)");
+cmp_ok($gets, '>', 100, "users were asked for all the time ($gets)");
 note(join ', ', map { "$_: $ends{$_}" } sort keys %ends);
 
 is(join(' ', @wrong), '', "nobody who is live was marked (NAUTH_SEED=$seed)");
