@@ -135,7 +135,7 @@ check_url(const NauthOptions *options)
 	if (pg_strncasecmp(url, "https://", strlen("https://")) == 0 || is_local_http(url))
 		return nauth_check_say(NAUTH_VERDICT_OK, "may be asked", NULL);
 	return nauth_check_say(NAUTH_VERDICT_WARNING, "the credential and all users travel without encryption",
-						   psprintf("Use https: ALTER SERVER %s OPTIONS (SET url 'https://...').",
+						   psprintf("Use https: ALTER SERVER %s OPTIONS (SET url 'https://...');",
 									quote_identifier(options->server)));
 }
 
@@ -254,7 +254,7 @@ check_redis(const NauthOptions *options)
 	NauthError	error = {0};
 
 	if (options->redis_url == NULL)
-		return nauth_check_say(NAUTH_VERDICT_NONE, "queries are not cached", psprintf("To cache them: ALTER SERVER %s OPTIONS (ADD redis_url 'redis://127.0.0.1:6379').",
+		return nauth_check_say(NAUTH_VERDICT_NONE, "queries are not cached", psprintf("To cache them: ALTER SERVER %s OPTIONS (ADD redis_url 'redis://127.0.0.1:6379');",
 																					  quote_identifier(options->server)));
 	nauth_directory_redis(options, &redis);
 	if (!nauth_redis_ping(&redis, &error))

@@ -432,7 +432,7 @@ find_mapping(ForeignServer *server, Oid userid)
 				errcode(ERRCODE_UNDEFINED_OBJECT),
 				errmsg("role \"%s\" has no user mapping for server \"%s\"",
 					   GetUserNameFromId(userid, false), server->servername),
-				errhint("Create it with: CREATE USER MAPPING FOR %s SERVER %s OPTIONS (api_key '...').",
+				errhint("Create it with: CREATE USER MAPPING FOR %s SERVER %s OPTIONS (api_key '...');",
 						quote_identifier(GetUserNameFromId(userid, false)),
 						quote_identifier(server->servername)));
 	return GetUserMapping(userid, server->serverid);
@@ -464,7 +464,7 @@ nauth_options_get(Oid serverid, Oid userid)
 		ereport(ERROR,
 				errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
 				errmsg("user mapping for server \"%s\" has no credential", server->servername),
-				errhint("Add it with: ALTER USER MAPPING FOR ... SERVER %s OPTIONS (ADD api_key '...').",
+				errhint("Add it with: ALTER USER MAPPING FOR ... SERVER %s OPTIONS (ADD api_key '...');",
 						quote_identifier(server->servername)));
 	return options;
 }

@@ -46,7 +46,7 @@ static const ErrorText error_texts[] = {
 	"A smaller option \"page_size\" of the server makes replies smaller."},
 	[NAUTH_ERROR_CREDENTIAL] = {ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
 		"%s did not accept the credential",
-	"Set a valid one with: ALTER USER MAPPING FOR ... SERVER %s OPTIONS (SET api_key '...')."},
+	"Set a valid one with: ALTER USER MAPPING FOR ... SERVER %s OPTIONS (SET api_key '...');"},
 	[NAUTH_ERROR_PERMISSION] = {ERRCODE_INSUFFICIENT_PRIVILEGE,
 		"%s does not let this credential read users",
 	"Give the credential the right to list users at the provider."},

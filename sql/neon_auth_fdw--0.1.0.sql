@@ -371,6 +371,7 @@ SELECT s.target, s.server, s.provider,
 	   neon_auth.error_class(e.sqlstate) AS last_error_class,
 	   e.sqlstate AS last_error_sqlstate, e.error AS last_error, e.hint AS last_error_hint, e.finished_at AS last_error_at
 FROM neon_auth.sync_state s
+JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) s.target
 LEFT JOIN LATERAL (SELECT pg_catalog.sum(d.live)::pg_catalog.int8 AS live FROM neon_auth.sync_delta d
 				   WHERE d.target OPERATOR(pg_catalog.=) s.target) d ON true
 LEFT JOIN LATERAL (SELECT * FROM neon_auth.sync_run r

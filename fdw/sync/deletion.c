@@ -237,6 +237,8 @@ contradiction(NauthRun *run)
 	int64		count = run->incremental ? listed :
 	nauth_directory_count(run->directory, &query);
 
+	if (run->single && run->witness[0] == '\0')
+		return "the provider finds no other user either";
 	if (Max(count, listed) - Min(count, listed) > COUNT_SLACK + count / 100)
 		return "the provider counts another number of users than it listed";
 	if (!finds_witness(run))

@@ -43,12 +43,13 @@ nauth_delta_load(NauthRun *run)
  * the live rows of each have changed.  Somebody else may have counted the same.
  */
 void
-nauth_delta_store(const NauthRun *run, int count, char *const *ids, int listed, int64 live)
+nauth_delta_store(NauthRun *run, int count, char *const *ids, int listed, int64 live)
 {
 	NauthArgs	args = {0};
 
 	if (count == 0)
 		return;
+	run->stored = true;
 	nauth_args_relation(&args, run->target.relid);
 	nauth_args_texts(&args, count, (const char *const *) ids);
 	nauth_args_int(&args, listed);
@@ -74,6 +75,18 @@ is_included(const NauthRun *run, const char *id, int64 listed)
 		return nauth_id_list_find(&run->counted_users, id) >= 0;
 	seen = nauth_known_get(run->known, id, &user) && user.seen;
 	return listed == 0 || (listed > 0) == seen;
+}
+
+/* A full run has read the target when a row was live that is marked since. */
+static void
+note_marked(NauthRun *run, const char *id, int64 live)
+{
+	NauthKnownUser user;
+
+	if (run->incremental || live >= 0 || !nauth_known_get(run->known, id, &user) || user.seen)
+		return;
+	user.deleted = true;
+	nauth_known_set(run->known, id, &user);
 }
 
 /*
@@ -109,11 +122,12 @@ nauth_delta_settle(NauthRun *run)
 	subtract_loaded(run);
 	nauth_id_list_sort(&run->counted_users);
 	nauth_args_relation(&args, run->target.relid);
-	nauth_statement_execute("SELECT id, listed::int8 FROM neon_auth.sync_delta WHERE target = $1", &args);
+	nauth_statement_execute("SELECT id, listed::int8, live::int8 FROM neon_auth.sync_delta WHERE target = $1", &args);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		char	   *id = nauth_result_text(i, 1);
 
+		note_marked(run, id, nauth_result_int(i, 3));
 		if (is_included(run, id, nauth_result_int(i, 2)))
 			nauth_id_list_add(&included, CurrentMemoryContext, id, NULL);
 		pfree(id);

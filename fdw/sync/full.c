@@ -60,7 +60,7 @@ step_probe(NauthRun *run, void *arg)
 				errmsg("the credential for server \"%s\" has changed, and with it the provider knows none of the users in %s",
 					   run->options->server, run->target.name),
 				errdetail("It seems to belong to another directory, which would mark all users here as deleted."),
-				errhint("Set the right credential in the user mapping, or name another table as \"target\". If it is the right one: DELETE FROM neon_auth.sync_state WHERE target = %s::regclass, as the owner of the extension.",
+				errhint("Set the right credential in the user mapping, or name another table as \"target\". If it is the right one, as the owner of the extension: DELETE FROM neon_auth.sync_state WHERE target = %s::regclass;",
 						quote_literal_cstr(run->target.name)));
 }
 

@@ -83,11 +83,26 @@ forget_others(NauthRun *run, const char *table, const NauthIdList *before, int c
 
 	if (gone_over->count == 0)
 		return;
+	run->stored = true;
 	nauth_args_relation(&args, run->target.relid);
 	nauth_args_texts(&args, count, ids);
 	nauth_args_texts(&args, gone_over->count, (const char *const *) gone_over->ids);
 	nauth_statement_execute(psprintf("DELETE FROM neon_auth.%s WHERE target = $1 AND id <> ALL ($2) AND id = ANY ($3)",
 									 table), &args);
+}
+
+/* Who is marked now is not held, by whomever. */
+static void
+forget_marked(NauthRun *run)
+{
+	const NauthIdList *deleted = &run->deleted_users;
+	NauthArgs	args = {0};
+
+	if (deleted->count == 0)
+		return;
+	nauth_args_relation(&args, run->target.relid);
+	nauth_args_texts(&args, deleted->count, (const char *const *) deleted->ids);
+	nauth_statement_execute("DELETE FROM neon_auth.held_deletion WHERE target = $1 AND id = ANY ($2)", &args);
 }
 
 static void
@@ -97,8 +112,10 @@ store_held(NauthRun *run)
 	NauthArgs	args = {0};
 
 	forget_others(run, "held_deletion", &run->held_before, list->count, (const char *const *) list->ids);
+	forget_marked(run);
 	if (list->count == 0)
 		return;
+	run->stored = true;
 	nauth_args_relation(&args, run->target.relid);
 	nauth_args_texts(&args, list->count, (const char *const *) list->ids);
 	nauth_args_texts(&args, list->count, list->reasons);
@@ -144,6 +161,7 @@ store_quarantined(NauthRun *run)
 	forget_others(run, "quarantined_user", &run->quarantined_before, count, ids);
 	if (count == 0)
 		return;
+	run->stored = true;
 	nauth_args_relation(&args, run->target.relid);
 	nauth_args_texts(&args, count, ids);
 	nauth_args_texts(&args, count, reasons);

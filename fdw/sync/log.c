@@ -11,6 +11,7 @@
 
 #include "catalog/pg_type.h"
 #include "commands/async.h"
+#include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "utils/json.h"
 #include "utils/timestamp.h"
@@ -88,6 +89,18 @@ note_of(const NauthRun *run)
 	return held ? held : run->incremental ? run->doubt : NULL;
 }
 
+/* Whether the last run in the log has not ended well. */
+static bool
+follows_failure(const NauthRun *run)
+{
+	NauthArgs	args = {0};
+
+	nauth_args_relation(&args, run->target.relid);
+	nauth_statement_execute("SELECT status IN ('failed', 'crashed', 'running') FROM neon_auth.sync_run"
+							" WHERE target = $1 ORDER BY run_id DESC LIMIT 1", &args);
+	return SPI_processed > 0 && nauth_result_bool(0, 1);
+}
+
 /*
  * Close the row of a run that succeeded or failed.  One that is followed gets
  * its row only here, if there is anything to tell.
@@ -99,7 +112,8 @@ nauth_log_end(NauthRun *run, const ErrorData *error)
 	const NauthHttpStats *stats = nauth_directory_stats(run->directory);
 	NauthArgs	args = {0};
 
-	if (run->followed && !error && !nauth_log_has_changes(run) && run->held_users.count == 0)
+	if (run->followed && !error && !nauth_log_has_changes(run) && run->held_users.count == 0 &&
+		!follows_failure(run))
 		return;
 	if (run->run_id == 0)
 		nauth_log_begin(run);

@@ -93,7 +93,13 @@ read_batch(NauthRun *run, Purge *purge, NauthIdList *batch)
 	}
 	SPI_freetuptable(SPI_tuptable);
 	if (batch->count > 0)
-		purge->id = MemoryContextStrdup(run->cxt, batch->ids[batch->count - 1]);
+	{
+		char	   *last = MemoryContextStrdup(run->cxt, batch->ids[batch->count - 1]);
+
+		if (purge->id)
+			pfree(purge->id);
+		purge->id = last;
+	}
 }
 
 /* Step: delete some rows, unless a refresh has brought one back. */
@@ -127,6 +133,7 @@ delete_half(NauthRun *run, Purge *purge, char **ids, int count)
 		ReThrowError(error);
 	if (count > 1)
 	{
+		FreeErrorData(error);
 		delete_half(run, purge, ids, count / 2);
 		delete_half(run, purge, ids + count / 2, count - count / 2);
 		return;
@@ -135,9 +142,10 @@ delete_half(NauthRun *run, Purge *purge, char **ids, int count)
 		nauth_blame_raise(psprintf("could not delete user \"%s\" from table %s", ids[0], run->target.name), error);
 	if (purge->kept++ == 0)
 	{
-		purge->constraint = error->constraint_name;
-		purge->table = error->table_name;
+		purge->constraint = error->constraint_name ? MemoryContextStrdup(run->cxt, error->constraint_name) : NULL;
+		purge->table = error->table_name ? MemoryContextStrdup(run->cxt, error->table_name) : NULL;
 	}
+	FreeErrorData(error);
 }
 
 static void
@@ -150,11 +158,13 @@ purge_all(NauthRun *run, Purge *purge)
 		NauthIdList batch = {0};
 
 		CHECK_FOR_INTERRUPTS();
+		MemoryContextSwitchTo(run->page_cxt);
 		nauth_run_check_at_once(run);
 		read_batch(run, purge, &batch);
 		count = batch.count;
 		if (count > 0)
 			delete_half(run, purge, batch.ids, count);
+		MemoryContextSwitchTo(run->cxt);
 		MemoryContextReset(run->page_cxt);
 		nauth_run_commit(run);
 	} while (count == BATCH);
@@ -166,7 +176,9 @@ notice_kept(const NauthRun *run, const Purge *purge)
 	if (purge->kept == 0)
 		return;
 	ereport(NOTICE,
-			errmsg("kept " INT64_FORMAT " users of %s that something refers to", purge->kept, run->target.name),
+			errmsg_plural("kept %lld user of %s that something refers to",
+						  "kept %lld users of %s that something refers to", purge->kept,
+						  (long long) purge->kept, run->target.name),
 			purge->constraint && purge->table ?
 			errdetail("For one, by constraint \"%s\" of table \"%s\".", purge->constraint, purge->table) : 0,
 			errhint("Delete what refers to them, or give the constraint ON DELETE SET NULL or CASCADE."));

@@ -69,7 +69,7 @@ nauth_refresh_warn_held(const NauthRun *run)
 				errmsg("held back %d deletions in %s", held.count, run->target.name),
 				errdetail("Reason: %s.", held.reason),
 				held.approvable > 0 ?
-				errhint("If these users are really gone: %s.",
+				errhint("If these users are really gone: %s;",
 						nauth_refresh_call("refresh_users_sync", run->options->server, run->target.name,
 										   psprintf("approve_deletions => %d", held.approvable))) :
 				errhint("The next refresh tries again; neon_auth.held_deletion lists the users."));
@@ -84,7 +84,8 @@ notice_doubt(const NauthRun *run)
 	ereport(NOTICE,
 			errmsg("could not tell whether users of %s are missing at the provider", run->target.name),
 			errdetail("Reason: %s.", run->doubt),
-			errhint("CALL neon_auth.refresh_users_sync() with mode => 'auto' lists the directory."));
+			errhint("To list the directory: %s;", nauth_refresh_call("refresh_users_sync", run->options->server,
+																	 run->target.name, NULL)));
 }
 
 /*
@@ -303,7 +304,8 @@ glance(NauthRun *run, NauthMode mode)
 	run->more = (nauth_changes_obstacle(run, &must) && (must || may_list(run, mode))) ||
 		!nauth_changes_glance(run);
 	run->doubt = NULL;
-	nauth_run_step(run, NAUTH_PHASE_FINISHING, step_log, NULL);
+	if (nauth_log_has_changes(run))
+		nauth_run_step(run, NAUTH_PHASE_FINISHING, step_log, NULL);
 	forget_cached(run);
 }
 

@@ -213,6 +213,10 @@ nauth_run_become_full(NauthRun *run, const char *reason)
 	run->reread = run->counts.inserted + run->counts.updated;
 	run->counts.users = run->counts.unchanged = run->counts.quarantined = 0;
 	run->unreadable_ids = run->duplicates = 0;
+	/* what it has stored of them is of the run before for the full one */
+	for (int i = 0; i < run->quarantined_count; i++)
+		nauth_id_list_add(&run->quarantined_before, run->cxt, run->quarantined[i].id, NULL);
+	nauth_id_list_sort(&run->quarantined_before);
 	run->quarantined_count = 0;
 	run->returned_users.count = run->counted_users.count = run->counted_stored = 0;
 	run->missing_users.count = 0;

@@ -127,6 +127,7 @@ typedef struct NauthRun
 	int64		patience;		/* microseconds of waiting, of a run that is
 								 * followed */
 	bool		more;			/* a glance has not shown all */
+	bool		stored;			/* rows of state, that others may wait for */
 	const char *const *ignored; /* members whose change alone is none, ended
 								 * by NULL */
 	int			ignored_count;
@@ -336,7 +337,7 @@ extern void nauth_log_notify(const NauthRun *run);
 
 /* delta.c: users who came or went since the last successful run; see there */
 extern void nauth_delta_load(NauthRun *run);
-extern void nauth_delta_store(const NauthRun *run, int count, char *const *ids,
+extern void nauth_delta_store(NauthRun *run, int count, char *const *ids,
 							  int listed, int64 live);
 extern void nauth_delta_settle(NauthRun *run);
 

@@ -30,6 +30,9 @@
 #include "sync/refresh.h"
 #include "sync/schedule.h"
 
+/* When a job begins that lasts for a minute. */
+#define EACH_MINUTE	"* * * * *"
+
 /* Bytes of a job's readable name before a hash is needed to tell it. */
 #define NAME_PREFIX	(NAMEDATALEN - 1 - 9)
 
@@ -146,6 +149,12 @@ neon_auth_schedule_refresh(PG_FUNCTION_ARGS)
 	job.schedule = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	job.command = nauth_refresh_call(PG_GETARG_BOOL(3) ? "follow_users_sync" : "refresh_users_sync",
 									 job.server, job.target, NULL);
+	if (PG_GETARG_BOOL(3) && strcmp(job.schedule, EACH_MINUTE) != 0)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("a job that follows a directory has schedule '%s'", EACH_MINUTE),
+				errdetail("It follows for a minute, and would rest until the next."),
+				errhint("Leave schedule out, or follow."));
 	require_cron(&job);
 	id = ask_cron("SELECT cron.schedule($1, $2, $3)", job_name(&job, NULL), job.schedule, job.command);
 	SPI_finish();
@@ -156,14 +165,12 @@ neon_auth_schedule_refresh(PG_FUNCTION_ARGS)
 Datum
 neon_auth_unschedule_refresh(PG_FUNCTION_ARGS)
 {
-	const char *target = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	Oid			relid = nauth_target_find(target);
 	Job			job = {0};
 	int64		id;
 
 	SPI_connect();
 	job.server = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	job.target = OidIsValid(relid) ? nauth_target_name(relid) : target;
+	job.target = nauth_target_full_name(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	require_cron(&job);
 	id = ask_cron("SELECT jobid FROM cron.job WHERE jobname = $1::name AND username = current_user",
 				  job_name(&job, NULL), NULL, NULL);
@@ -215,6 +222,9 @@ nauth_schedule_check(const char *server)
 
 	if (database == NULL)
 		return nauth_check_say(NAUTH_VERDICT_NONE, "pg_cron is not loaded", "Any other scheduler does as well.");
+	if (strcmp(database, get_database_name(MyDatabaseId)) == 0 && !OidIsValid(get_extension_oid("pg_cron", true)))
+		return nauth_check_say(NAUTH_VERDICT_NONE, "extension \"pg_cron\" does not exist in this database",
+							   "As a superuser: CREATE EXTENSION pg_cron;");
 	if (!OidIsValid(get_extension_oid("pg_cron", true)))
 		return nauth_check_say(NAUTH_VERDICT_NONE, psprintf("pg_cron keeps its jobs in database \"%s\"", database),
 							   psprintf("SELECT neon_auth.schedule_refresh(%s); says what to call there.", quote_literal_cstr(server)));

@@ -179,7 +179,7 @@ leaves_doubt(const NauthRun *run)
 
 /* The same for the one user of sync_user: others must not wait for its end. */
 static void
-keep_user(const NauthRun *run)
+keep_user(NauthRun *run)
 {
 	char	   *ids[] = {unconstify(char *, run->single)};
 
@@ -200,7 +200,7 @@ nauth_state_keep(NauthRun *run)
 	NauthArgs	args = {0};
 
 	if (counts->listed == run->kept.listed && counts->live == run->kept.live &&
-		counts->quarantined == run->kept.quarantined)
+		counts->quarantined == run->kept.quarantined && run->returned_users.count == 0)
 		return;
 	nauth_left_out_store(run);
 	if (run->single)
@@ -259,6 +259,7 @@ nauth_state_finish(NauthRun *run)
 
 	nauth_log_end(run, NULL);
 	nauth_left_out_store(run);
+	nauth_delta_settle(run);
 
 	nauth_args_relation(&args, run->target.relid);
 	nauth_args_text(&args, run->options->server);
@@ -289,6 +290,5 @@ nauth_state_finish(NauthRun *run)
 							" last_full_at = CASE WHEN $13 THEN $12 ELSE s.last_full_at END,"
 							" next_full_at = CASE WHEN $13 THEN $12 ELSE s.last_full_at END + $16 * interval '1 ms',"
 							" unproved = $14", &args);
-	nauth_delta_settle(run);
 	NAUTH_FAULT_POINT("recorded");
 }

@@ -83,6 +83,18 @@ execute_ddl(const char *sql)
 }
 
 char *
+nauth_target_full_name(const char *name)
+{
+	RangeVar   *rv = parse_name(name);
+	Oid			relid = nauth_target_find(name);
+
+	if (OidIsValid(relid))
+		return nauth_target_name(relid);
+	return quote_qualified_identifier(rv->schemaname ? rv->schemaname :
+									  get_namespace_name(RangeVarGetCreationNamespace(rv)), rv->relname);
+}
+
+char *
 nauth_target_creation_name(const char *name)
 {
 	RangeVar   *rv = parse_name(name);
@@ -93,7 +105,7 @@ nauth_target_creation_name(const char *name)
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				errmsg("cannot create table \"%s\" in schema \"%s\"", rv->relname, schema_name),
-				errhint("Name a table of another schema as \"target\", or let a superuser: GRANT CREATE ON SCHEMA %s TO %s.",
+				errhint("Name a table of another schema as \"target\", or as a superuser: GRANT CREATE ON SCHEMA %s TO %s;",
 						quote_identifier(schema_name),
 						quote_identifier(GetUserNameFromId(GetUserId(), false))));
 	return quote_qualified_identifier(schema_name, rv->relname);
@@ -186,18 +198,21 @@ Datum
 neon_auth_deleted_users(PG_FUNCTION_ARGS)
 {
 	Oid			relid = PG_GETARG_OID(0);
-	char		kind = get_rel_relkind(relid);
 	NauthArgs	args = {0};
+	char		kind;
 	bool		counted;
 	int64		count;
 
+	/* first, for what is read before may be gone afterwards */
+	if (!ConditionalLockRelationOid(relid, AccessShareLock))
+		PG_RETURN_NULL();
+	kind = get_rel_relkind(relid);
+	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+		PG_RETURN_NULL();
 	if (!nauth_role_sees(relid))
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				errmsg("permission denied for table %s", get_rel_name(relid)));
-	if ((kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE) ||
-		!ConditionalLockRelationOid(relid, AccessShareLock))
-		PG_RETURN_NULL();
 	SPI_connect();
 	nauth_args_relation(&args, relid);
 	nauth_statement_execute("SELECT FROM neon_auth.sync_state WHERE target = $1", &args);

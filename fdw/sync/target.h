@@ -30,6 +30,9 @@ extern Oid	nauth_target_find(const char *name);
 /* Its qualified and quoted name, palloc'd. */
 extern char *nauth_target_name(Oid relid);
 
+/* The same of the table with this name, whether it is there or would be made. */
+extern char *nauth_target_full_name(const char *name);
+
 /*
  * The same of a table that the current role can make; raises an error if it
  * cannot.

@@ -53,7 +53,7 @@ open_run(NauthRun *run, const char *server_name, const char *target)
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_TABLE),
 				errmsg("table %s does not exist", target),
-				errhint("Make it with: %s.", nauth_refresh_call("refresh_users_sync", server_name, target, NULL)));
+				errhint("Make it with: %s;", nauth_refresh_call("refresh_users_sync", server_name, target, NULL)));
 	nauth_target_describe(relid, &run->target);
 	server = nauth_server_to_ask(server_name, run->target.owner);
 	nauth_run_set_options(run, nauth_options_get(server->serverid, run->target.owner));
@@ -72,7 +72,9 @@ load_state(NauthRun *run)
 				errmsg("the credential for server \"%s\" is not the one that %s was last refreshed with",
 					   run->options->server, run->target.name) :
 				errmsg("table %s has not been refreshed from server \"%s\" yet", run->target.name, run->options->server),
-				errhint("As role %s: %s.", quote_identifier(GetUserNameFromId(run->target.owner, false)),
+				errhint("%s role %s: %s;", run->has_state ?
+						"Give its owner's user mapping the same one, or refresh with this one, as" : "As",
+						quote_identifier(GetUserNameFromId(run->target.owner, false)),
 						nauth_refresh_call("refresh_users_sync", run->options->server, run->target.name, NULL)));
 }
 
@@ -215,12 +217,6 @@ ask(NauthRun *run)
 				errhint("neon_auth.quarantined_user lists all such users."));
 }
 
-static bool
-has_written(const NauthRun *run)
-{
-	return nauth_log_has_changes(run) || run->held_users.count > 0 || run->counts.quarantined > 0;
-}
-
 /*
  * Ask unless somebody else has done so since the call began.  The lock is kept
  * until the end of the transaction if others cannot see before what was written.
@@ -238,7 +234,7 @@ ask_once(NauthRun *run, int64 called_at)
 		ask(run);
 		nauth_lookup_tell(run->target.relid, run->single, asked_at);
 	}
-	if (!has_written(run))
+	if (!nauth_log_has_changes(run) && !run->stored)
 		nauth_lock_release(&lock);
 	else
 		nauth_lock_forbid_prepare();

@@ -265,7 +265,7 @@ better_auth_one_user()
 
 		SELECT part, verdict, message FROM neon_auth.check_server('better_auth');
 	END
-	expect "the posts" "Ada Alan Edith Grace" "$(ask app "SELECT string_agg(split_part(title, ' ', 3), ' ' ORDER BY title) FROM posts")"
+	expect "who has posted," "Ada Alan Edith Grace" "$(ask app "SELECT string_agg(split_part(title, ' ', 3), ' ' ORDER BY title) FROM posts")"
 	expect "the rows kept of deleted users" 1 "$(ask app "SELECT count(*) FROM neon_auth.users_sync WHERE deleted_at IS NOT NULL")"
 	refresh app better_auth 0 0 0
 }

@@ -157,7 +157,7 @@ $sim->reset_stats;
 is(refresh(), 'held 0/0/0/0/97/0', 'an empty list deletes nobody');
 like($stderr, qr/WARNING:.*held back 97 deletions in \Q$target\E/, 'it says so');
 like($stderr, qr/Reason: the directory is empty\./, 'and why');
-my ($approval) = $stderr =~ /HINT:.* (CALL neon_auth\.refresh_users_sync\(.*?\))\.$/m;
+my ($approval) = $stderr =~ /HINT:.* (CALL neon_auth\.refresh_users_sync\(.*?\));$/m;
 is($approval, "CALL neon_auth.refresh_users_sync('clerk', target => '$target', approve_deletions => 97)",
 	'the hint has the statement that approves');
 is($sim->stats->{get}, 0, 'the provider is not asked about users that are held');

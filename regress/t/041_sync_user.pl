@@ -175,7 +175,7 @@ like(sync_user($gone), qr/WARNING:.*did not mark a user .*the provider lists the
 $sim->clear_faults;
 $sim->remove('index/31');
 $sim->fault({%lost});
-like(sync_user($gone), qr/WARNING:.*does not find by id a user that it listed.*^$gone\|t$/ms, 'nor one that finds nobody');
+like(sync_user($gone), qr/WARNING:.*finds no other user either.*^$gone\|t$/ms, 'nor one that finds nobody');
 is_true('count(*) = 1 FROM neon_auth.held_deletion', 'that is held');
 $sim->clear_faults;
 like(sync_user($gone), qr/WARNING:.*held back already.*^$gone\|t$/ms, 'and stays so');
@@ -313,12 +313,54 @@ $gone = $sim->user('index/8')->{id};
 $run = hang_refresh($node, $sim, { match => 'list', after => 2 }, "SET ROLE auth_owner", "CALL neon_auth.refresh_users_sync('clerk', mode => 'full')");
 $sim->remove('index/8');
 $sim->fault({%lost});
-like(sync_user($gone), qr/does not find by id a user that it listed/, 'a deletion is held while a refresh lists');
+like(sync_user($gone), qr/finds no other user either/, 'a deletion is held while a refresh lists');
 $run->release;
 is_true('count(*) = 1 FROM neon_auth.held_deletion', 'and still when that has ended');
 refresh() for 1 .. 2;
 is(live($gone), 0, 'so that it is not forgotten');
 is_counted('nor is the number');
+
+# nor what is counted after the listing has passed it
+$sim->remove('index/9');
+$gone = $sim->user('index/10')->{id};
+$run = hang_refresh($node, $sim, { match => 'get', after => 1 }, "SET ROLE auth_owner", "CALL neon_auth.refresh_users_sync('clerk', mode => 'full')");
+$new = $sim->create({ name => 'After The Listing' });
+is(sync_user($new->{id}), "$new->{id}|t", 'a user who comes when a refresh has listed');
+$sim->remove('index/10');
+is(sync_user($gone), "$gone|f", 'and one who goes');
+$run->release;
+is_counted('are counted');
+refresh();
+is(last_run(), 'incremental 2', 'and the next refresh needs no listing');
+# nor what is marked, or held, before the listing has come to it
+$gone = $sim->user('index/11')->{id};
+$run = hang_refresh($node, $sim, { match => 'list' }, "SET ROLE auth_owner", "CALL neon_auth.refresh_users_sync('clerk', mode => 'full')");
+$sim->remove('index/11');
+is(sync_user($gone), "$gone|f", 'one who goes before a refresh lists');
+$run->release;
+is_counted('is counted');
+$gone = $sim->user('index/12')->{id};
+$run = hang_refresh($node, $sim, { match => 'list' }, "SET ROLE auth_owner", "CALL neon_auth.refresh_users_sync('clerk', mode => 'full')");
+$sim->remove('index/12');
+$sim->fault({%lost});
+like(sync_user($gone), qr/finds no other user either/, 'a deletion that is held');
+$run->release;
+is(live($gone), 0, 'and that the refresh finds');
+is_true('count(*) = 0 FROM neon_auth.held_deletion', 'is held no more');
+is_counted('and counted');
+
+# who was left out and is not any more
+sql(<<"SQL");
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '22000'; END \$\$;
+CREATE TRIGGER refuse BEFORE UPDATE ON $target FOR EACH ROW EXECUTE FUNCTION refuse();
+SQL
+$sim->update('index/13', { name => 'Refused' });
+my $refused = $sim->user('index/13')->{id};
+like(sync_user($refused), qr/left out a user/, 'a user whom a trigger refuses');
+is_true('count(*) = 1 FROM neon_auth.quarantined_user', 'is listed');
+sql("DROP TRIGGER refuse ON $target");
+is(sync_user($refused), "$refused|t", 'and once it is gone is written');
+is_true('count(*) = 0 FROM neon_auth.quarantined_user', 'and listed no more');
 
 # ---- Many at once
 
@@ -363,6 +405,11 @@ like($first->finish, qr/57014/, 'and so can who asks');
 $sim->clear_faults;
 is(sync_user($new->{id}), "$new->{id}|t", 'then it is free again');
 is($node->safe_psql('postgres', q(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory')), 0, 'no lock is left behind');
+
+# an application that writes the row itself
+$new = $sim->create({ name => 'Own Row' });
+like($admin->ask("BEGIN; INSERT INTO $target SELECT * FROM app.users WHERE id = '$new->{id}'; SELECT FROM neon_auth.sync_user('clerk', '$new->{id}'); PREPARE TRANSACTION 'x'"), qr/0A000: cannot PREPARE a transaction/, 'what it has counted cannot be prepared');
+$admin->ask('ROLLBACK');
 
 # a prepared transaction would keep it
 $new = $sim->create({ name => 'Prepared' });

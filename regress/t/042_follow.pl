@@ -162,6 +162,10 @@ like($session->ask(call(q(during => '1h'))), qr/ERROR:  28000/, 'a failure ends 
 is_sql(q(concat_ws(' ', mode, status, sqlstate) FROM neon_auth.sync_run ORDER BY run_id DESC LIMIT 1), 'incremental failed 28000', 'and is logged');
 $sim->clear_faults;
 
+# a failure that is over, though nothing has changed since
+sql(call(q(during => '0')));
+is_sql("last_status FROM neon_auth.sync_status WHERE target = '$target'::regclass", 'ok', 'the first beat that is well again is logged');
+
 # ---- Where it makes no sense
 
 like($session->ask('BEGIN; ' . call() . '; COMMIT'), qr/ERROR:  25001: cannot follow a directory within a transaction/, 'within a transaction');

@@ -67,6 +67,20 @@ sql('DROP TABLE deferring; ALTER TABLE keeping DROP CONSTRAINT keeps, ADD FOREIG
 is(purged("'0', $own"), '48 0', 'with another rule they go');
 is_sql('count(*) FROM keeping', 0, 'with what refers to them');
 
+# ever so many that are kept
+my $pid = sql('SELECT pg_backend_pid()');
+sub memory { return slurp_file("/proc/$pid/status") =~ /RssAnon:\s+(\d+)/ && $1; }
+sql(<<'SQL');
+INSERT INTO own.users_sync (id, raw_json, deleted_at) SELECT 'k' || i, '{}', timestamptz '2020-01-01' + interval '1 s' * i FROM generate_series(1, 6000) i;
+CREATE TABLE keeping_all (id text REFERENCES own.users_sync (id));
+INSERT INTO keeping_all SELECT id FROM own.users_sync WHERE id LIKE 'k%';
+SQL
+is(purged("'1000 days', $own"), '0 6000', 'thousands that others refer to');
+my $kilobytes = memory();
+is(purged("'1000 days', $own"), '0 6000', 'again');
+cmp_ok(memory() - $kilobytes, '<', 4096, 'without memory for each');
+sql(q(DROP TABLE keeping_all; DELETE FROM own.users_sync WHERE id LIKE 'k%'));
+
 # a trigger that refuses one; batches before it stay deleted
 sql(<<'SQL');
 INSERT INTO own.users_sync (id, raw_json, deleted_at)
