@@ -29,6 +29,9 @@
 /* Between two beats that count, in microseconds. */
 #define THOROUGH_PAUSE	(10 * USECS_PER_SEC)
 
+/* Between any two beats: some times as long as others wait before they look again. */
+#define OTHERS_PAUSE	(USECS_PER_SEC / 20)
+
 #define EVERY_MIN		(USECS_PER_SEC / 10)
 #define EVERY_MAX		USECS_PER_HOUR
 #define DURING_MAX		USECS_PER_DAY
@@ -175,7 +178,10 @@ beat(Follow *follow)
 	close_run(run);
 }
 
-/* A beat that took longer than the pause is not made up for. */
+/*
+ * A beat that took longer than the pause is not made up for, and leaves others the
+ * time to come in between.
+ */
 static void
 follow_until_end(Follow *follow)
 {
@@ -184,7 +190,7 @@ follow_until_end(Follow *follow)
 	for (;;)
 	{
 		beat(follow);
-		next = Max(next + follow->every, nauth_clock());
+		next = Max(next + follow->every, nauth_clock() + OTHERS_PAUSE);
 		if (next >= follow->end)
 			break;
 		(void) nauth_wait(-1, next);
