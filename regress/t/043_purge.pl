@@ -7,6 +7,7 @@
 use strict;
 use warnings FATAL => 'all';
 
+use IPC::Run ();
 use NeonAuth::Session;
 use NeonAuth::Test;
 use PostgreSQL::Test::Utils;
@@ -127,6 +128,18 @@ for my $older_than ("'-1 day'", 'NULL')
 }
 like(purge("'1 day', target => 'own.nothing'"), qr/42P01: table own.nothing does not exist/, 'no table');
 like(purge("'1 day', target => 'public.log'"), qr/42809/, 'another kind of table');
+
+# a user who comes back while rows are purged
+sql(q(INSERT INTO own.users_sync (id, raw_json, deleted_at) SELECT 'back' || i, '{}', '2020-01-01' FROM generate_series(1, 3) i));
+my $other = new_session($node);
+$other->must(q(BEGIN; UPDATE own.users_sync SET deleted_at = NULL WHERE id = 'back2'));
+my $purging = IPC::Run::start([ $node->installed_command('psql'), '-XAtq', '-d', $node->connstr('postgres'), '-c', "CALL neon_auth.purge_deleted('0', $own)" ],
+	'<', \undef, '>', \my $said, '2>&1');
+wait_until('the purge waits', sub { return sql(q(SELECT count(*) FROM pg_locks WHERE NOT granted)); });
+$other->must('COMMIT');
+$purging->finish;
+like($said, qr/^2\|0\|/, 'those who are still gone are purged');
+is_sql(q(string_agg(id, ' ') FROM own.users_sync WHERE id LIKE 'back%'), 'back2', 'but not who came back meanwhile');
 
 # ---- What was purged does not come back, and does not mislead a refresh
 
