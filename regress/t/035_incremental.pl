@@ -217,7 +217,7 @@ for my $round (1 .. 12)
 
 	$sim->remove("index/$_") for grep { !$sim->user("index/$_")->{deleted} } $victims[0];
 	$sim->fault([ map { { match => 'count', after => 1 + int(rand(8)), mutate => { create => { name => "Round $round", created_at => 1735689600000 + int(rand(40_000_000)) },
-						delete_index => [ $victims[1], int(rand(1900)) ], update => { index => int(rand(1900)), name => "Round $round" } } } } 1 .. 3 ]);
+						delete_index => [ $victims[1], 100 + int(rand(1800)) ], update => { index => 100 + int(rand(1800)), name => "Round $round" } } } } 1 .. 3 ]);
 	refresh();
 	$sim->clear_faults;
 	my %live = map { $_->{id} => 1 } grep { !$_->{deleted} } @{ $sim->users };
