@@ -32,9 +32,6 @@
 /* Of a glance, which is taken each second. */
 #define GLANCE_PAGE		10
 
-/* Who was created within this of a bound may be on either side of it. */
-#define BLUR			(2 * 1000)
-
 /* Bounds tried to find one with nobody near. */
 #define BOUND_TRIES		100
 
@@ -252,9 +249,9 @@ settled_bound(const NauthRun *run)
 	for (int try = 0; try < BOUND_TRIES && bound >= oldest; try++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (count_created_from(changes, bound - BLUR) == count_created_from(changes, bound + BLUR))
+		if (count_created_from(changes, bound - NAUTH_BLUR) == count_created_from(changes, bound + NAUTH_BLUR))
 			return bound;
-		bound -= 2 * BLUR + 1000;
+		bound -= 2 * NAUTH_BLUR + 1000;
 	}
 	return DT_NOBEGIN;
 }

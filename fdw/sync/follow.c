@@ -49,8 +49,7 @@ typedef struct Follow
 {
 	const char *server;
 	const char *target;
-	int64		every;			/* microseconds, like during */
-	int64		during;
+	int64		every;			/* microseconds */
 	TimestampTz started_at;
 	int64		end;			/* of nauth_clock(), like the next */
 	int64		thorough_at;	/* the next beat that counts is due */
@@ -88,9 +87,8 @@ read_args(Follow *follow, FunctionCallInfo fcinfo)
 	follow->server = nauth_procedure_text(fcinfo, ARG_SERVER, NULL);
 	follow->target = nauth_procedure_text(fcinfo, ARG_TARGET, NAUTH_DEFAULT_TARGET);
 	follow->every = duration_arg(fcinfo, ARG_EVERY, "every", EVERY_MIN, EVERY_MAX);
-	follow->during = duration_arg(fcinfo, ARG_DURING, "during", 0, DURING_MAX);
+	follow->end = nauth_clock() + duration_arg(fcinfo, ARG_DURING, "during", 0, DURING_MAX);
 	follow->started_at = GetCurrentTimestamp();
-	follow->end = nauth_clock() + follow->during;
 }
 
 /* Without a list of changes each beat would be a listing. */

@@ -76,14 +76,13 @@ before_arg(FunctionCallInfo fcinfo, TimestampTz now)
 static void
 read_batch(NauthRun *run, Purge *purge, NauthIdList *batch)
 {
-	char	   *ids[] = {purge->id ? purge->id : pstrdup("")};
-	NauthIdList list = {.count = 1,.ids = ids};
 	bool		isnull;
 
-	nauth_target_execute(&run->target, psprintf("SELECT id::text, deleted_at::timestamptz FROM %s WHERE deleted_at < %s"
-												" AND (deleted_at, id) > (%s, ($1)[1]) ORDER BY deleted_at, id LIMIT %d",
-												run->target.name, nauth_time_sql(purge->before),
-												nauth_time_sql(purge->deleted_at), BATCH), &list);
+	nauth_target_execute_user(&run->target, psprintf("SELECT id::text, deleted_at::timestamptz FROM %s WHERE deleted_at < %s"
+													 " AND (deleted_at, id) > (%s, ($1)[1]) ORDER BY deleted_at, id LIMIT %d",
+													 run->target.name, nauth_time_sql(purge->before),
+													 nauth_time_sql(purge->deleted_at), BATCH),
+							  purge->id ? purge->id : "");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];

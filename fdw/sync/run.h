@@ -46,6 +46,12 @@
  */
 #define NAUTH_SETTLED_AGE	(30 * USECS_PER_SEC)
 
+/*
+ * Who was created within this of a bound, in microseconds, may be on either side
+ * of it: providers round.
+ */
+#define NAUTH_BLUR		(2 * 1000)
+
 /* A list of ids with a constant or palloc'd reason for each. */
 typedef struct NauthIdList
 {

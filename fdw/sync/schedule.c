@@ -80,32 +80,63 @@ call_elsewhere(const Job *job, const char *database)
 					database, quote_literal_cstr(name), quote_literal_cstr(here));
 }
 
+/* What there is of pg_cron, for the caller and this database. */
+typedef enum CronState
+{
+	CRON_NOT_LOADED,
+	CRON_ELSEWHERE,				/* it keeps its jobs in another database */
+	CRON_NOT_CREATED,
+	CRON_FORBIDDEN,
+	CRON_READY
+} CronState;
+
+/* *database is where it keeps its jobs, or NULL. */
+static CronState
+find_cron(const char **database)
+{
+	*database = GetConfigOption("cron.database_name", true, false);
+	if (*database == NULL)
+		return CRON_NOT_LOADED;
+	if (strcmp(*database, get_database_name(MyDatabaseId)) != 0)
+		return CRON_ELSEWHERE;
+	if (!OidIsValid(get_extension_oid("pg_cron", true)))
+		return CRON_NOT_CREATED;
+	return nauth_schema_usable(get_namespace_oid("cron", false), GetUserId()) ? CRON_READY : CRON_FORBIDDEN;
+}
+
+#define CREATE_CRON		"As a superuser: CREATE EXTENSION pg_cron;"
+
+static const char *
+grant_cron(void)
+{
+	return psprintf("As a superuser: GRANT USAGE ON SCHEMA cron TO %s;",
+					quote_identifier(GetUserNameFromId(GetUserId(), false)));
+}
+
 /* Raise an error unless pg_cron is in this database and the caller may use it. */
 static void
 require_cron(const Job *job)
 {
-	const char *database = GetConfigOption("cron.database_name", true, false);
+	const char *database;
+	CronState	state = find_cron(&database);
 	const char *here = get_database_name(MyDatabaseId);
-	bool		loaded = database != NULL;
-	bool		elsewhere = loaded && strcmp(database, here) != 0;
 
-	if (!loaded || elsewhere || !OidIsValid(get_extension_oid("pg_cron", true)))
-		ereport(ERROR,
-				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				job->schedule ? errmsg("cannot schedule a refresh from database \"%s\"", here) :
-				errmsg("cannot unschedule a refresh from database \"%s\"", here),
-				!loaded ? errdetail("pg_cron is not loaded.") :
-				elsewhere ? errdetail("pg_cron keeps its jobs in database \"%s\".", database) :
-				errdetail("Extension \"pg_cron\" does not exist in this database."),
-				!loaded ? errhint("Add pg_cron to shared_preload_libraries, restart the server and CREATE EXTENSION pg_cron. Any other scheduler does as well.") :
-				elsewhere ? errhint("%s", call_elsewhere(job, database)) :
-				errhint("As a superuser: CREATE EXTENSION pg_cron;"));
-	if (!nauth_schema_usable(get_namespace_oid("cron", false), GetUserId()))
+	if (state == CRON_READY)
+		return;
+	if (state == CRON_FORBIDDEN)
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				errmsg("permission denied for schema cron"),
-				errhint("As a superuser: GRANT USAGE ON SCHEMA cron TO %s;",
-						quote_identifier(GetUserNameFromId(GetUserId(), false))));
+				errhint("%s", grant_cron()));
+	ereport(ERROR,
+			errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			job->schedule ? errmsg("cannot schedule a refresh from database \"%s\"", here) :
+			errmsg("cannot unschedule a refresh from database \"%s\"", here),
+			state == CRON_NOT_LOADED ? errdetail("pg_cron is not loaded.") :
+			state == CRON_ELSEWHERE ? errdetail("pg_cron keeps its jobs in database \"%s\".", database) :
+			errdetail("Extension \"pg_cron\" does not exist in this database."),
+			state == CRON_NOT_LOADED ? errhint("Add pg_cron to shared_preload_libraries, restart the server and CREATE EXTENSION pg_cron. Any other scheduler does as well.") :
+			errhint("%s", state == CRON_ELSEWHERE ? call_elsewhere(job, database) : CREATE_CRON));
 }
 
 /*
@@ -217,21 +248,24 @@ NauthCheck
 nauth_schedule_check(const char *server)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	const char *database = GetConfigOption("cron.database_name", true, false);
+	const char *database;
 	NauthCheck	check;
 
-	if (database == NULL)
-		return nauth_check_say(NAUTH_VERDICT_NONE, "pg_cron is not loaded", "Any other scheduler does as well.");
-	if (strcmp(database, get_database_name(MyDatabaseId)) == 0 && !OidIsValid(get_extension_oid("pg_cron", true)))
-		return nauth_check_say(NAUTH_VERDICT_NONE, "extension \"pg_cron\" does not exist in this database",
-							   "As a superuser: CREATE EXTENSION pg_cron;");
-	if (!OidIsValid(get_extension_oid("pg_cron", true)))
-		return nauth_check_say(NAUTH_VERDICT_NONE, psprintf("pg_cron keeps its jobs in database \"%s\"", database),
-							   psprintf("SELECT neon_auth.schedule_refresh(%s); says what to call there.", quote_literal_cstr(server)));
-	if (!nauth_schema_usable(get_namespace_oid("cron", false), GetUserId()))
-		return nauth_check_say(NAUTH_VERDICT_NONE, "this role may not make jobs",
-							   psprintf("As a superuser: GRANT USAGE ON SCHEMA cron TO %s;",
-										quote_identifier(GetUserNameFromId(GetUserId(), false))));
+	switch (find_cron(&database))
+	{
+		case CRON_NOT_LOADED:
+			return nauth_check_say(NAUTH_VERDICT_NONE, "pg_cron is not loaded", "Any other scheduler does as well.");
+		case CRON_ELSEWHERE:
+			return nauth_check_say(NAUTH_VERDICT_NONE, psprintf("pg_cron keeps its jobs in database \"%s\"", database),
+								   psprintf("SELECT neon_auth.schedule_refresh(%s); says what to call there.",
+											quote_literal_cstr(server)));
+		case CRON_NOT_CREATED:
+			return nauth_check_say(NAUTH_VERDICT_NONE, "extension \"pg_cron\" does not exist in this database", CREATE_CRON);
+		case CRON_FORBIDDEN:
+			return nauth_check_say(NAUTH_VERDICT_NONE, "this role may not make jobs", grant_cron());
+		case CRON_READY:
+			break;
+	}
 	SPI_connect();
 	check = check_job(server);
 	MemoryContextSwitchTo(caller);

@@ -355,6 +355,15 @@ nauth_target_execute(const NauthTarget *target, const char *sql, const NauthIdLi
 }
 
 void
+nauth_target_execute_user(const NauthTarget *target, const char *sql, const char *id)
+{
+	char	   *ids[] = {unconstify(char *, id)};
+	NauthIdList list = {.count = 1,.ids = ids};
+
+	nauth_target_execute(target, sql, &list);
+}
+
+void
 nauth_target_read(const NauthTarget *target, const char *columns,
 				  const char *condition, const NauthIdList *ids,
 				  NauthRowReader reader, void *arg)

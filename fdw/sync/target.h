@@ -70,6 +70,10 @@ extern void nauth_target_read(const NauthTarget *target, const char *columns,
 extern void nauth_target_execute(const NauthTarget *target, const char *sql,
 								 const struct NauthIdList *ids);
 
+/* The same about one user, whose id is the only one of the parameter. */
+extern void nauth_target_execute_user(const NauthTarget *target, const char *sql,
+									  const char *id);
+
 /*
  * The id in the first column of a row read or returned, palloc'd.  Raises an
  * error where it is null: triggers and casts of the owner can make it so.

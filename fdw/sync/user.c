@@ -83,17 +83,15 @@ typedef struct LiveRow
 {
 	TimestampTz created_at;		/* or DT_NOBEGIN, like the next */
 	TimestampTz updated_at;
-}			LiveRow;
+} LiveRow;
 
 /* The live row of the user; false if there is none. */
 static bool
-read_live_row(const NauthRun *run, LiveRow * row)
+read_live_row(const NauthRun *run, LiveRow *row)
 {
-	char	   *ids[] = {unconstify(char *, run->single)};
-	NauthIdList list = {.count = 1,.ids = ids};
-
-	nauth_target_execute(&run->target, psprintf("SELECT created_at::timestamptz, updated_at::timestamptz FROM %s"
-												" WHERE id = ANY ($1) AND deleted_at IS NULL", run->target.name), &list);
+	nauth_target_execute_user(&run->target, psprintf("SELECT created_at::timestamptz, updated_at::timestamptz FROM %s"
+													 " WHERE id = ANY ($1) AND deleted_at IS NULL", run->target.name),
+							  run->single);
 	if (SPI_processed == 0)
 		return false;
 	row->created_at = nauth_result_time(0, 1);
@@ -137,7 +135,7 @@ find_witness(NauthRun *run)
  * A listing proves more than that; here it is of the moment of creation.
  */
 static const char *
-objection(NauthRun *run, const LiveRow * row)
+objection(NauthRun *run, const LiveRow *row)
 {
 	if (nauth_id_list_find(&run->held_before, run->single) >= 0)
 		return "the deletion is held back already";
@@ -256,14 +254,12 @@ is_readable(const NauthTarget *target, AttrNumber column)
 static Datum
 read_row(FunctionCallInfo fcinfo, const NauthRun *run, MemoryContext cxt)
 {
-	char	   *ids[] = {unconstify(char *, run->single)};
-	NauthIdList list = {.count = 1,.ids = ids};
 	Datum		values[NAUTH_NUM_COLUMNS] = {0};
 	bool		nulls[NAUTH_NUM_COLUMNS];
 	TupleDesc	desc;
 
-	nauth_target_execute(&run->target, psprintf("SELECT raw_json, id, name, email, created_at, updated_at, deleted_at"
-												" FROM %s WHERE id = ANY ($1)", run->target.name), &list);
+	nauth_target_execute_user(&run->target, psprintf("SELECT raw_json, id, name, email, created_at, updated_at, deleted_at"
+													 " FROM %s WHERE id = ANY ($1)", run->target.name), run->single);
 	MemoryContextSwitchTo(cxt);
 	for (int i = 0; i < NAUTH_NUM_COLUMNS; i++)
 	{

@@ -27,9 +27,6 @@
 #include "fault_point.h"
 #include "sync/run.h"
 
-/* A moment as the provider has it, with what it may round, in microseconds. */
-#define MOMENT_BLUR		(2 * 1000)
-
 /* Pages of one moment that are read. */
 #define MOMENT_PAGES	10
 #include "sync/statement.h"
@@ -266,20 +263,28 @@ moment_of(TimestampTz bound)
 	return nauth_timestamptz_to_moment(bound);
 }
 
-/* Note who is in a window, to its end mark. */
+/* Begin the listing of users created between two times. */
 static void
-list_window(NauthRun *run, Search *search, const Window *window)
+begin_window(NauthRun *run, TimestampTz from, TimestampTz before)
 {
 	NauthQuery	query = {
 		.kind = NAUTH_QUERY_LIST,
 		.windowed = true,
-		.from = moment_of(window->from),
-		.before = moment_of(window->before)
+		.from = moment_of(from),
+		.before = moment_of(before)
 	};
+
+	nauth_directory_begin(run->directory, &query);
+}
+
+/* Note who is in a window, to its end mark. */
+static void
+list_window(NauthRun *run, Search *search, const Window *window)
+{
 	NauthKnownUser present = {.seen = true};
 	const NauthPage *page;
 
-	nauth_directory_begin(run->directory, &query);
+	begin_window(run, window->from, window->before);
 	while (run->doubt == NULL && (page = nauth_directory_next(run->directory)) != NULL)
 	{
 		check_budget(run, search);
@@ -442,16 +447,10 @@ nauth_window_search(NauthRun *run, TimestampTz settled, int64 counted)
 bool
 nauth_window_lists(NauthRun *run, const char *id, TimestampTz created)
 {
-	NauthQuery	query = {
-		.kind = NAUTH_QUERY_LIST,
-		.windowed = true,
-		.from = moment_of(created - MOMENT_BLUR),
-		.before = moment_of(created + MOMENT_BLUR)
-	};
 	const NauthPage *page;
 	int			pages = 0;
 
-	nauth_directory_begin(run->directory, &query);
+	begin_window(run, created - NAUTH_BLUR, created + NAUTH_BLUR);
 	while ((page = nauth_directory_next(run->directory)) != NULL)
 	{
 		for (int i = 0; i < page->count; i++)

@@ -247,10 +247,8 @@ write_batch(NauthRun *run, void *arg)
 static bool
 has_row(NauthRun *run, const char *id)
 {
-	char	   *ids[] = {unconstify(char *, id)};
-	NauthIdList list = {.count = 1,.ids = ids};
-
-	nauth_target_execute(&run->target, psprintf("SELECT deleted_at IS NULL FROM %s WHERE id = ANY ($1)", run->target.name), &list);
+	nauth_target_execute_user(&run->target, psprintf("SELECT deleted_at IS NULL FROM %s WHERE id = ANY ($1)",
+													 run->target.name), id);
 	if (SPI_processed == 0)
 		return false;
 	run->counts.live += nauth_result_bool(0, 1);
