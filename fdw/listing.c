@@ -26,6 +26,9 @@
 #include "report.h"
 #include "wait.h"
 
+/* A listing that is fresh for so many microseconds more is there for a plan. */
+#define FRESH_ENOUGH	INT64CONST(5000000)
+
 struct NauthListing
 {
 	const NauthOptions *options;
@@ -282,7 +285,8 @@ nauth_listing_cached(const NauthConnectionId *id)
 {
 	const NauthHealth *health = nauth_health_get(id);
 
-	return nauth_cache_mode == NAUTH_CACHE_ON && health->listed_until > nauth_clock() ? health->listed_users : -1;
+	return nauth_cache_mode == NAUTH_CACHE_ON && health->listed_until > nauth_clock() + FRESH_ENOUGH ?
+		health->listed_users : -1;
 }
 
 /* Next page, of the provider, for all who read the listing. */

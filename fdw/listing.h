@@ -60,8 +60,8 @@ extern bool nauth_listing_next(NauthListing *listing, NauthRow *row, const char 
 extern bool nauth_listing_reaches(NauthListing *listing, int64_t moment);
 
 /*
- * How many users the fresh listing of all has that this session has seen in the
- * cache; -1 if it has seen none.  No I/O.
+ * How many users the listing of all has that this session has seen in the cache,
+ * if it stays fresh for a while; or else -1.  No I/O.
  */
 extern int64 nauth_listing_cached(const NauthConnectionId *id);
 

@@ -157,18 +157,23 @@ neonAuthGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntab
 	id = planning->options->connection;
 	id.mapping = nauth_options_mapping(baserel->serverid, userid);
 	cached = OidIsValid(id.mapping) ? nauth_listing_cached(&id) : -1;
-	planning->cached = cached >= 0;
-	planning->users = planning->cached ? cached :
-		baserel->tuples > 0 ? baserel->tuples : count_synced(planning->options->server);
-	if (planning->users <= 0 && !planning->cached)
-		planning->users = DEFAULT_USERS;
 	if (nauth_pushdown)
 		planning->conditions = find_conditions(root, baserel, foreigntableid);
+	ids = count_ids(root, planning->conditions);
+
+	/*
+	 * A plan may be used again when the cache is fresh no more.  That is no
+	 * risk to take where a request or two are enough anyway.
+	 */
+	planning->cached = cached >= 0 && ids < 0;
+	planning->users = cached >= 0 ? cached :
+		baserel->tuples > 0 ? baserel->tuples : count_synced(planning->options->server);
+	if (planning->users <= 0 && cached < 0)
+		planning->users = DEFAULT_USERS;
 	baserel->fdw_private = planning;
 	baserel->tuples = planning->users;
 	baserel->rows = clamp_row_est(planning->users *
 								  clauselist_selectivity(root, baserel->baserestrictinfo, 0, JOIN_INNER, NULL));
-	ids = count_ids(root, planning->conditions);
 	if (ids >= 0)
 		baserel->rows = clamp_row_est(Min(baserel->rows, ids));
 }

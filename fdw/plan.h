@@ -27,7 +27,7 @@ typedef struct NauthPlanning
 	const NauthOptions *options;
 	Oid			table;
 	double		users;			/* in the directory */
-	bool		cached;			/* and they are at hand */
+	bool		cached;			/* and they are at hand, for long enough */
 	List	   *conditions;		/* of quals of the relation alone */
 } NauthPlanning;
 

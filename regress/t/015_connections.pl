@@ -71,7 +71,7 @@ is(answer($session, "BEGIN; $scan; SAVEPOINT s; $scan; ROLLBACK TO s; $scan; COM
 	'more in a transaction');
 is(answer($session, 'SELECT count(*) FROM app.users a JOIN app.users b USING (id)'), $users, 'a self-join');
 is(connections_of($sim), 1, 'use one connection');
-is(answer($session, $kept), "clerk|$role|provider|t|1|42", 'which the session knows');
+is(answer($session, $kept), "clerk|$role|provider|t|1|36", 'which the session knows');
 is(answer($session, "SELECT idle >= '0' AND idle < '1 day' FROM neon_auth.connections()"), 't', 'and since when it rests');
 answer($session, q(CALL neon_auth.refresh_users_sync('clerk')));
 is(connections_of($sim), 1, 'a refresh uses it too');

@@ -372,7 +372,7 @@ standby_is('what the primary has cached', "$count; $one", "$users\nLady Ada", 'n
 standby_is('counters', "$count; SELECT hits, misses FROM neon_auth.cache_stats()", "$users\n1|0", 'nothing');
 standby_is('cache_clear', $clear, '', 'nothing');
 standby_is('a cold cache', "BEGIN ISOLATION LEVEL REPEATABLE READ; $count; $one; COMMIT", "$users\nLady Ada",
-	'7 list');
+	'1 get, 7 list');
 query_is('what a standby has cached', "$count; $one", "$users\nLady Ada", 'nothing');
 $standby->stop;
 

@@ -155,7 +155,7 @@ is($sim->stats->{list}, $pages, 'it takes the pages that it needs from the cache
 
 clear('app');
 $sim->reset_stats;
-is($node->safe_psql('postgres', 'SELECT count(*) FROM (SELECT FROM app.users LIMIT 1) u'), 1, 'a query for one row');
+is($node->safe_psql('postgres', 'SELECT EXISTS (SELECT FROM app.users)'), 't', 'a query for one row');
 is($sim->stats->{list}, 1, 'it reads one page');
 is($node->safe_psql('postgres', $all), $truth, 'a query for all users goes on from there');
 is($sim->stats->{list}, $pages, 'no page is read again');
