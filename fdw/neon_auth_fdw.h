@@ -29,6 +29,10 @@ enum NauthPlanPrivate
 extern ForeignServer *nauth_server_to_ask(const char *name, Oid role);
 
 /* in plan.c */
+
+/* Refuse columns that a directory does not have, or of another type. */
+extern void nauth_check_columns(Oid relid);
+
 extern void neonAuthGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel,
 									  Oid foreigntableid);
 extern void neonAuthGetForeignPaths(PlannerInfo *root, RelOptInfo *baserel,
@@ -44,6 +48,10 @@ extern TupleTableSlot *neonAuthIterateForeignScan(ForeignScanState *node);
 extern void neonAuthReScanForeignScan(ForeignScanState *node);
 extern void neonAuthEndForeignScan(ForeignScanState *node);
 extern void neonAuthExplainForeignScan(ForeignScanState *node, struct ExplainState *es);
+
+/* in analyze.c */
+extern bool neonAuthAnalyzeForeignTable(Relation relation, AcquireSampleRowsFunc *func,
+										BlockNumber *totalpages);
 
 /* in import.c */
 extern List *neonAuthImportForeignSchema(ImportForeignSchemaStmt *stmt, Oid serverOid);

@@ -46,9 +46,8 @@ typedef struct RelationPlan
 	double		users;			/* that the provider sends */
 } RelationPlan;
 
-/* Refuse columns that the directory does not have, or of another type. */
-static void
-check_columns(Oid relid)
+void
+nauth_check_columns(Oid relid)
 {
 	Relation	rel = table_open(relid, NoLock);
 	TupleDesc	desc = RelationGetDescr(rel);
@@ -83,7 +82,7 @@ neonAuthGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntab
 {
 	RelationPlan *plan = palloc0(sizeof(RelationPlan));
 
-	check_columns(foreigntableid);
+	nauth_check_columns(foreigntableid);
 	plan->options = nauth_options_get(GetForeignTable(foreigntableid)->serverid, InvalidOid);
 	plan->id = nauth_query_find_id(baserel, foreigntableid);
 	plan->users = baserel->tuples > 0 ? baserel->tuples : DEFAULT_USERS;
