@@ -147,7 +147,7 @@ put_too_large(NauthShared *shared, const NauthCodecProgress *progress, Words *wo
 	(void) run(shared);
 }
 
-/* The page of a query for a user replaces whatever was there. */
+/* The one page of a query replaces whatever was there. */
 static void
 put_single(NauthShared *shared, const Words *words)
 {

@@ -115,6 +115,7 @@ nauth_cache_forget(NauthCache *cache, NauthError *error)
 	nauth_cache_key(cache, NAUTH_CACHE_EPOCH, key);
 	snprintf(ttl, sizeof(ttl), INT64_FORMAT, NAUTH_CACHE_EPOCH_TTL);
 	nauth_redis_command(exchange, NAUTH_REDIS_OK, "SET", key, text, "PX", ttl, NULL);
+	cache->health->listed_until = 0;
 	return nauth_redis_run(exchange, &cache->options.redis, error);
 }
 

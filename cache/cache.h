@@ -13,7 +13,7 @@
  *	{directory}:e					epoch; another one forgets the directory
  *	{directory}:b					until when the provider wants silence, sealed
  *	{directory}:r					exists until the next request may be sent
- *	{directory}:query				hash: the one page of a query for a user
+ *	{directory}:query				hash: the one page of a query that has one
  *	{directory}:query:c				head of the complete listing
  *	{directory}:query:n				head of the listing that is growing
  *	{directory}:query:generation	hash: the pages of one of them

@@ -157,7 +157,7 @@ nauth_shared_open_page(NauthShared *shared, NauthSpan narrow, NauthSpan wide,
 		return false;
 	if (page->progress.pages != shared->progress.pages + 1 ||
 		strcmp(page->cursor, shared->next) != 0 || !is_plausible(&page->progress) ||
-		(shared->wanted.single && (!page->last || page->count > 1)))
+		(shared->wanted.single && !page->last))
 		return nauth_shared_corrupt(shared);
 	return true;
 }

@@ -135,7 +135,7 @@ consider_growing(NauthShared *shared, NauthSpan element)
 	return true;
 }
 
-/* The one page of a query for a user, which comes with the first exchange. */
+/* The one page of a query that has one, which comes with the first exchange. */
 static bool
 consider_single(NauthShared *shared)
 {

@@ -75,6 +75,7 @@ nauth_health_get(const NauthConnectionId *id)
 		health->warned = false;
 		health->failed_in = 0;
 		health->closed_until = health->read_only_until = health->not_before = 0;
+		health->listed_until = 0;
 	}
 	return health;
 }

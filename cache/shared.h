@@ -7,7 +7,7 @@
  * fetching it, fetches it for all; the others wait for it.  So there is no
  * leader that could go to sleep with an open cursor, a dead one is succeeded
  * at the page where it died, and two scans of one session do not wait for each
- * other.  A single user is a listing of one page.
+ * other.  A user, a count, and what fits in a page, is a listing of one page.
  *
  * Pages of one generation are one listing: each names the cursor it was asked
  * for with, and is taken only where that is the cursor of the page before.
@@ -34,7 +34,7 @@ typedef enum NauthSharedStep
 
 typedef struct NauthSharedWanted
 {
-	bool		single;			/* for one user: there is one page */
+	bool		single;			/* there is one page */
 	bool		wide;			/* raw_json is wanted */
 	bool		refill;			/* nothing that is there already */
 } NauthSharedWanted;

@@ -92,7 +92,8 @@ nauth_directory_open(const NauthOptions *options, int budget)
 	directory->cache = cache;
 	directory->budget = (int64) budget * 1000;
 	directory->http = nauth_http_open(&http);
-	directory->page.capacity = Max(options->settings.page_size, NAUTH_MIN_CAPACITY);
+	directory->page.capacity = Max(Max(options->settings.page_size, options->provider->max_ids + 1),
+								   NAUTH_MIN_CAPACITY);
 	directory->page.users = palloc0(sizeof(NauthUser) * directory->page.capacity);
 	return directory;
 }

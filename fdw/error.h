@@ -45,6 +45,7 @@ typedef enum NauthErrorKind
 	NAUTH_ERROR_REFUSED,		/* any other status */
 	NAUTH_ERROR_UNREADABLE,		/* a body that is not what the API promises */
 	NAUTH_ERROR_INCOMPLETE,		/* a listing that did not reach its end */
+	NAUTH_ERROR_UNFIT,			/* a reply to something else than was asked */
 	NAUTH_ERROR_REQUEST,		/* a request that cannot be written */
 	NAUTH_ERROR_MEMORY			/* malloc failed in a library */
 } NauthErrorKind;

@@ -20,8 +20,8 @@
 
 #include "cache/shared.h"
 #include "directory.h"
+#include "encode.h"
 #include "listing.h"
-#include "pgcompat.h"
 #include "query.h"
 #include "report.h"
 #include "wait.h"
@@ -53,17 +53,6 @@ struct NauthListing
 	MemoryContext own_cxt;		/* its values */
 };
 
-/* Columns that are texts in a cached page. */
-static const struct
-{
-	NauthColumn column;
-	NauthCodecText text;
-}			text_columns[] = {
-	{NAUTH_ID, NAUTH_CODEC_ID},
-	{NAUTH_NAME, NAUTH_CODEC_NAME},
-	{NAUTH_EMAIL, NAUTH_CODEC_EMAIL},
-};
-
 NauthListing *
 nauth_listing_open(const NauthOptions *options, bool wide)
 {
@@ -84,6 +73,14 @@ nauth_listing_open(const NauthOptions *options, bool wide)
 	return listing;
 }
 
+/* Whether a query is answered by one page. */
+static bool
+is_single(const NauthQuery *query)
+{
+	return query->kind == NAUTH_QUERY_USER || query->kind == NAUTH_QUERY_COUNT ||
+		query->once || query->ids != NULL;
+}
+
 void
 nauth_listing_begin(NauthListing *listing, const NauthQuery *query)
 {
@@ -98,7 +95,7 @@ nauth_listing_begin(NauthListing *listing, const NauthQuery *query)
 	{
 		MemoryContext old;
 		NauthSharedWanted wanted = {
-			.single = query->kind == NAUTH_QUERY_USER,
+			.single = is_single(query),
 			.wide = listing->wide,
 			.refill = nauth_cache_mode == NAUTH_CACHE_REFILL,
 		};
@@ -116,6 +113,7 @@ nauth_listing_stats(const NauthListing *listing)
 	NauthListingStats stats = listing->stats;
 
 	stats.requests = nauth_directory_stats(listing->directory)->requests;
+	stats.retries = nauth_directory_stats(listing->directory)->retries;
 	return stats;
 }
 
@@ -150,63 +148,69 @@ warn_stale(NauthListing *listing, int64 age)
 
 /* ---- Pages */
 
+/* A count as a page with one user, whose id is the number. */
+static bool
+ask_count(NauthListing *listing)
+{
+	int64_t		count;
+
+	if (!nauth_directory_try_count(listing->directory, &listing->query, &count))
+		return false;
+	memset(&listing->user, 0, sizeof(NauthUser));
+	snprintf(listing->user.id, sizeof(listing->user.id), INT64_FORMAT, (int64) count);
+	listing->user.json.data = "{}";
+	listing->user.json.len = strlen("{}");
+	listing->single.count = 1;
+	return true;
+}
+
+static bool
+ask_user(NauthListing *listing)
+{
+	bool		found;
+
+	if (!nauth_directory_try_user(listing->directory, listing->query.id, &listing->user, &found))
+		return false;
+	listing->single.count = found;
+	return true;
+}
+
 /* Ask the provider for the next page; false, with the directory's error. */
 static bool
 ask_provider(NauthListing *listing)
 {
-	bool		found;
+	NauthQueryKind kind = listing->query.kind;
 
 	listing->next = 0;
-	if (listing->query.kind == NAUTH_QUERY_LIST)
+	if (kind == NAUTH_QUERY_LIST || kind == NAUTH_QUERY_CHANGES)
 		return nauth_directory_try_next(listing->directory, &listing->provider_page);
-	if (!nauth_directory_try_user(listing->directory, listing->query.id, &listing->user, &found))
+	if (kind == NAUTH_QUERY_COUNT ? !ask_count(listing) : !ask_user(listing))
 		return false;
-	listing->single.count = found;
 	listing->single.last = true;
 	listing->provider_page = &listing->single;
 	return true;
+}
+
+/* A page is there to be read. */
+static void
+note_page(NauthListing *listing, int users)
+{
+	listing->stats.pages++;
+	listing->stats.users += users;
 }
 
 /* Next page, of the provider alone. */
 static void
 next_direct(NauthListing *listing)
 {
+	const NauthPage *page;
+
 	if (!ask_provider(listing))
 		nauth_directory_fail(listing->directory);
-	listing->ended = listing->provider_page == NULL || listing->provider_page->last;
-}
-
-static NauthSpan
-span_of_text(Datum value)
-{
-	NauthSpan	span = {VARDATA(DatumGetPointer(value)), VARSIZE(DatumGetPointer(value)) - VARHDRSZ};
-
-	return span;
-}
-
-static void
-encode_user(const NauthProvider *provider, const NauthUser *user, NauthCodecUser *encoded)
-{
-	NauthRow	row;
-	const char *reason = nauth_user_to_row(provider, user, &row);
-
-	memset(encoded, 0, sizeof(*encoded));
-	if (reason)
-	{
-		encoded->texts[NAUTH_CODEC_REASON].data = reason;
-		encoded->texts[NAUTH_CODEC_REASON].len = strlen(reason);
-		return;
-	}
-	for (int i = 0; i < lengthof(text_columns); i++)
-		if (!row.nulls[text_columns[i].column])
-			encoded->texts[text_columns[i].text] = span_of_text(row.values[text_columns[i].column]);
-	encoded->has_created_at = !row.nulls[NAUTH_CREATED_AT];
-	encoded->has_updated_at = !row.nulls[NAUTH_UPDATED_AT];
-	if (encoded->has_created_at)
-		encoded->created_at = DatumGetTimestampTz(row.values[NAUTH_CREATED_AT]);
-	if (encoded->has_updated_at)
-		encoded->updated_at = DatumGetTimestampTz(row.values[NAUTH_UPDATED_AT]);
-	encoded->json = span_of_text(row.values[NAUTH_RAW_JSON]);
+	page = listing->provider_page;
+	listing->ended = page == NULL || page->last || is_single(&listing->query);
+	if (page)
+		note_page(listing, page->count);
 }
 
 /* The provider's page with all columns, as it is put into the cache. */
@@ -224,10 +228,10 @@ encode_page(NauthListing *listing)
 	MemoryContextReset(listing->own_cxt);
 	old = MemoryContextSwitchTo(listing->own_cxt);
 	own->count = page->count;
-	own->last = page->last;
-	own->next = page->last ? "" : page->next;
+	own->last = page->last || is_single(&listing->query);
+	own->next = own->last ? "" : page->next;
 	for (int i = 0; i < page->count; i++)
-		encode_user(listing->options->provider, &page->users[i], &own->users[i]);
+		nauth_encode_user(listing->options->provider, &page->users[i], &own->users[i]);
 	MemoryContextSwitchTo(old);
 	return own;
 }
@@ -254,6 +258,24 @@ count_query(NauthListing *listing, NauthCacheCounter counter)
 	stats->hits += counter == NAUTH_CACHE_HITS;
 	stats->stale += counter == NAUTH_CACHE_STALE;
 	stats->misses += counter == NAUTH_CACHE_MISSES;
+}
+
+/* The cache has the whole directory now, read so many microseconds ago. */
+static void
+note_complete(NauthListing *listing, int64 age)
+{
+	const NauthQuery *query = &listing->query;
+	NauthHealth *health = nauth_health_get(&listing->options->connection);
+
+	if (query->kind == NAUTH_QUERY_LIST && !is_single(query) && !query->windowed &&
+		query->email == NULL && query->limit == 0 && query->order != NAUTH_ORDER_NEWEST)
+		health->listed_until = nauth_clock() + listing->options->cache_ttl * INT64CONST(1000) - age;
+}
+
+bool
+nauth_listing_is_cached(const NauthConnectionId *id)
+{
+	return nauth_cache_mode == NAUTH_CACHE_ON && nauth_health_get(id)->listed_until > nauth_clock();
 }
 
 /* Next page, of the provider, for all who read the listing. */
@@ -288,7 +310,11 @@ next_for_all(NauthListing *listing)
 		/* another session was quicker: its page is next */
 		listing->page = NULL;
 		nauth_directory_back(listing->directory);
+		return;
 	}
+	note_page(listing, listing->page->count);
+	if (listing->page->last)
+		note_complete(listing, 0);
 }
 
 /* A page came from the cache: the provider's listing goes on behind it. */
@@ -300,7 +326,10 @@ use_cached(NauthListing *listing, const NauthSharedInfo *info)
 	count_query(listing, info->stale ? NAUTH_CACHE_STALE : NAUTH_CACHE_HITS);
 	if (info->stale && listing->failure.kind != NAUTH_OK)
 		warn_stale(listing, info->age);
-	if (listing->query.kind == NAUTH_QUERY_LIST)
+	note_page(listing, listing->page->count);
+	if (listing->page->last && !info->stale)
+		note_complete(listing, info->age);
+	if (!is_single(&listing->query))
 		nauth_directory_skip(listing->directory, listing->page->next, listing->page->last);
 }
 
@@ -337,36 +366,51 @@ next_shared(NauthListing *listing)
 
 /* ---- Rows */
 
-/* Bytes of a decoded page as a value: there is room for its header. */
-static Datum
-datum_of_span(NauthSpan span)
+/* Get the next page, if there may be one. */
+static void
+next_page(NauthListing *listing)
 {
-	char	   *value = (char *) span.data - VARHDRSZ;
-
-	SET_VARSIZE(value, span.len + VARHDRSZ);
-	return PointerGetDatum(value);
+	listing->page = NULL;
+	listing->provider_page = NULL;
+	if (listing->direct)
+		next_direct(listing);
+	else
+		next_shared(listing);
 }
 
-static void
-decode_user(const NauthCodecUser *user, NauthRow *row)
+/* The time of change of a user of the page. */
+static bool
+time_of_change(const NauthListing *listing, int user, int64_t *moment)
 {
-	memset(row->nulls, true, sizeof(row->nulls));
-	for (int i = 0; i < lengthof(text_columns); i++)
+	if (listing->page)
 	{
-		NauthSpan	text = user->texts[text_columns[i].text];
-		NauthColumn column = text_columns[i].column;
-
-		row->nulls[column] = text.data == NULL;
-		if (text.data)
-			row->values[column] = datum_of_span(text);
+		*moment = nauth_timestamptz_to_moment(listing->page->users[user].updated_at);
+		return listing->page->users[user].has_updated_at;
 	}
-	row->nulls[NAUTH_CREATED_AT] = !user->has_created_at;
-	row->values[NAUTH_CREATED_AT] = TimestampTzGetDatum(user->created_at);
-	row->nulls[NAUTH_UPDATED_AT] = !user->has_updated_at;
-	row->values[NAUTH_UPDATED_AT] = TimestampTzGetDatum(user->updated_at);
-	row->nulls[NAUTH_RAW_JSON] = user->json.data == NULL;
-	if (user->json.data)
-		row->values[NAUTH_RAW_JSON] = datum_of_span(user->json);
+	*moment = listing->provider_page->users[user].updated_at;
+	return listing->provider_page->users[user].has_updated_at;
+}
+
+bool
+nauth_listing_reaches(NauthListing *listing, int64_t moment)
+{
+	int64_t		before = PG_INT64_MAX;
+	int			count;
+
+	while (!listing->ended && listing->page == NULL && listing->provider_page == NULL)
+		next_page(listing);
+	if (listing->page == NULL && listing->provider_page == NULL)
+		return true;
+	count = listing->page ? listing->page->count : listing->provider_page->count;
+	for (int i = 0; i < count; i++)
+	{
+		int64_t		changed;
+
+		if (!time_of_change(listing, i, &changed) || changed > before)
+			return false;
+		before = changed;
+	}
+	return before < moment || count < nauth_read_limit(&listing->options->settings, &listing->query, NULL);
 }
 
 bool
@@ -387,17 +431,12 @@ nauth_listing_next(NauthListing *listing, NauthRow *row, const char **reason)
 			break;
 		if (listing->ended)
 			return false;
-		listing->page = NULL;
-		listing->provider_page = NULL;
-		if (listing->direct)
-			next_direct(listing);
-		else
-			next_shared(listing);
+		next_page(listing);
 	}
 	user = &listing->page->users[listing->next++];
 	if (user->texts[NAUTH_CODEC_REASON].data)
 		*reason = pnstrdup(user->texts[NAUTH_CODEC_REASON].data, user->texts[NAUTH_CODEC_REASON].len);
 	else
-		decode_user(user, row);
+		nauth_decode_user(user, row);
 	return true;
 }

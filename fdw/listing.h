@@ -38,7 +38,10 @@ typedef struct NauthListing NauthListing;
  */
 extern NauthListing *nauth_listing_open(const NauthOptions *options, bool wide);
 
-/* Begin a query, for all users or for one; an id must live until its end. */
+/*
+ * Begin a query of any kind; what it points to must live until its end.  A count
+ * is one row, whose id is the number.
+ */
 extern void nauth_listing_begin(NauthListing *listing, const NauthQuery *query);
 
 /*
@@ -49,10 +52,26 @@ extern void nauth_listing_begin(NauthListing *listing, const NauthQuery *query);
  */
 extern bool nauth_listing_next(NauthListing *listing, NauthRow *row, const char **reason);
 
+/*
+ * Of a query by time of change that was just begun: whether its first page
+ * is in that order and goes back behind a moment, so that it has all who changed
+ * from then on.  Reads that page.
+ */
+extern bool nauth_listing_reaches(NauthListing *listing, int64_t moment);
+
+/*
+ * Whether this session has seen, a moment ago, that the cache has a fresh
+ * listing of all users.  No I/O.
+ */
+extern bool nauth_listing_is_cached(const NauthConnectionId *id);
+
 /* All queries of a listing together. */
 typedef struct NauthListingStats
 {
 	int64		requests;		/* sent to the provider */
+	int64		retries;		/* of these, after a failed one */
+	int64		pages;			/* read, wherever from */
+	int64		users;			/* in them */
 	bool		cached;			/* there is a cache, and it was to be used */
 	int64		hits;			/* queries answered by the cache */
 	int64		stale;			/* the same, with users older than cache_ttl */

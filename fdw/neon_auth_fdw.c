@@ -33,6 +33,7 @@ PG_MODULE_MAGIC;
 char	   *nauth_allowed_urls = NULL;
 char	   *nauth_ca_file = NULL;
 int			nauth_cache_mode = NAUTH_CACHE_ON;
+bool		nauth_pushdown = true;
 
 static const struct config_enum_entry cache_modes[] = {
 	{"on", NAUTH_CACHE_ON, false},
@@ -74,6 +75,14 @@ _PG_init(void)
 							   PGC_SUSET,
 							   0,
 							   NULL, NULL, NULL);
+	DefineCustomBoolVariable("neon_auth_fdw.pushdown",
+							 "Whether providers are asked for what a query wants alone.",
+							 "Without, they are asked for all users, and the rest is worked out here. It counts when a query is planned.",
+							 &nauth_pushdown,
+							 true,
+							 PGC_USERSET,
+							 GUC_EXPLAIN,
+							 NULL, NULL, NULL);
 	MarkGUCPrefixReserved("neon_auth_fdw");
 }
 
@@ -86,6 +95,7 @@ neon_auth_fdw_handler(PG_FUNCTION_ARGS)
 	routine->GetForeignRelSize = neonAuthGetForeignRelSize;
 	routine->GetForeignPaths = neonAuthGetForeignPaths;
 	routine->GetForeignPlan = neonAuthGetForeignPlan;
+	routine->GetForeignUpperPaths = neonAuthGetForeignUpperPaths;
 	routine->BeginForeignScan = neonAuthBeginForeignScan;
 	routine->IterateForeignScan = neonAuthIterateForeignScan;
 	routine->ReScanForeignScan = neonAuthReScanForeignScan;

@@ -13,11 +13,20 @@
 #include "foreign/fdwapi.h"
 #include "foreign/foreign.h"
 
+#include "provider/provider.h"
+
 /* Positions in fdw_private of a plan. */
 enum NauthPlanPrivate
 {
-	NauthPlanColumns			/* IntList: attribute numbers that are read */
+	NauthPlanColumns,			/* IntList: attribute numbers that are read */
+	NauthPlanWanted,			/* IntList: see nauth_plan_wanted */
+	NauthPlanTests				/* IntList: for each of fdw_exprs, what it is
+								 * compared with and how, as PLAN_TEST has it */
 };
+
+#define NAUTH_PLAN_TEST(column, test)	((column) * 8 + (test))
+#define NAUTH_PLAN_COLUMN_OF(number)	((NauthColumn) ((number) / 8))
+#define NAUTH_PLAN_TEST_OF(number)		((NauthTest) ((number) % 8))
 
 /* in neon_auth_fdw.c */
 
@@ -27,6 +36,8 @@ enum NauthPlanPrivate
  * one of ours, or the role has no USAGE on it.
  */
 extern ForeignServer *nauth_server_to_ask(const char *name, Oid role);
+
+extern bool nauth_pushdown;		/* setting neon_auth_fdw.pushdown */
 
 /* in plan.c */
 
@@ -42,11 +53,21 @@ extern ForeignScan *neonAuthGetForeignPlan(PlannerInfo *root, RelOptInfo *basere
 										   List *tlist, List *scan_clauses,
 										   Plan *outer_plan);
 
+/* What a plan wants, of NauthPlanWanted: kind, order, limit and once. */
+extern void nauth_plan_wanted(const List *list, NauthQuery *query);
+
+/* in paths.c */
+extern void neonAuthGetForeignUpperPaths(PlannerInfo *root, UpperRelationKind stage,
+										 RelOptInfo *input_rel, RelOptInfo *output_rel,
+										 void *extra);
+
 /* in scan.c */
 extern void neonAuthBeginForeignScan(ForeignScanState *node, int eflags);
 extern TupleTableSlot *neonAuthIterateForeignScan(ForeignScanState *node);
 extern void neonAuthReScanForeignScan(ForeignScanState *node);
 extern void neonAuthEndForeignScan(ForeignScanState *node);
+
+/* in explain.c */
 extern void neonAuthExplainForeignScan(ForeignScanState *node, struct ExplainState *es);
 
 /* in analyze.c */

@@ -14,6 +14,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/reloptions.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_user_mapping.h"
@@ -32,6 +34,7 @@
 #define NAUTH_SECRET_MAX	4096
 #define PREFIX_MAX			63
 #define REQUESTS_MAX		1000
+#define COST_MAX			1e10
 #define BYTES_MIN			(INT64CONST(64) * 1024)
 #define BYTES_MAX			(INT64CONST(1) << 40)
 
@@ -47,6 +50,7 @@ typedef enum OptionType
 	OPTION_SECONDS,
 	OPTION_BYTES,
 	OPTION_INTEGER,
+	OPTION_COST,
 	OPTION_BOOLEAN
 } OptionType;
 
@@ -95,6 +99,10 @@ static const Option option_table[] = {
 	offsetof(NauthOptions, cache_max_bytes), 0, 0},
 	{"max_requests_per_second", ForeignServerRelationId, OPTION_INTEGER,
 	offsetof(NauthOptions, max_requests_per_second), 1, REQUESTS_MAX},
+	{"request_cost", ForeignServerRelationId, OPTION_COST,
+	offsetof(NauthOptions, request_cost), 0, 0},
+	{"fdw_tuple_cost", ForeignServerRelationId, OPTION_COST,
+	offsetof(NauthOptions, fdw_tuple_cost), 0, 0},
 	{"full_refresh_every", ForeignServerRelationId, OPTION_MILLISECONDS,
 	offsetof(NauthOptions, full_refresh_every), 0, 24 * DAY_MS},
 	{"keep_runs", ForeignServerRelationId, OPTION_SECONDS,
@@ -291,6 +299,16 @@ parse_number(const Option *option, const char *value)
 	return number;
 }
 
+static double
+parse_cost(const Option *option, const char *value)
+{
+	double		cost;
+
+	if (!parse_real(value, &cost, 0, NULL) || isnan(cost) || cost < 0 || cost > COST_MAX)
+		report_invalid_value(option->name, "It is a number from 0 to 1e10, in the planner's units, such as 100 or 0.01.");
+	return cost;
+}
+
 static bool
 parse_switch(const Option *option, const char *value)
 {
@@ -329,6 +347,9 @@ set_option(NauthOptions *options, const Option *option, const char *value)
 			break;
 		case OPTION_BYTES:
 			*(int64_t *) place = parse_bytes(option, value);
+			break;
+		case OPTION_COST:
+			*(double *) place = parse_cost(option, value);
 			break;
 		case OPTION_BOOLEAN:
 			*(bool *) place = parse_switch(option, value);
@@ -369,6 +390,9 @@ default_options(void)
 	options->cache_ttl = 60 * 1000;
 	options->cache_stale_ttl = 60 * 60 * 1000;
 	options->cache_max_bytes = INT64CONST(256) * 1024 * 1024;
+	/* a request takes far longer than anything that is done with its reply */
+	options->request_cost = 100;
+	options->fdw_tuple_cost = 0.01;
 	options->full_refresh_every = DAY_MS;
 	options->keep_runs = 30 * DAY_S;
 	return options;
@@ -420,14 +444,27 @@ neon_auth_fdw_validator(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+Oid
+nauth_options_mapping(Oid serverid, Oid userid)
+{
+	Oid			roles[] = {userid, InvalidOid};
+
+	for (int i = 0; i < lengthof(roles); i++)
+	{
+		Oid			mapping = GetSysCacheOid2(USERMAPPINGUSERSERVER, Anum_pg_user_mapping_oid,
+											  ObjectIdGetDatum(roles[i]), ObjectIdGetDatum(serverid));
+
+		if (OidIsValid(mapping))
+			return mapping;
+	}
+	return InvalidOid;
+}
+
 /* The user mapping of this role, or the public one. */
 static UserMapping *
 find_mapping(ForeignServer *server, Oid userid)
 {
-	if (!SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(userid),
-							   ObjectIdGetDatum(server->serverid)) &&
-		!SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(InvalidOid),
-							   ObjectIdGetDatum(server->serverid)))
+	if (!OidIsValid(nauth_options_mapping(server->serverid, userid)))
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_OBJECT),
 				errmsg("role \"%s\" has no user mapping for server \"%s\"",

@@ -36,6 +36,8 @@ typedef struct NauthOptions
 	int			cache_stale_ttl;	/* milliseconds */
 	int64_t		cache_max_bytes;	/* of one listing */
 	int			max_requests_per_second;	/* 0: any number */
+	double		request_cost;	/* for the planner, of a request */
+	double		fdw_tuple_cost; /* the same, of a user that it sends */
 	int			full_refresh_every; /* milliseconds; 0: each refresh is full */
 	int			keep_runs;		/* seconds that the log goes back */
 	bool		notify;			/* of what a run has changed */
@@ -51,5 +53,8 @@ typedef struct NauthOptions
  * explain.  Raises an error for what is missing.
  */
 extern NauthOptions *nauth_options_get(Oid serverid, Oid userid);
+
+/* The user mapping of a role, or the public one, or InvalidOid. */
+extern Oid	nauth_options_mapping(Oid serverid, Oid userid);
 
 #endif							/* NAUTH_OPTIONS_H */

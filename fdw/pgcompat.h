@@ -33,19 +33,42 @@
 	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
 	PG_FUNCTION_INFO_V1(name)
 
-/* the path of a scan of a base relation, without pushed-down joins */
+/* the path of a scan of a base relation, and one that has the result of a query */
 #if PG_VERSION_NUM >= 180000
-#define nauth_foreignscan_path(root, rel, rows, startup, total) \
+#define nauth_foreignscan_path(root, rel, rows, startup, total, pathkeys, outer, private) \
 	create_foreignscan_path(root, rel, NULL, rows, 0, startup, total, \
-							NIL, NULL, NULL, NIL, NIL)
+							pathkeys, outer, NULL, NIL, private)
+#define nauth_foreign_upper_path(root, rel, target, rows, startup, total, private) \
+	create_foreign_upper_path(root, rel, target, rows, 0, startup, total, \
+							  NIL, NULL, NIL, private)
 #elif PG_VERSION_NUM >= 170000
-#define nauth_foreignscan_path(root, rel, rows, startup, total) \
+#define nauth_foreignscan_path(root, rel, rows, startup, total, pathkeys, outer, private) \
 	create_foreignscan_path(root, rel, NULL, rows, startup, total, \
-							NIL, NULL, NULL, NIL, NIL)
+							pathkeys, outer, NULL, NIL, private)
+#define nauth_foreign_upper_path(root, rel, target, rows, startup, total, private) \
+	create_foreign_upper_path(root, rel, target, rows, startup, total, \
+							  NIL, NULL, NIL, private)
 #else
-#define nauth_foreignscan_path(root, rel, rows, startup, total) \
+#define nauth_foreignscan_path(root, rel, rows, startup, total, pathkeys, outer, private) \
 	create_foreignscan_path(root, rel, NULL, rows, startup, total, \
-							NIL, NULL, NULL, NIL)
+							pathkeys, outer, NULL, private)
+#define nauth_foreign_upper_path(root, rel, target, rows, startup, total, private) \
+	create_foreign_upper_path(root, rel, target, rows, startup, total, \
+							  NIL, NULL, private)
+#endif
+
+/* elements of an array that is not known yet */
+#if PG_VERSION_NUM >= 170000
+#define nauth_estimate_array_length(root, array) estimate_array_length(root, array)
+#else
+#define nauth_estimate_array_length(root, array) estimate_array_length(array)
+#endif
+
+/* the direction of a path key */
+#if PG_VERSION_NUM >= 180000
+#define nauth_pathkey_descends(key) ((key)->pk_cmptype == COMPARE_GT)
+#else
+#define nauth_pathkey_descends(key) ((key)->pk_strategy == BTGreaterStrategyNumber)
 #endif
 
 /* the role that a scan acts for, InvalidOid for the current one */
@@ -54,7 +77,7 @@
 	(((ForeignScan *) (node)->ss.ps.plan)->checkAsUser)
 #else
 #define nauth_scan_check_as_user(node) \
-	(exec_rt_fetch(((Scan *) (node)->ss.ps.plan)->scanrelid, \
+	(exec_rt_fetch(bms_next_member(((ForeignScan *) (node)->ss.ps.plan)->fs_relids, -1), \
 				   (node)->ss.ps.state)->checkAsUser)
 #endif
 

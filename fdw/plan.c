@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * plan.c
- *	  Planning of scans of a foreign table.
+ *	  Planning of scans of a foreign table: what is known, and the plan.
  *
- * A scan either asks for one user by id or lists them all.  All quals are
- * also checked locally, so that what is asked of the provider only has to be
- * a superset.  Planning does no I/O.
+ * The ways to scan are in paths.c.  All quals are also checked locally, so that
+ * what is asked of the provider only has to be a superset.  Planning does no
+ * I/O beyond this server.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -13,38 +13,30 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "access/sysattr.h"
 #include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/namespace.h"
 #include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "optimizer/optimizer.h"
-#include "optimizer/pathnode.h"
 #include "optimizer/planmain.h"
 #include "optimizer/restrictinfo.h"
+#include "optimizer/tlist.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/selfuncs.h"
+#include "utils/snapmgr.h"
 
+#include "listing.h"
 #include "neon_auth_fdw.h"
 #include "pgcompat.h"
-#include "query.h"
-#include "users.h"
+#include "plan.h"
 
-/* Until ANALYZE or the provider's count tells: a directory of middle size. */
+/* As long as nothing is known: a directory of middle size. */
 #define DEFAULT_USERS		10000
-
-/* A request takes far longer than anything that is done with its reply. */
-#define REQUEST_COST		100
-#define USER_COST			0.2
-
-/* What is known of a relation between the planner's calls. */
-typedef struct RelationPlan
-{
-	NauthOptions *options;
-	Expr	   *id;				/* ask for this one user, or NULL */
-	double		users;			/* that the provider sends */
-} RelationPlan;
 
 void
 nauth_check_columns(Oid relid)
@@ -77,35 +69,126 @@ nauth_check_columns(Oid relid)
 	table_close(rel, NoLock);
 }
 
+/*
+ * How many users a target of this server has, 0 if there is none.  Read without
+ * regard to privileges, for it is an estimate and no more.
+ */
+static double
+count_synced(const char *server)
+{
+	Oid			state = get_relname_relid("sync_state", get_namespace_oid("neon_auth", true));
+	AttrNumber	server_attnum = get_attnum(state, "server");
+	AttrNumber	users_attnum = get_attnum(state, "live_users");
+	double		users = 0;
+	Relation	rel;
+	TableScanDesc scan;
+	TupleTableSlot *slot;
+
+	if (server_attnum == InvalidAttrNumber || users_attnum == InvalidAttrNumber || !ActiveSnapshotSet())
+		return 0;
+	rel = table_open(state, AccessShareLock);
+	slot = table_slot_create(rel, NULL);
+	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool		isnull;
+		Datum		name = slot_getattr(slot, server_attnum, &isnull);
+
+		if (!isnull && strcmp(TextDatumGetCString(name), server) == 0)
+			users = Max(users, DatumGetInt64(slot_getattr(slot, users_attnum, &isnull)));
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, AccessShareLock);
+	return users;
+}
+
+static List *
+find_conditions(PlannerInfo *root, RelOptInfo *baserel, Oid table)
+{
+	List	   *conditions = NIL;
+	ListCell   *lc;
+
+	foreach(lc, baserel->baserestrictinfo)
+	{
+		NauthPlanCondition *found = palloc(sizeof(NauthPlanCondition));
+
+		found->rinfo = lfirst_node(RestrictInfo, lc);
+		if (nauth_query_match(root, found->rinfo->clause, baserel->relid, table, &found->condition))
+			conditions = lappend(conditions, found);
+	}
+	return conditions;
+}
+
+/* How many rows an equality with ids leaves, for each id is one user's; -1: none. */
+static double
+count_ids(PlannerInfo *root, const List *conditions)
+{
+	double		rows = -1;
+	ListCell   *lc;
+
+	foreach(lc, conditions)
+	{
+		const NauthCondition *condition = &((NauthPlanCondition *) lfirst(lc))->condition;
+		double		ids;
+
+		if (condition->column != NAUTH_ID)
+			continue;
+		ids = condition->test == NAUTH_TEST_ANY ?
+			nauth_estimate_array_length(root, (Node *) condition->value) : 1;
+		rows = rows < 0 ? ids : Min(rows, ids);
+	}
+	return rows;
+}
+
 void
 neonAuthGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 {
-	RelationPlan *plan = palloc0(sizeof(RelationPlan));
+	NauthPlanning *planning = palloc0(sizeof(NauthPlanning));
+	Oid			userid = OidIsValid(baserel->userid) ? baserel->userid : GetUserId();
+	NauthConnectionId id;
+	double		ids;
 
 	nauth_check_columns(foreigntableid);
-	plan->options = nauth_options_get(GetForeignTable(foreigntableid)->serverid, InvalidOid);
-	plan->id = nauth_query_find_id(baserel, foreigntableid);
-	plan->users = baserel->tuples > 0 ? baserel->tuples : DEFAULT_USERS;
-	if (plan->id)
-		plan->users = 1;
-	baserel->fdw_private = plan;
-	baserel->tuples = plan->users;
-	baserel->rows = plan->id ? 1 :
-		clamp_row_est(plan->users * clauselist_selectivity(root, baserel->baserestrictinfo, 0,
-														   JOIN_INNER, NULL));
+	planning->table = foreigntableid;
+	planning->options = nauth_options_get(baserel->serverid, InvalidOid);
+	id = planning->options->connection;
+	id.mapping = nauth_options_mapping(baserel->serverid, userid);
+	planning->cached = OidIsValid(id.mapping) && nauth_listing_is_cached(&id);
+	planning->users = baserel->tuples > 0 ? baserel->tuples : count_synced(planning->options->server);
+	if (planning->users <= 0)
+		planning->users = DEFAULT_USERS;
+	if (nauth_pushdown)
+		planning->conditions = find_conditions(root, baserel, foreigntableid);
+	baserel->fdw_private = planning;
+	baserel->tuples = planning->users;
+	baserel->rows = clamp_row_est(planning->users *
+								  clauselist_selectivity(root, baserel->baserestrictinfo, 0, JOIN_INNER, NULL));
+	ids = count_ids(root, planning->conditions);
+	if (ids >= 0)
+		baserel->rows = clamp_row_est(Min(baserel->rows, ids));
 }
 
 void
 neonAuthGetForeignPaths(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 {
-	RelationPlan *plan = baserel->fdw_private;
-	double		requests = ceil(plan->users / plan->options->settings.page_size);
-	Cost		startup = REQUEST_COST + baserel->baserestrictcost.startup;
-	Cost		total = startup + REQUEST_COST * (requests - 1) +
-	plan->users * (USER_COST + baserel->baserestrictcost.per_tuple);
+	nauth_paths_add(root, baserel);
+}
 
-	add_path(baserel, (Path *)
-			 nauth_foreignscan_path(root, baserel, baserel->rows, startup, total));
+List *
+nauth_plan_list(const NauthQuery *query)
+{
+	return list_make4_int(query->kind, query->order, query->limit, query->once);
+}
+
+void
+nauth_plan_wanted(const List *list, NauthQuery *query)
+{
+	memset(query, 0, sizeof(*query));
+	query->kind = linitial_int(list);
+	query->order = lsecond_int(list);
+	query->limit = lthird_int(list);
+	query->once = lfourth_int(list);
 }
 
 /* Attribute numbers that the scan's target list and quals read. */
@@ -138,12 +221,19 @@ neonAuthGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntablei
 					   ForeignPath *best_path, List *tlist, List *scan_clauses,
 					   Plan *outer_plan)
 {
-	RelationPlan *plan = baserel->fdw_private;
+	List	   *path = best_path->fdw_private;
+	bool		counts = baserel->reloptkind == RELOPT_UPPER_REL;
+	List	   *columns = counts ? NIL : used_columns(baserel, foreigntableid);
+	List	   *scan_tlist = NIL;
 
+	if (counts)
+		scan_tlist = add_to_flat_tlist(NIL, pull_var_clause((Node *) tlist, PVC_INCLUDE_AGGREGATES));
 	return make_foreignscan(tlist,
 							extract_actual_clauses(scan_clauses, false),
-							baserel->relid,
-							plan->id ? list_make1(plan->id) : NIL,
-							list_make1(used_columns(baserel, foreigntableid)),
-							NIL, NIL, outer_plan);
+							counts ? 0 : baserel->relid,
+							list_nth(path, NauthPathValues),
+							list_make3(columns, list_nth(path, NauthPathWanted), list_nth(path, NauthPathTests)),
+							scan_tlist,
+							list_nth(path, NauthPathQuals),
+							outer_plan);
 }

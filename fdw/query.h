@@ -10,18 +10,69 @@
 #ifndef NAUTH_QUERY_H
 #define NAUTH_QUERY_H
 
+#include "access/stratnum.h"
 #include "nodes/pathnodes.h"
 
 #include "options.h"
+#include "users.h"
+
+/* How a column is compared with a value. */
+typedef enum NauthTest
+{
+	NAUTH_TEST_ANY,				/* equals an element of an array */
+	NAUTH_TEST_LESS = BTLessStrategyNumber,
+	NAUTH_TEST_LESS_EQUAL = BTLessEqualStrategyNumber,
+	NAUTH_TEST_EQUAL = BTEqualStrategyNumber,
+	NAUTH_TEST_GREATER_EQUAL = BTGreaterEqualStrategyNumber,
+	NAUTH_TEST_GREATER = BTGreaterStrategyNumber
+} NauthTest;
+
+/* A qual that a provider may be able to work out. */
+typedef struct NauthCondition
+{
+	NauthColumn column;			/* id, email, created_at or updated_at */
+	NauthTest	test;
+	Expr	   *value;			/* has no variable of the relation, and is not
+								 * volatile: computed once, when a scan begins */
+} NauthCondition;
 
 /*
- * The expression that a qual of this relation equates with column id, or NULL.
- * It has no variable and is not volatile, so that it can be computed once when
- * the scan begins.  The qual stays a local filter as well.
+ * Whether a clause is such a condition on a column of the table, which is
+ * relation relid of the query.  The clause has to stay a local filter as well,
+ * for all that is asked of a provider is a superset.
  */
-extern Expr *nauth_query_find_id(RelOptInfo *baserel, Oid relid);
+extern bool nauth_query_match(PlannerInfo *root, Expr *clause, Index relid, Oid table,
+							  NauthCondition *condition);
 
-/* The URL that a query begins with, for EXPLAIN: without any credential. */
+/* A condition's value as it is computed. */
+typedef struct NauthValue
+{
+	NauthColumn column;
+	NauthTest	test;
+	Oid			type;
+	bool		unknown;		/* of an EXPLAIN */
+	bool		isnull;
+	Datum		value;
+} NauthValue;
+
+/*
+ * Add a condition to a query of kind LIST or CHANGES, which has what it
+ * needs in the current memory context.  In the result n_ids has no limit, and
+ * "from" of CHANGES is a time before which nobody is wanted.  False if nobody
+ * can match.  A value that a provider could misread adds nothing.
+ */
+extern bool nauth_query_narrow(NauthQuery *query, const NauthProvider *provider,
+							   const NauthValue *value);
+
+/*
+ * The queries that are sent for one: itself, or some of its ids each time.
+ * *done counts the ids; begin with 0.  False after the last, and at once if
+ * there are no ids where there should be.
+ */
+extern bool nauth_query_next(const NauthQuery *wanted, const NauthProvider *provider, int *done,
+							 NauthQuery *query);
+
+/* The URL that a query begins with: without any credential. */
 extern char *nauth_query_url(const NauthOptions *options, const NauthQuery *query);
 
 #endif							/* NAUTH_QUERY_H */

@@ -17,6 +17,10 @@
 #include <stdio.h>
 #include <string.h>
 
+const char	nauth_request_id[] = "{id}";
+const char	nauth_request_email[] = "{email}";
+const char	nauth_request_time[] = "{created_at}";
+
 /* Append to a buffer of NAUTH_URL_MAX or NAUTH_HEADERS_MAX bytes, or mark. */
 static void
 append(NauthRequest *request, char *buffer, size_t size, const char *text)
@@ -58,6 +62,11 @@ append_encoded(NauthRequest *request, const char *value)
 	char	   *url = request->url;
 	size_t		used = strlen(url);
 
+	if (value == nauth_request_id || value == nauth_request_email || value == nauth_request_time)
+	{
+		append_url(request, value);
+		return;
+	}
 	for (; *value != '\0' && !request->overflow; value++)
 	{
 		unsigned char byte = (unsigned char) *value;
@@ -90,9 +99,7 @@ void
 nauth_request_segment(NauthRequest *request, const char *value)
 {
 	append_url(request, "/");
-	if (value == NULL)
-		append_url(request, "{id}");
-	else if (value[0] == '\0' || strcmp(value, ".") == 0 || strcmp(value, "..") == 0)
+	if (value[0] == '\0' || strcmp(value, ".") == 0 || strcmp(value, "..") == 0)
 		request->overflow = true;
 	else
 		append_encoded(request, value);
@@ -112,10 +119,7 @@ nauth_request_parameter(NauthRequest *request, const char *name,
 						const char *value)
 {
 	append_name(request, name);
-	if (value == NULL)
-		append_url(request, "{id}");
-	else
-		append_encoded(request, value);
+	append_encoded(request, value);
 }
 
 void

@@ -49,10 +49,17 @@ extern void nauth_request_begin(NauthRequest *request, const char *base,
 								const char *path);
 
 /*
+ * In the place of a value that an EXPLAIN does not know.  It is these very
+ * pointers that count, so that no value can pass for one.
+ */
+extern const char nauth_request_id[];
+extern const char nauth_request_email[];
+extern const char nauth_request_time[];
+
+/*
  * Append "/value" to the path, or "?name=value" or "&name=value" to the query.
- * All but unreserved characters of a value are percent-encoded.  A NULL value,
- * of an EXPLAIN that does not know it, is written as "{id}".  A segment that is
- * empty, "." or ".." is an overflow: it would ask for another resource.
+ * All but unreserved characters of a value are percent-encoded.  A segment that
+ * is empty, "." or ".." is an overflow: it would ask for another resource.
  */
 extern void nauth_request_segment(NauthRequest *request, const char *value);
 extern void nauth_request_parameter(NauthRequest *request, const char *name,

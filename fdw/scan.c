@@ -4,9 +4,7 @@
  *	  Execution of scans of a foreign table.
  *
  * Nothing is asked before the first row is wanted, so that EXPLAIN and a scan
- * that is never reached cost nothing.  A scan that may be repeated within its
- * statement keeps its rows: the directory may change at any time, a statement
- * must not see two states of it.
+ * that is never reached cost nothing.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -14,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
@@ -22,52 +21,25 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/tuplestore.h"
 
-#include "listing.h"
 #include "neon_auth_fdw.h"
 #include "pgcompat.h"
-#include "query.h"
-#include "users.h"
-
-typedef struct DirectoryScan
-{
-	/* set when the scan begins */
-	Oid			userid;			/* whose user mapping is used */
-	Oid			serverid;
-	Bitmapset  *id_params;		/* executor parameters that id depends on */
-	ExprState  *id;				/* computes the one id to ask for, or NULL */
-	int			column_of[NAUTH_NUM_COLUMNS];	/* attribute index of each
-												 * column, -1 if not read */
-	MemoryContext scan_cxt;		/* the listing, until the end of the scan */
-	MemoryContext id_cxt;		/* the one id */
-	MemoryContext user_cxt;		/* values of one row */
-
-	/* set when the first row is wanted */
-	NauthOptions *options;
-	NauthListing *listing;
-	bool		begun;
-	bool		finished;
-	bool		warned;			/* of a user left out */
-
-	/* rows already read, if the scan may be repeated */
-	Tuplestorestate *rows;
-	TupleTableSlot *row_slot;
-} DirectoryScan;
+#include "scan.h"
 
 /* Where each column of the directory goes. */
 static void
-set_columns(DirectoryScan *state, TupleDesc desc, List *attnums)
+set_columns(NauthScan *scan, Relation rel, List *attnums)
 {
 	ListCell   *lc;
 
 	for (int i = 0; i < NAUTH_NUM_COLUMNS; i++)
-		state->column_of[i] = -1;
+		scan->column_of[i] = -1;
 	foreach(lc, attnums)
 	{
 		int			attno = lfirst_int(lc) - 1;
+		const char *name = NameStr(TupleDescAttr(RelationGetDescr(rel), attno)->attname);
 
-		state->column_of[nauth_column_find(NameStr(TupleDescAttr(desc, attno)->attname))] = attno;
+		scan->column_of[nauth_column_find(name)] = attno;
 	}
 }
 
@@ -82,121 +54,146 @@ collect_params(Node *node, Bitmapset **params)
 	return expression_tree_walker(node, collect_params, params);
 }
 
-/* Keep the rows from now on, for a scan that may be repeated. */
-static void
-keep_rows(ForeignScanState *node)
+/* Whether another scan of the statement may read the same directory. */
+static bool
+has_company(EState * estate, Oid serverid)
 {
-	DirectoryScan *state = node->fdw_state;
-	MemoryContext old = MemoryContextSwitchTo(node->ss.ps.state->es_query_cxt);
+	int			scans = 0;
+	ListCell   *lc;
 
-	state->rows = tuplestore_begin_heap(false, false, work_mem);
-	tuplestore_set_eflags(state->rows, EXEC_FLAG_REWIND);
-	state->row_slot = MakeSingleTupleTableSlot(RelationGetDescr(node->ss.ss_currentRelation),
-											   &TTSOpsMinimalTuple);
-	MemoryContextSwitchTo(old);
+	foreach(lc, estate->es_range_table)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		if (rte->rtekind == RTE_RELATION && rte->relkind == RELKIND_FOREIGN_TABLE &&
+			GetForeignServerIdByRelId(rte->relid) == serverid)
+			scans++;
+	}
+	return scans > 1;
 }
 
 void
 neonAuthBeginForeignScan(ForeignScanState *node, int eflags)
 {
 	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
-	Relation	rel = node->ss.ss_currentRelation;
-	DirectoryScan *state = palloc0(sizeof(DirectoryScan));
-	MemoryContext cxt = node->ss.ps.state->es_query_cxt;
+	EState	   *estate = node->ss.ps.state;
+	NauthScan  *scan = palloc0(sizeof(NauthScan));
 
-	node->fdw_state = state;
-	state->userid = nauth_scan_check_as_user(node);
-	if (!OidIsValid(state->userid))
-		state->userid = GetUserId();
-	state->serverid = GetForeignTable(RelationGetRelid(rel))->serverid;
-	set_columns(state, RelationGetDescr(rel), list_nth(plan->fdw_private, NauthPlanColumns));
-	if (plan->fdw_exprs != NIL)
-	{
-		state->id = ExecInitExpr(linitial(plan->fdw_exprs), &node->ss.ps);
-		collect_params((Node *) plan->fdw_exprs, &state->id_params);
-		if (contain_subplans((Node *) plan->fdw_exprs))
-			state->id_params = bms_add_members(state->id_params, plan->scan.plan.allParam);
-	}
+	node->fdw_state = scan;
+	scan->who.estate = estate;
+	scan->who.serverid = plan->fs_server;
+	scan->who.userid = nauth_scan_check_as_user(node);
+	if (!OidIsValid(scan->who.userid))
+		scan->who.userid = GetUserId();
+	set_columns(scan, node->ss.ss_currentRelation, list_nth(plan->fdw_private, NauthPlanColumns));
+	scan->values = ExecInitExprList(plan->fdw_exprs, &node->ss.ps);
+	collect_params((Node *) plan->fdw_exprs, &scan->params);
+	if (contain_subplans((Node *) plan->fdw_exprs))
+		scan->params = bms_add_members(scan->params, plan->scan.plan.allParam);
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
 
-	state->scan_cxt = AllocSetContextCreate(cxt, "neon_auth_fdw scan", ALLOCSET_DEFAULT_SIZES);
-	state->id_cxt = AllocSetContextCreate(state->scan_cxt, "neon_auth_fdw id", ALLOCSET_SMALL_SIZES);
-	state->user_cxt = AllocSetContextCreate(cxt, "neon_auth_fdw user", ALLOCSET_DEFAULT_SIZES);
+	scan->scan_cxt = AllocSetContextCreate(estate->es_query_cxt, "neon_auth_fdw scan", ALLOCSET_DEFAULT_SIZES);
+	scan->query_cxt = AllocSetContextCreate(scan->scan_cxt, "neon_auth_fdw query", ALLOCSET_SMALL_SIZES);
 
 	/*
 	 * With parameters in the statement, a scan may be repeated unannounced,
 	 * even where it uses none itself: in a subquery or in a recursion.
 	 */
-	if ((eflags & EXEC_FLAG_REWIND) ||
-		node->ss.ps.state->es_plannedstmt->paramExecTypes != NIL)
-		keep_rows(node);
+	scan->keeps = (eflags & EXEC_FLAG_REWIND) || estate->es_plannedstmt->paramExecTypes != NIL ||
+		estate->es_epq_active || has_company(estate, plan->fs_server);
+	if (scan->keeps)
+		nauth_kept_announce(&scan->who, scan->column_of[NAUTH_RAW_JSON] >= 0);
 }
 
-/* The id to ask for, or NULL if no user can have it. */
-static char *
-compute_id(ForeignScanState *node, const NauthProvider *provider)
+bool
+nauth_scan_wanted(ForeignScanState *node, const NauthProvider *provider, bool known, NauthQuery *wanted)
 {
-	DirectoryScan *state = node->fdw_state;
-	bool		isnull;
-	Datum		value = ExecEvalExpr(state->id, node->ss.ps.ps_ExprContext, &isnull);
-	char	   *id = isnull ? NULL : TextDatumGetCString(value);
+	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	NauthScan  *scan = node->fdw_state;
+	List	   *tests = list_nth(plan->fdw_private, NauthPlanTests);
+	ListCell   *lc_expr;
+	ListCell   *lc_state;
+	ListCell   *lc_test;
+	bool		somebody = true;
 
-	return id && nauth_read_id_possible(provider, id) ? id : NULL;
+	nauth_plan_wanted(list_nth(plan->fdw_private, NauthPlanWanted), wanted);
+	forthree(lc_expr, plan->fdw_exprs, lc_state, scan->values, lc_test, tests)
+	{
+		NauthValue	value = {
+			.column = NAUTH_PLAN_COLUMN_OF(lfirst_int(lc_test)),
+			.test = NAUTH_PLAN_TEST_OF(lfirst_int(lc_test)),
+			.type = exprType(lfirst(lc_expr)),
+			.unknown = !known && !IsA(lfirst(lc_expr), Const),
+		};
+
+		if (!value.unknown)
+			value.value = ExecEvalExpr((ExprState *) lfirst(lc_state), node->ss.ps.ps_ExprContext,
+									   &value.isnull);
+		somebody &= nauth_query_narrow(wanted, provider, &value);
+	}
+	return somebody;
 }
 
 /*
- * Begin to read: the one user asked for, or all.  False if no user can be what
- * is asked for.
+ * Words that tell what is wanted from anything else; NULL where that is not worth
+ * it, or differs from one time to the next.
  */
-static bool
-begin_query(ForeignScanState *node)
+static char *
+make_key(const NauthScan *scan, const NauthOptions *options, const NauthQuery *wanted)
 {
-	DirectoryScan *state = node->fdw_state;
-	NauthQuery	query = {.kind = state->id ? NAUTH_QUERY_USER : NAUTH_QUERY_LIST};
-	MemoryContext old = MemoryContextSwitchTo(state->scan_cxt);
+	if (scan->params || wanted->ids)
+		return NULL;
+	return psprintf("%d %d " INT64_FORMAT " %s", wanted->limit, wanted->once, (int64) wanted->from,
+					nauth_query_url(options, wanted));
+}
 
-	if (state->listing == NULL)
+/* Begin to read what is wanted with the parameters of now. */
+static void
+begin_reading(ForeignScanState *node)
+{
+	NauthScan  *scan = node->fdw_state;
+	MemoryContext old;
+	const NauthOptions *options;
+	NauthQuery	wanted;
+
+	MemoryContextReset(scan->query_cxt);
+	old = MemoryContextSwitchTo(scan->query_cxt);
+	options = nauth_options_get(scan->who.serverid, InvalidOid);
+	scan->nobody = !nauth_scan_wanted(node, options->provider, true, &wanted);
+	if (scan->nobody)
+		;						/* there is nothing to ask */
+	else if (scan->keeps && scan->kept == NULL)
 	{
-		state->options = nauth_options_get(state->serverid, state->userid);
-		state->listing = nauth_listing_open(state->options, state->column_of[NAUTH_RAW_JSON] >= 0);
+		scan->kept = nauth_kept_open(&scan->who, &wanted, make_key(scan, options, &wanted), &scan->shared);
+		scan->reader = nauth_kept_join(scan->kept);
 	}
-	if (state->id)
+	else if (scan->keeps)
+		nauth_kept_restart(scan->kept, &wanted);
+	else
 	{
-		MemoryContextReset(state->id_cxt);
-		MemoryContextSwitchTo(state->id_cxt);
-		query.id = compute_id(node, state->options->provider);
+		MemoryContextSwitchTo(scan->scan_cxt);
+		if (scan->source == NULL)
+			scan->source = nauth_source_open(scan->who.serverid, scan->who.userid,
+											 scan->column_of[NAUTH_RAW_JSON] >= 0);
+		nauth_source_begin(scan->source, &wanted);
 	}
 	MemoryContextSwitchTo(old);
-	if (state->id == NULL || query.id)
-		nauth_listing_begin(state->listing, &query);
-	state->begun = true;
-	return state->id == NULL || query.id;
+	scan->begun = true;
 }
 
-/* Warn of a user left out: once a scan, for there may be thousands. */
+/* Put the wanted columns into the slot; those of a count are all the number. */
 static void
-warn_left_out(DirectoryScan *state, const char *reason)
+fill_slot(const NauthScan *scan, const NauthRow *row, bool counts, TupleTableSlot *slot)
 {
-	if (state->warned)
-		return;
-	ereport(WARNING,
-			errcode(ERRCODE_DATA_EXCEPTION),
-			errmsg("left out a user of server \"%s\" that PostgreSQL cannot hold",
-				   state->options->server),
-			errdetail("Reason: %s.", reason),
-			errhint("More users may be left out; neon_auth.quarantined_user lists them after a refresh."));
-	state->warned = true;
-}
+	int			natts = slot->tts_tupleDescriptor->natts;
 
-/* Put the wanted columns into the slot. */
-static void
-fill_slot(const DirectoryScan *state, const NauthRow *row, TupleTableSlot *slot)
-{
-	memset(slot->tts_isnull, true, slot->tts_tupleDescriptor->natts * sizeof(bool));
+	memset(slot->tts_isnull, !counts, natts * sizeof(bool));
+	for (int i = 0; counts && i < natts; i++)
+		slot->tts_values[i] = Int64GetDatum(pg_strtoint64(TextDatumGetCString(row->values[NAUTH_ID])));
 	for (int i = 0; i < NAUTH_NUM_COLUMNS; i++)
 	{
-		int			attno = state->column_of[i];
+		int			attno = scan->column_of[i];
 
 		if (attno >= 0)
 		{
@@ -207,57 +204,25 @@ fill_slot(const DirectoryScan *state, const NauthRow *row, TupleTableSlot *slot)
 	ExecStoreVirtualTuple(slot);
 }
 
-/* Read the next row from the directory into the slot; empty at the end. */
-static void
-read_row(ForeignScanState *node, TupleTableSlot *slot)
-{
-	DirectoryScan *state = node->fdw_state;
-	const char *reason;
-	NauthRow	row;
-
-	ExecClearTuple(slot);
-	if (!state->begun)
-		state->finished = !begin_query(node);
-	while (!state->finished)
-	{
-		MemoryContext old;
-
-		MemoryContextReset(state->user_cxt);
-		old = MemoryContextSwitchTo(state->user_cxt);
-		state->finished = !nauth_listing_next(state->listing, &row, &reason);
-		MemoryContextSwitchTo(old);
-		if (state->finished)
-			break;
-		if (reason == NULL)
-		{
-			fill_slot(state, &row, slot);
-			break;
-		}
-		warn_left_out(state, reason);
-	}
-}
-
 TupleTableSlot *
 neonAuthIterateForeignScan(ForeignScanState *node)
 {
-	DirectoryScan *state = node->fdw_state;
+	NauthScan  *scan = node->fdw_state;
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
+	NauthRow	row;
 
-	if (state->rows == NULL)
-	{
-		read_row(node, slot);
+	ExecClearTuple(slot);
+	if (!scan->begun)
+		begin_reading(node);
+	if (scan->nobody)
 		return slot;
-	}
-	if (tuplestore_gettupleslot(state->rows, true, false, state->row_slot))
-	{
-		ExecCopySlot(slot, state->row_slot);
-		/* a row that was on disk lies in memory that the next call has lost */
-		ExecClearTuple(state->row_slot);
-		return slot;
-	}
-	read_row(node, slot);
-	if (!TupIsNull(slot))
-		tuplestore_puttupleslot(state->rows, slot);
+	if (scan->kept ? nauth_kept_next(scan->kept, scan->reader, &row) :
+		nauth_source_next(scan->source, &row))
+		fill_slot(scan, &row, node->ss.ss_currentRelation == NULL, slot);
+
+	/* another scan may read on while this row is still of use */
+	if (scan->kept && !TupIsNull(slot))
+		ExecMaterializeSlot(slot);
 	return slot;
 }
 
@@ -265,81 +230,24 @@ neonAuthIterateForeignScan(ForeignScanState *node)
 void
 neonAuthReScanForeignScan(ForeignScanState *node)
 {
-	DirectoryScan *state = node->fdw_state;
-	bool		same = !bms_overlap(node->ss.ps.chgParam, state->id_params);
+	NauthScan  *scan = node->fdw_state;
 
-	if (same && state->rows)
-	{
-		tuplestore_rescan(state->rows);
-		return;
-	}
-	if (state->rows)
-		tuplestore_clear(state->rows);
-	state->begun = false;
-	state->finished = false;
+	if (!scan->keeps || bms_overlap(node->ss.ps.chgParam, scan->params))
+		scan->begun = false;
+	else if (scan->kept)
+		nauth_kept_rewind(scan->kept, scan->reader);
 }
 
 void
 neonAuthEndForeignScan(ForeignScanState *node)
 {
-	DirectoryScan *state = node->fdw_state;
+	NauthScan  *scan = node->fdw_state;
 
-	if (state == NULL || state->scan_cxt == NULL)
+	if (scan == NULL || scan->scan_cxt == NULL)
 		return;
-	MemoryContextDelete(state->scan_cxt);
-	if (state->rows)
-	{
-		ExecDropSingleTupleTableSlot(state->row_slot);
-		tuplestore_end(state->rows);
-	}
-}
-
-/* What the cache was good for, and how old its answer is. */
-static void
-explain_cache(const NauthListingStats *stats, ExplainState *es)
-{
-	double		age = stats->age / 1e6;
-
-	if (es->format != EXPLAIN_FORMAT_TEXT)
-	{
-		ExplainPropertyInteger("Cache Hits", NULL, stats->hits, es);
-		ExplainPropertyInteger("Cache Stale", NULL, stats->stale, es);
-		ExplainPropertyInteger("Cache Misses", NULL, stats->misses, es);
-		if (stats->age >= 0)
-			ExplainPropertyFloat("Cache Age", "s", age, 3, es);
-		return;
-	}
-	ExplainPropertyText("Cache",
-						psprintf("hits=" INT64_FORMAT " stale=" INT64_FORMAT " misses=" INT64_FORMAT "%s",
-								 stats->hits, stats->stale, stats->misses,
-								 stats->age >= 0 ? psprintf(" age=%.3f s", age) : ""), es);
-}
-
-/*
- * With VERBOSE: the request that the scan begins with.  With ANALYZE: what the
- * scan has cost.
- */
-void
-neonAuthExplainForeignScan(ForeignScanState *node, ExplainState *es)
-{
-	DirectoryScan *state = node->fdw_state;
-	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
-	NauthQuery	query = {.kind = state->id ? NAUTH_QUERY_USER : NAUTH_QUERY_LIST};
-
-	if (es->verbose)
-	{
-		NauthOptions *options = nauth_options_get(state->serverid, InvalidOid);
-
-		if (state->id && IsA(linitial(plan->fdw_exprs), Const))
-			query.id = compute_id(node, options->provider);
-		ExplainPropertyText("Request", psprintf("GET %s", nauth_query_url(options, &query)), es);
-	}
-	if (es->analyze && state->listing)
-	{
-		NauthListingStats stats = nauth_listing_stats(state->listing);
-
-		ExplainPropertyInteger("Requests", NULL, stats.requests, es);
-		if (stats.cached)
-			explain_cache(&stats, es);
-	}
+	MemoryContextDelete(scan->scan_cxt);
+	if (scan->kept)
+		nauth_kept_leave(scan->kept, scan->reader);
+	if (scan->keeps)
+		nauth_kept_withdraw(&scan->who);
 }

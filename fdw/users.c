@@ -27,7 +27,6 @@
 /* Larger values than these are no profile of a person, but an attack. */
 #define NAUTH_RAW_MAX		(1024 * 1024)
 #define NAUTH_NAME_MAX		4096
-#define NAUTH_EMAIL_MAX		320
 
 /* Time as text, as some providers write it, has no need for more. */
 #define NAUTH_TIME_MAX		64

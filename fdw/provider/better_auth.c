@@ -8,6 +8,9 @@
  * The server answers an error of its own with 200, no users and a total of 0.
  * Only a true answer repeats the limit it was asked with.
  *
+ * By time of creation only the first page is ordered, for the reason that
+ * SORT_MEMBER has.
+ *
  * Times are never asked for with a filter: the server compares them as text,
  * which some of its databases answer with nobody, and some even with the limit
  * repeated.  To sort by them works everywhere.
@@ -35,18 +38,42 @@ static const NauthKnownCode known_codes[] = {
 };
 
 static void
+write_order(const NauthQuery *query, NauthRequest *request)
+{
+	bool		changes = query->kind == NAUTH_QUERY_CHANGES;
+
+	nauth_request_parameter(request, "sortBy", changes ? "updatedAt" :
+							query->order != NAUTH_ORDER_OWN ? "createdAt" : SORT_MEMBER);
+	nauth_request_parameter(request, "sortDirection",
+							changes || query->order == NAUTH_ORDER_NEWEST ? "desc" : "asc");
+}
+
+/* An "in" with one value is an error that the server swallows. */
+static void
+write_filter(const NauthQuery *query, NauthRequest *request)
+{
+	if (query->ids == NULL && query->email == NULL)
+		return;
+	nauth_request_parameter(request, "filterField", query->ids ? "id" : "email");
+	nauth_request_parameter(request, "filterOperator", query->n_ids > 1 ? "in" : "eq");
+	for (int i = 0; i < query->n_ids; i++)
+		nauth_request_parameter(request, "filterValue", query->ids[i]);
+	if (query->email != NULL)
+		nauth_request_parameter(request, "filterValue", query->email);
+}
+
+static void
 write_page_parameters(const NauthSettings *settings, const NauthQuery *query,
 					  const char *cursor, NauthRequest *request)
 {
-	bool		changes = query->kind == NAUTH_QUERY_CHANGES;
 	NauthOffset offset;
 
 	if (!nauth_offset_read(cursor, &offset))
 		request->overflow = true;
 	nauth_request_number(request, "limit", nauth_read_limit(settings, query, cursor));
 	nauth_request_number(request, "offset", offset.skip);
-	nauth_request_parameter(request, "sortBy", changes ? "updatedAt" : SORT_MEMBER);
-	nauth_request_parameter(request, "sortDirection", changes ? "desc" : "asc");
+	write_order(query, request);
+	write_filter(query, request);
 }
 
 static void
@@ -155,6 +182,10 @@ const NauthProvider nauth_provider_better_auth = {
 	.not_found_status = 404,
 	.not_found_code = "USER_NOT_FOUND",
 	.lists_changes = true,
+	.counts = true,
+	.max_ids = 100,
+	.finds_emails = true,
+	.by_creation = NAUTH_PAGES_FIRST,
 	.columns = {
 		.id = "id",
 		.name = {{.kind = NAUTH_RULE_MEMBER,.a = "name"}},

@@ -43,6 +43,15 @@ static const NauthKnownCode known_codes[] = {
 	{NULL}
 };
 
+static void
+write_bound(NauthRequest *request, const char *name, int64_t moment, int64_t milliseconds)
+{
+	if (moment == NAUTH_MOMENT_UNKNOWN)
+		nauth_request_parameter(request, name, nauth_request_time);
+	else
+		nauth_request_number(request, name, milliseconds);
+}
+
 /*
  * Clerk does not say whether its bounds are part of the window.  A window may
  * have somebody too many at its edges, never too few.
@@ -52,10 +61,29 @@ write_window(const NauthQuery *query, NauthRequest *request)
 {
 	if (!query->windowed)
 		return;
-	if (query->from > NAUTH_MOMENT_MIN)
-		nauth_request_number(request, "created_at_after", query->from / MILLISECOND - 1);
+	if (query->from > NAUTH_MOMENT_MIN || query->from == NAUTH_MOMENT_UNKNOWN)
+		write_bound(request, "created_at_after", query->from, query->from / MILLISECOND - 1);
 	if (query->before < NAUTH_MOMENT_MAX)
-		nauth_request_number(request, "created_at_before", (query->before + MILLISECOND - 1) / MILLISECOND);
+		write_bound(request, "created_at_before", query->before, (query->before + MILLISECOND - 1) / MILLISECOND);
+}
+
+/*
+ * Clerk does not say how it compares addresses.  Those of another case than the
+ * one it may have stored are found by asking for both.
+ */
+static void
+write_email(const char *email, NauthRequest *request)
+{
+	char		lower[NAUTH_EMAIL_MAX + 1];
+	size_t		len = strlen(email);
+
+	nauth_request_parameter(request, "email_address", email);
+	if (email == nauth_request_email || len > NAUTH_EMAIL_MAX)
+		return;
+	for (size_t i = 0; i <= len; i++)
+		lower[i] = email[i] >= 'A' && email[i] <= 'Z' ? email[i] + ('a' - 'A') : email[i];
+	if (strcmp(lower, email) != 0)
+		nauth_request_parameter(request, "email_address", lower);
 }
 
 static void
@@ -73,9 +101,14 @@ write_page_parameters(const NauthSettings *settings, const NauthQuery *query,
 		nauth_request_parameter(request, "order_by", "-updated_at");
 		return;
 	}
-	nauth_request_parameter(request, "order_by", "created_at");
+	nauth_request_parameter(request, "order_by",
+							query->order == NAUTH_ORDER_NEWEST ? "-created_at" : "created_at");
 	if (cursor != NULL)
 		nauth_request_parameter(request, "starting_after", cursor);
+	for (int i = 0; i < query->n_ids; i++)
+		nauth_request_parameter(request, "user_id", query->ids[i]);
+	if (query->email != NULL)
+		write_email(query->email, request);
 	write_window(query, request);
 }
 
@@ -175,6 +208,11 @@ const NauthProvider nauth_provider_clerk = {
 	.not_found_code = "resource_not_found",
 	.lists_changes = true,
 	.counts_windows = true,
+	.counts = true,
+	.max_ids = 100,
+	.odd_ids = "+-",			/* include and exclude */
+	.finds_emails = true,
+	.by_creation = NAUTH_PAGES_ALL,
 	.volatile_members = volatile_members,
 	.columns = {
 		.id = "id",

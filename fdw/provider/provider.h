@@ -27,6 +27,7 @@
 #include "../slice.h"
 
 #define NAUTH_ID_MAX		255 /* bytes of a user's id */
+#define NAUTH_EMAIL_MAX		320 /* of an e-mail address */
 #define NAUTH_CURSOR_MAX	1024	/* bytes of a cursor, its zero included */
 #define NAUTH_MAX_RULES		3
 
@@ -52,21 +53,44 @@ typedef enum NauthQueryKind
 	NAUTH_QUERY_COUNT			/* how many users a complete listing has */
 } NauthQueryKind;
 
+/* By what the users of a listing come. */
+typedef enum NauthOrder
+{
+	NAUTH_ORDER_OWN,			/* whatever the provider pages best by */
+	NAUTH_ORDER_OLDEST,			/* by time of creation */
+	NAUTH_ORDER_NEWEST
+} NauthOrder;
+
+/*
+ * What is asked for.  A listing takes at most one of ids, email and a window,
+ * and an order of its own only without the first two.  A text may be one of
+ * the unknown values of request.h, in an EXPLAIN.
+ */
 typedef struct NauthQuery
 {
 	NauthQueryKind kind;
-	const char *id;				/* of NAUTH_QUERY_USER; NULL in an EXPLAIN
-								 * that does not know it: "{id}" is written */
-	int			limit;			/* of NAUTH_QUERY_CHANGES: users of its first
-								 * page, or 0 for as many as of any other */
+	const char *id;				/* of NAUTH_QUERY_USER */
+	const char *const *ids;		/* LIST: only these users, as many as n_ids,
+								 * up to max_ids; or NULL */
+	int			n_ids;
+	const char *email;			/* LIST: at least all users with this address,
+								 * where finds_emails is set; or NULL */
+	NauthOrder	order;			/* LIST: see by_creation */
+	int			limit;			/* users of a page, or 0 for page_size, which
+								 * is never exceeded; CHANGES: of its first
+								 * page alone */
+	bool		once;			/* LIST and CHANGES: the first page is all
+								 * that is wanted */
 	bool		windowed;		/* LIST and COUNT: only users created from
 								 * "from" on and before "before", two moments;
 								 * where counts_windows is set.  Who was
 								 * created within a millisecond of either may
 								 * be in or out. */
-	int64_t		from;
+	int64_t		from;			/* or NAUTH_MOMENT_UNKNOWN in an EXPLAIN */
 	int64_t		before;
 } NauthQuery;
+
+#define NAUTH_MOMENT_UNKNOWN	INT64_MIN
 
 typedef enum NauthFlaw
 {
@@ -141,6 +165,14 @@ typedef struct NauthColumns
 	NauthMomentRule updated_at;
 } NauthColumns;
 
+/* How many pages of a listing. */
+typedef enum NauthPages
+{
+	NAUTH_PAGES_NONE,
+	NAUTH_PAGES_FIRST,			/* for the order of equal ones may change */
+	NAUTH_PAGES_ALL
+} NauthPages;
+
 /* An error code that may be shown. */
 typedef struct NauthKnownCode
 {
@@ -173,6 +205,12 @@ typedef struct NauthProvider
 	const char *not_found_code; /* exist.  Nothing else ever means that. */
 	bool		lists_changes;	/* answers NAUTH_QUERY_CHANGES */
 	bool		counts_windows; /* lists and counts windows, exactly */
+	bool		counts;			/* answers NAUTH_QUERY_COUNT, exactly */
+	int			max_ids;		/* of a listing by ids; 0: there is none */
+	const char *odd_ids;		/* an id that begins with one of these means
+								 * something else there; or NULL */
+	bool		finds_emails;	/* lists users by e-mail address */
+	NauthPages	by_creation;	/* pages of a listing that may be ordered so */
 	const char *const *volatile_members;	/* NULL, or a list ended by NULL:
 											 * to differ in these alone is no
 											 * change of a user */
@@ -213,6 +251,8 @@ extern const NauthProvider nauth_provider_better_auth;
  *
  * nauth_read_limit is how many users to ask for, in the page at this cursor.
  *
+ * nauth_read_id_listable tells whether an id can be one of query->ids.
+ *
  * nauth_read_begin makes a page empty: not the last, no cursor, no total.
  *
  * nauth_read_users splits a JSON array of users into page->users by the
@@ -241,6 +281,7 @@ extern bool nauth_read_user(const NauthProvider *provider, const char *id,
 							const NauthReply *reply, NauthUser *user,
 							NauthError *error);
 extern bool nauth_read_id_possible(const NauthProvider *provider, const char *id);
+extern bool nauth_read_id_listable(const NauthProvider *provider, const char *id);
 extern bool nauth_read_is_not_found(const NauthProvider *provider,
 									const NauthReply *reply);
 extern void nauth_read_failure(const NauthProvider *provider,

@@ -31,12 +31,14 @@ nauth_read_limit(const NauthSettings *settings, const NauthQuery *query,
 				 const char *cursor)
 {
 	int			limit = settings->page_size;
+	bool		changes = query->kind == NAUTH_QUERY_CHANGES;
 
-	if (query->kind != NAUTH_QUERY_CHANGES)
-		return limit;
-	if (cursor == NULL && query->limit > 0 && query->limit < limit)
+	/* one more than there can be, so that this page is the last */
+	if (query->ids != NULL)
+		return query->n_ids + 1;
+	if ((cursor == NULL || !changes) && query->limit > 0 && query->limit < limit)
 		limit = query->limit;
-	return limit < NAUTH_MIN_CAPACITY ? NAUTH_MIN_CAPACITY : limit;
+	return changes && limit < NAUTH_MIN_CAPACITY ? NAUTH_MIN_CAPACITY : limit;
 }
 
 void
@@ -172,6 +174,12 @@ nauth_read_id_possible(const NauthProvider *provider, const char *id)
 	return id[0] != '\0' && strlen(id) <= NAUTH_ID_MAX &&
 		strcmp(id, ".") != 0 && strcmp(id, "..") != 0 &&
 		(provider->reserved_id == NULL || strcmp(id, provider->reserved_id) != 0);
+}
+
+bool
+nauth_read_id_listable(const NauthProvider *provider, const char *id)
+{
+	return provider->odd_ids == NULL || strchr(provider->odd_ids, id[0]) == NULL;
 }
 
 /* The code in an error body, or "". */

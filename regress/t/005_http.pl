@@ -93,8 +93,8 @@ sub query_fails
 	return;
 }
 
-my $scan = 'SELECT count(*) FROM app.users';
-my $pages = 'SELECT count(*) FROM paged.users';
+my $scan = 'SELECT count(id) FROM app.users';
+my $pages = 'SELECT count(id) FROM paged.users';
 
 # ---- Connections
 

@@ -42,7 +42,7 @@ is($node->safe_psql('postgres', 'SELECT neon_auth.later_function()'), '1', 'an u
 is($node->safe_psql('postgres', 'SELECT server, tenant, live_users, watermark FROM neon_auth.sync_state'), $state, 'and keeps the state');
 $sim->remove('index/3');
 like($node->safe_psql('postgres', q(CALL neon_auth.refresh_users_sync('clerk'))), qr/^ok\|0\|0\|29\|1\|0\|0\|/, 'the next refresh goes on from it');
-is($node->safe_psql('postgres', 'SELECT count(*) FROM app.users'), '29', 'the foreign table goes on too');
+is($node->safe_psql('postgres', 'SELECT count(id) FROM app.users'), '29', 'the foreign table goes on too');
 
 # A dump of the updated extension asks for no version, so it is restored with the
 # control file's, whose state tables take the dumped rows if they have the columns.

@@ -219,7 +219,7 @@ sub enter
 	$shim->slow_dns($day);
 	for my $wait (@{ $opts{waits} // \@waits })
 	{
-		my $sql = $opts{sql} ? $opts{sql}->($wait) : $wait->{sql} // "SELECT count(*) FROM $wait->{name}.users";
+		my $sql = $opts{sql} ? $opts{sql}->($wait) : $wait->{sql} // "SELECT count(id) FROM $wait->{name}.users";
 		my $connection = $server->connstr($database) . " application_name='$wait->{name}'";
 
 		$connection .= " options='-c $opts{settings}'" if $opts{settings};

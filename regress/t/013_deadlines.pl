@@ -81,13 +81,13 @@ sub start_case
 	append_to_file("$file.sql", <<"SQL");
 SET statement_timeout = '@{[ $case->{last_resort} // $last_resort ]}';
 \\o /dev/null
-SELECT count(*) FROM app.users;
+SELECT count(id) FROM app.users;
 \\o
 SELECT 'begin', extract(epoch FROM clock_timestamp());
 $sql
 ;
 SELECT 'end', extract(epoch FROM clock_timestamp());
-SELECT 'then', count(*) FROM app.users;
+SELECT 'then', count(id) FROM app.users;
 SQL
 	$case->{file} = $file;
 	$case->{run} = IPC::Run::start([ qw(psql -XAtq -v VERBOSITY=verbose -f), "$file.sql", '-d', $node->connstr('postgres') ],

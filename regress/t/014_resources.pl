@@ -141,9 +141,9 @@ for my $server (qw(silent slow))
 {
 	my ($inherited) = $meter->run_session(<<'SQL');
 SELECT inherited('before');
-SELECT count(*) FROM ok.users;
+SELECT count(id) FROM ok.users;
 SELECT inherited('after a scan');
-SELECT count(*) FROM broken.users;
+SELECT count(id) FROM broken.users;
 SELECT inherited('after one that failed');
 BEGIN;
 DECLARE c CURSOR FOR SELECT * FROM ok.users;
@@ -151,8 +151,8 @@ FETCH 1 FROM c;
 SELECT inherited('within a scan');
 ROLLBACK;
 SET statement_timeout = '20ms';
-SELECT count(*) FROM silent.users;
-SELECT count(*) FROM slow.users;
+SELECT count(id) FROM silent.users;
+SELECT count(id) FROM slow.users;
 RESET statement_timeout;
 SELECT inherited('after a canceled look-up');
 BEGIN;

@@ -25,7 +25,7 @@ allow_urls($node, $sim->url, $other->url);
 add_server($node, $sim, options => ", page_size '5'");
 add_server($node, $other, name => 'other', schema => 'other');
 
-my $scan = 'SELECT count(*) FROM app.users';
+my $scan = 'SELECT count(id) FROM app.users';
 my $kept = 'SELECT server, role, kind, valid, sockets, uses FROM neon_auth.connections() ORDER BY server, role';
 my $role = $node->safe_psql('postgres', 'SELECT CURRENT_USER');
 
@@ -98,7 +98,7 @@ is(connections_of($sim), 1, 'is still one connection');
 
 # ---- Functions to close them
 
-is(answer($session, $scan . '; SELECT count(*) FROM other.users'), "$users\n7", 'two servers');
+is(answer($session, $scan . '; SELECT count(id) FROM other.users'), "$users\n7", 'two servers');
 is(answer($session, 'SELECT server FROM neon_auth.connections() ORDER BY 1'), "clerk\nother", 'have one each');
 is(answer($session, q(SELECT neon_auth.disconnect('other'))), 't', 'disconnect');
 is(answer($session, q(SELECT neon_auth.disconnect('other'))), 'f', 'has nothing more to close');
@@ -150,7 +150,7 @@ allow_urls($node, $sim->url, $other->url, $wire->url);
 $node->safe_psql('postgres', qq(ALTER SERVER other OPTIONS (SET url '@{[ $wire->url ]}')));
 for (1 .. 3)
 {
-	is(answer($session, 'SELECT count(*) FROM other.users'), '0', 'a provider that hangs up after each reply');
+	is(answer($session, 'SELECT count(id) FROM other.users'), '0', 'a provider that hangs up after each reply');
 	$wire->wait_at('closed', $_);
 }
 is($wire->connections, 3, 'gets a new connection each time');
@@ -159,11 +159,11 @@ is($wire->connections, 3, 'gets a new connection each time');
 
 my $other_url = $other->url;
 $node->safe_psql('postgres', "ALTER SERVER other OPTIONS (SET url '$other_url')");
-is(answer($session, 'SELECT count(*) FROM other.users'), '7', 'ALTER SERVER elsewhere is seen by the next statement');
+is(answer($session, 'SELECT count(id) FROM other.users'), '7', 'ALTER SERVER elsewhere is seen by the next statement');
 $node->safe_psql('postgres', q(ALTER USER MAPPING FOR CURRENT_USER SERVER other OPTIONS (SET api_key 'sk_test_wrong')));
-is(answer($session, 'SELECT count(*) FROM other.users'), '', 'ALTER USER MAPPING too');
+is(answer($session, 'SELECT count(id) FROM other.users'), '', 'ALTER USER MAPPING too');
 $node->safe_psql('postgres', q(ALTER USER MAPPING FOR CURRENT_USER SERVER other OPTIONS (SET api_key 'sk_test_x')));
-is(answer($session, 'SELECT count(*) FROM other.users'), '7', 'and back');
+is(answer($session, 'SELECT count(id) FROM other.users'), '7', 'and back');
 answer($session, $scan);
 is( answer($session, "BEGIN; $scan; ALTER SERVER other OPTIONS (ADD page_size '9'); SELECT bool_or(valid) FROM neon_auth.connections(); COMMIT"),
 	"$users\nf", 'connections of before a change are not valid');
@@ -229,24 +229,24 @@ CREATE SCHEMA s$n;
 IMPORT FOREIGN SCHEMA directory FROM SERVER s$n INTO s$n
 SQL
 $session = start_session();
-answer($session, join('; ', map { "SELECT count(*) FROM s$_.users" } 1 .. $many));
+answer($session, join('; ', map { "SELECT count(id) FROM s$_.users" } 1 .. $many));
 is(answer($session, 'SELECT count(*), bool_and(valid) FROM neon_auth.connections()'), '16|t', 'at most 16 connections are kept');
-is(answer($session, 'SELECT count(*) FROM s1.users'), $users, 'the one used longest ago made room and comes back');
+is(answer($session, 'SELECT count(id) FROM s1.users'), $users, 'the one used longest ago made room and comes back');
 $session->quit;
 
 $node->append_conf('postgresql.conf', "max_files_per_process = 64\n");
 $node->restart;
 $session = start_session();
 $pid = answer($session, 'SELECT pg_backend_pid()');
-is( answer($session, join(' UNION ALL ', map { "SELECT count(*) FROM s$_.users" } 1 .. $many)),
+is( answer($session, join(' UNION ALL ', map { "SELECT count(id) FROM s$_.users" } 1 .. $many)),
 	join("\n", ($users) x $many), "$many servers in one statement");
-is(answer($session, 'SELECT count(*) FROM s1.users ' . join(' ', map { "JOIN s$_.users u$_ USING (id)" } 2 .. $many)),
+is(answer($session, 'SELECT count(id) FROM s1.users ' . join(' ', map { "JOIN s$_.users u$_ USING (id)" } 2 .. $many)),
 	$users, "$many servers in one join");
 cmp_ok(descriptors($pid), '<', 64, 'within the limit');
 cmp_ok(answer($session, 'SELECT count(*) FROM neon_auth.connections()'), '>', 0, 'some connections are kept');
 answer($session, 'SELECT neon_auth.disconnect_all()');
 my $before = open_descriptors($pid);
-answer($session, join('; ', map { "SELECT count(*) FROM s$_.users" } 1 .. $many, 1 .. $many));
+answer($session, join('; ', map { "SELECT count(id) FROM s$_.users" } 1 .. $many, 1 .. $many));
 answer($session, 'SELECT neon_auth.disconnect_all()');
 is(open_descriptors($pid), $before, 'disconnect_all gives all of them back');
 $session->quit;
@@ -256,7 +256,7 @@ for my $files (65 .. 80)
 {
 	$node->append_conf('postgresql.conf', "max_files_per_process = $files\n");
 	$node->restart;
-	is($node->safe_psql('postgres', join(' UNION ALL ', map { "SELECT count(*) FROM s$_.users" } 1 .. 8)),
+	is($node->safe_psql('postgres', join(' UNION ALL ', map { "SELECT count(id) FROM s$_.users" } 1 .. 8)),
 		join("\n", ($users) x 8), "max_files_per_process = $files");
 }
 

@@ -95,7 +95,7 @@ sub signals_of
 $shim->slow_dns(1000);
 {
 	my $session = start_session(
-		"SELECT pg_read_file('/proc/self/status');\nSELECT count(*) FROM app.users;\nSELECT pg_read_file('/proc/self/status');\n");
+		"SELECT pg_read_file('/proc/self/status');\nSELECT count(id) FROM app.users;\nSELECT pg_read_file('/proc/self/status');\n");
 	$shim->wait_dns(1);
 	my ($lookup) = $shim->dns_threads;
 	my ($pid, $thread) = @$lookup;

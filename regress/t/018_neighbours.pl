@@ -53,8 +53,8 @@ SQL
 
 # What one may do in a session, and what that prints.
 my %steps = (
-	scan => [ 'SELECT count(*) FROM ok.users;', $users ],
-	named => [ 'SELECT count(*) FROM named.users;', $users ],
+	scan => [ 'SELECT count(id) FROM ok.users;', $users ],
+	named => [ 'SELECT count(id) FROM named.users;', $users ],
 	fails => [ q{SELECT sqlstate_of('SELECT * FROM refused.users');}, '28000' ],
 	canceled => [ q{SET statement_timeout = '10ms'; SELECT sqlstate_of('SELECT * FROM silent.users'); RESET statement_timeout;}, '57014' ],
 	closes => [ q{SELECT 'closed' FROM neon_auth.disconnect_all();}, 'closed' ],
@@ -114,9 +114,9 @@ sub loaded_by
 	local $ENV{PGOPTIONS} = join(' ', map { "-c $_=$settings{$_}" } keys %settings);
 	my ($status, $out, $err) = $node->psql('postgres', <<"SQL", timeout => $limit);
 SELECT count(*) FROM pg_settings WHERE name = 'neon_auth_fdw.allowed_urls';
-SELECT count(*) FROM ok.users;
+SELECT count(id) FROM ok.users;
 SELECT probe_curl_get('$elsewhere');
-SELECT count(*) FROM named.users;
+SELECT count(id) FROM named.users;
 SQL
 	is($err, '', "$how: no error");
 	is($out, "1\n$users\n200\n$users", "$how: it is there at once, and scans work");
@@ -125,7 +125,7 @@ SQL
 
 is($node->safe_psql('postgres', "SELECT count(*) FROM pg_settings WHERE name = 'neon_auth_fdw.allowed_urls'"),
 	'0', 'by itself a session loads it when a statement needs it');
-is($node->safe_psql('postgres', "LOAD 'neon_auth_fdw'; SELECT count(*) FROM ok.users"), $users, 'LOAD: scans work');
+is($node->safe_psql('postgres', "LOAD 'neon_auth_fdw'; SELECT count(id) FROM ok.users"), $users, 'LOAD: scans work');
 loaded_by($_, session_preload_libraries => $_) for ('neon_auth_fdw', 'neon_auth_fdw,nauth_probe', 'nauth_probe,neon_auth_fdw');
 
 # Any user may load what is in the folder of plug-ins.
@@ -164,7 +164,7 @@ is_deeply([ grep { $shim->curl_started($_) } $postmaster, @pids ],
 	[], 'but libcurl is not initialized, nor in its sessions');
 for my $round (1 .. 2)
 {
-	is_deeply([ map { my ($count) = $_->query('SELECT count(*) FROM ok.users;'); $count } @sessions ],
+	is_deeply([ map { my ($count) = $_->query('SELECT count(id) FROM ok.users;'); $count } @sessions ],
 		[ ($users) x 3 ], "scan $round of each session works");
 }
 is_deeply([ grep { $shim->curl_started($_) } $postmaster, @pids ], \@pids, 'only the sessions have initialized it');

@@ -70,7 +70,7 @@ sub mend
 	return;
 }
 
-my $count = 'SELECT count(*) FROM app.users';
+my $count = 'SELECT count(id) FROM app.users';
 my $one = q(SELECT name FROM app.users WHERE id = 'user_ada');
 my $all_old = 'SELECT count(*), count(DISTINCT id) FROM old.users';
 my $one_old = q(SELECT name FROM old.users WHERE id = 'user_ada');

@@ -125,7 +125,7 @@ for my $case ([ 'a user', $id, 1 ], [ 'a user who does not exist', 'user_0', 0 ]
 
 	$node->safe_psql('postgres', 'TRUNCATE answer');
 	$sim->reset_stats;
-	crowd($node, 100, "INSERT INTO answer SELECT 'id', count(*) FROM crowd.users WHERE id = '$wanted'");
+	crowd($node, 100, "INSERT INTO answer SELECT 'id', count(id) FROM crowd.users WHERE id = '$wanted'");
 	is($node->safe_psql('postgres', 'SELECT answer, count(*) FROM answer GROUP BY 1'),
 		"$found|100", "cold lookup of $what: 100 sessions get the right answer");
 	is($sim->stats->{get}, 1, "cold lookup of $what: the provider is asked once");
@@ -169,7 +169,7 @@ for my $join (qw(hash merge nestloop))
 	$sim->reset_stats;
 	my $sql = "$off SELECT count(*) FROM app.users a JOIN app.users b ON a.name || a.id = b.name || b.id";
 	is($node->safe_psql('postgres', $sql),
-		$node->safe_psql('postgres', 'SELECT count(*) FROM app.users WHERE name IS NOT NULL'),
+		$node->safe_psql('postgres', 'SELECT count(id) FROM app.users WHERE name IS NOT NULL'),
 		"$join join: a listing joined with itself does not wait for itself");
 	is($sim->stats->{list}, $pages, "$join join: each page is read once");
 }
@@ -216,9 +216,9 @@ freeze($stuck->{pid});
 $slow_redis->ask('PEXPIRE', lease_of($slow_redis, 'slow'), 600_000);
 let_go($slow_sim);
 $slow_redis->reset_commands;
-begin_query($_, 'SELECT count(*) FROM slow.users;') for $patient, $canceled;
-begin_query($timed, "SET statement_timeout = '1s'; SELECT count(*) FROM slow.users;");
-begin_query($hasty, 'SELECT count(*) FROM hasty.users;');
+begin_query($_, 'SELECT count(id) FROM slow.users;') for $patient, $canceled;
+begin_query($timed, "SET statement_timeout = '1s'; SELECT count(id) FROM slow.users;");
+begin_query($hasty, 'SELECT count(id) FROM hasty.users;');
 wait_for_polls($slow_redis, 20);
 $node->safe_psql('postgres', "SELECT pg_cancel_backend($canceled->{pid})");
 like(end_query($canceled), qr/canceling statement due to user request/, "$frozen: one that waits can be canceled");
@@ -239,7 +239,7 @@ my @silent = map { open_session($node) } 1 .. 10;
 
 add_cached($node, 'limited', sim => $limited_sim, redis_url => $slow_redis->url);
 $limited_sim->fault({ match => 'list', status => 429, headers => { 'Retry-After' => '12' } });
-begin_query($_, 'SELECT count(*) FROM limited.users;') for @silent;
+begin_query($_, 'SELECT count(id) FROM limited.users;') for @silent;
 
 # ---- The session that asks the provider ends
 
@@ -351,8 +351,8 @@ add_cached($second, 'smaller', page_size => 70, redis_prefix => 'app');
 	is($second->safe_psql('postgres', 'SELECT ' . $summary{narrow} . ' FROM smaller.users'),
 		$truth, "$what: one with another page_size gets all users");
 	cached_ok("$what with different page_size");
-	is($node->safe_psql('postgres', "SELECT count(*) FROM app.users WHERE id = '$id'"), 1, "$what: a lookup");
-	is($second->safe_psql('postgres', "SELECT count(*) FROM smaller.users WHERE id = '$id'"),
+	is($node->safe_psql('postgres', "SELECT count(id) FROM app.users WHERE id = '$id'"), 1, "$what: a lookup");
+	is($second->safe_psql('postgres', "SELECT count(id) FROM smaller.users WHERE id = '$id'"),
 		1, "$what: the same on the other one");
 	is($sim->stats->{get}, 1, "$what: one request is enough");
 }

@@ -82,7 +82,7 @@ my $cursor = 'DECLARE c CURSOR';
 $meter->each_way(
 	'well', '',
 	[ 'to the end', 'SELECT * FROM ok.users;', 0 ],
-	[ 'without raw_json', 'SELECT count(*) FROM ok.users;', 0 ],
+	[ 'without raw_json', 'SELECT count(id) FROM ok.users;', 0 ],
 	[ 'one user by id', "SELECT * FROM ok.users WHERE id = '$someone';", 0 ],
 	[ 'LIMIT', 'SELECT * FROM ok.users LIMIT 3;', 0 ],
 	[ 'a cursor closed early', "BEGIN; $cursor FOR SELECT * FROM ok.users; FETCH 3 c; CLOSE c; COMMIT;", 0 ],
@@ -202,7 +202,7 @@ my $both = 'provider t 1, redis t 1';
 $psql->query_safe("SELECT neon_auth.cache_clear('ok')");
 $psql->query_safe('SELECT neon_auth.disconnect_all()');
 my $none = open_descriptors($pid);
-$psql->query_safe("SELECT count(*) FROM ok.users; SELECT count(*) FROM ok.users WHERE id = '$someone'");
+$psql->query_safe("SELECT count(id) FROM ok.users; SELECT count(id) FROM ok.users WHERE id = '$someone'");
 is($psql->query_safe($kept), $both, 'a session has one connection to the provider and one to Redis');
 $psql->query_safe('SELECT count(*) FROM ok.users a JOIN ok.users b USING (id)');
 $psql->query_safe(q(CALL neon_auth.refresh_users_sync('ok')));
@@ -214,7 +214,7 @@ $psql->query_safe('DECLARE c CURSOR WITH HOLD FOR SELECT FROM ok.users; FETCH 3 
 	SET neon_auth_fdw.cache = off');
 $psql->query_safe('DISCARD ALL');
 $sim->reset_stats;
-is($psql->query_safe("$kept; SHOW neon_auth_fdw.cache; SELECT count(*) FROM ok.users"), "$both\non\n8",
+is($psql->query_safe("$kept; SHOW neon_auth_fdw.cache; SELECT count(id) FROM ok.users"), "$both\non\n8",
 	'DISCARD ALL resets the setting and keeps the connections');
 is($sim->requests, 0, 'and the cache goes on');
 is($psql->query_safe('SELECT neon_auth.disconnect_all()'), 't', 'disconnect_all');
@@ -222,11 +222,11 @@ is(open_descriptors($pid), $none, 'closes both');
 $node->safe_psql('postgres', q(ALTER SERVER ok OPTIONS (ADD idle_timeout '100ms')));
 for my $round (1 .. 3)
 {
-	$psql->query_safe("BEGIN; SELECT neon_auth.cache_clear('ok'); SELECT count(*) FROM ok.users; COMMIT");
+	$psql->query_safe("BEGIN; SELECT neon_auth.cache_clear('ok'); SELECT count(id) FROM ok.users; COMMIT");
 	wait_until('idle connections to be closed', sub { return open_descriptors($pid) == $none });
 	is($psql->query_safe($kept), '', "a session that rests closes both when they are idle, $round");
 }
-is($psql->query_safe("SELECT count(*) FROM ok.users; $kept"), "8\nredis t 1",
+is($psql->query_safe("SELECT count(id) FROM ok.users; $kept"), "8\nredis t 1",
 	'a warm cache takes a connection to Redis alone');
 $psql->quit;
 
@@ -237,7 +237,7 @@ sub measure_peak
 {
 	my ($what, $query) = @_;
 	my $now = "SELECT memory('VmRSS'), memory('VmHWM'), probe_malloc_bytes()";
-	my $warm_up = "SELECT count(*) FROM neon_auth.connections(); SELECT count(*) FROM ok.users";
+	my $warm_up = "SELECT count(*) FROM neon_auth.connections(); SELECT count(id) FROM ok.users";
 	my @lines = split /\n/, $node->safe_psql('postgres', "$warm_up; $now; $now; $query; $now; $now",
 		timeout => $PostgreSQL::Test::Utils::timeout_default);
 	my ($answer, $before, $after) = ($lines[-3], map { [ split /\|/ ] } @lines[ -4, -1 ]);
@@ -250,7 +250,7 @@ sub measure_peak
 	return $answer;
 }
 
-my $narrow = 'SELECT count(*) FROM large.users';
+my $narrow = 'SELECT count(id) FROM large.users';
 my $wide = 'SELECT count(raw_json) FROM large.users';
 
 is(measure_peak('filling the cache with many users', $narrow), MANY_USERS, 'all of them come');

@@ -190,7 +190,7 @@ starve('a warm look-up', 'SELECT 1', $one, 1);
 
 # ---- Forgetting
 
-starve('cache_clear', 'SELECT count(*) FROM app.users', 'SELECT cleared()', 0);
+starve('cache_clear', 'SELECT count(id) FROM app.users', 'SELECT cleared()', 0);
 starve('a refresh', 'DELETE FROM neon_auth.users_sync', 'SELECT refreshed()', 0);
 
 # ---- The first query of a session

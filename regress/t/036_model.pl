@@ -282,7 +282,7 @@ sub difference
 
 sub state
 {
-	return sql("SELECT concat_ws(' ', live_users, listed_users, (SELECT count(*) FROM $server.users_sync WHERE deleted_at IS NULL),
+	return sql("SELECT concat_ws(' ', live_users, listed_users, (SELECT count(id) FROM $server.users_sync WHERE deleted_at IS NULL),
 		(SELECT 'and ' || count(*) FROM neon_auth.sync_delta d WHERE d.target = s.target HAVING count(*) > 0))
 		FROM neon_auth.sync_state s WHERE target = '$server.users_sync'::regclass");
 }

@@ -162,7 +162,7 @@ test_requests(void)
 	is_text(unit_request.url,
 			"https://auth.example.com/api/auth/admin/get-user?id=a%26b%3D%0D%0A%23",
 			"one user");
-	unit_write(BETTER_AUTH, NAUTH_QUERY_USER, NULL, NULL);
+	unit_write(BETTER_AUTH, NAUTH_QUERY_USER, nauth_request_id, NULL);
 	is_text(unit_request.url,
 			"https://auth.example.com/api/auth/admin/get-user?id={id}", "an unknown id");
 }

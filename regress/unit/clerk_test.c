@@ -53,7 +53,7 @@ test_requests(void)
 	unit_write(CLERK, NAUTH_QUERY_USER, "../users?a#b", NULL);
 	is_text(unit_request.url,
 			"https://auth.example.com/v1/users/..%2Fusers%3Fa%23b", "a hostile id");
-	unit_write(CLERK, NAUTH_QUERY_USER, NULL, NULL);
+	unit_write(CLERK, NAUTH_QUERY_USER, nauth_request_id, NULL);
 	is_text(unit_request.url, "https://auth.example.com/v1/users/{id}", "an unknown id");
 	ok(!unit_request.overflow, "fits");
 	unit_write(CLERK, NAUTH_QUERY_USER, "", NULL);

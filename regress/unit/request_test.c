@@ -83,8 +83,8 @@ test_query(void)
 			"parameters");
 
 	nauth_request_begin(&request, BASE, "/v1/users");
-	nauth_request_segment(&request, NULL);
-	nauth_request_parameter(&request, "id", NULL);
+	nauth_request_segment(&request, nauth_request_id);
+	nauth_request_parameter(&request, "id", nauth_request_id);
 	is_text(request.url, BASE "/v1/users/{id}?id={id}", "an id that is not known");
 	ok(!request.overflow, "fits");
 }
