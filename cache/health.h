@@ -53,6 +53,7 @@ typedef struct NauthHealth
 	int64_t		not_before;		/* the provider asked for silence until then */
 	int64_t		next_request;	/* not earlier, by the pace set */
 	int64_t		listed_until;	/* all users are cached, and fresh until then */
+	int64_t		listed_users;	/* how many they are */
 } NauthHealth;
 
 /* That of a server and user mapping, which lives as long as the session. */

@@ -42,7 +42,7 @@ explain_request(ForeignScanState *node, ExplainState *es)
 	int			done = 0;
 
 	if (!nauth_scan_wanted(node, options->provider, false, &wanted) ||
-		!nauth_query_next(&wanted, options->provider, &done, &query))
+		!nauth_query_next(&wanted, options, &done, &query))
 	{
 		ExplainPropertyText("Request", "none", es);
 		return;

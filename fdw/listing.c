@@ -39,6 +39,7 @@ struct NauthListing
 	/* the query */
 	NauthQuery	query;
 	bool		begun;
+	int64		users;			/* in its pages so far */
 	bool		direct;			/* what is left comes from the provider alone */
 	bool		ended;
 	NauthError	failure;		/* why the answer is a stale one */
@@ -86,6 +87,7 @@ nauth_listing_begin(NauthListing *listing, const NauthQuery *query)
 {
 	listing->query = *query;
 	listing->begun = listing->ended = false;
+	listing->users = 0;
 	listing->direct = listing->shared == NULL;
 	listing->page = NULL;
 	listing->provider_page = NULL;
@@ -197,6 +199,7 @@ note_page(NauthListing *listing, int users)
 {
 	listing->stats.pages++;
 	listing->stats.users += users;
+	listing->users += users;
 }
 
 /* Next page, of the provider alone. */
@@ -267,15 +270,19 @@ note_complete(NauthListing *listing, int64 age)
 	const NauthQuery *query = &listing->query;
 	NauthHealth *health = nauth_health_get(&listing->options->connection);
 
-	if (query->kind == NAUTH_QUERY_LIST && !is_single(query) && !query->windowed &&
-		query->email == NULL && query->limit == 0 && query->order != NAUTH_ORDER_NEWEST)
-		health->listed_until = nauth_clock() + listing->options->cache_ttl * INT64CONST(1000) - age;
+	if (query->kind != NAUTH_QUERY_LIST || is_single(query) || query->windowed ||
+		query->email || query->limit > 0 || query->order == NAUTH_ORDER_NEWEST)
+		return;
+	health->listed_users = listing->users;
+	health->listed_until = nauth_clock() + listing->options->cache_ttl * INT64CONST(1000) - age;
 }
 
-bool
-nauth_listing_is_cached(const NauthConnectionId *id)
+int64
+nauth_listing_cached(const NauthConnectionId *id)
 {
-	return nauth_cache_mode == NAUTH_CACHE_ON && nauth_health_get(id)->listed_until > nauth_clock();
+	const NauthHealth *health = nauth_health_get(id);
+
+	return nauth_cache_mode == NAUTH_CACHE_ON && health->listed_until > nauth_clock() ? health->listed_users : -1;
 }
 
 /* Next page, of the provider, for all who read the listing. */

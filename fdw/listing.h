@@ -60,10 +60,10 @@ extern bool nauth_listing_next(NauthListing *listing, NauthRow *row, const char 
 extern bool nauth_listing_reaches(NauthListing *listing, int64_t moment);
 
 /*
- * Whether this session has seen, a moment ago, that the cache has a fresh
- * listing of all users.  No I/O.
+ * How many users the fresh listing of all has that this session has seen in the
+ * cache; -1 if it has seen none.  No I/O.
  */
-extern bool nauth_listing_is_cached(const NauthConnectionId *id);
+extern int64 nauth_listing_cached(const NauthConnectionId *id);
 
 /* All queries of a listing together. */
 typedef struct NauthListingStats

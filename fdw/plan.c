@@ -147,6 +147,7 @@ neonAuthGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntab
 	NauthPlanning *planning = palloc0(sizeof(NauthPlanning));
 	Oid			userid = OidIsValid(baserel->userid) ? baserel->userid : GetUserId();
 	NauthConnectionId id;
+	int64		cached;
 	double		ids;
 
 	nauth_check_columns(foreigntableid);
@@ -154,9 +155,11 @@ neonAuthGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntab
 	planning->options = nauth_options_get(baserel->serverid, InvalidOid);
 	id = planning->options->connection;
 	id.mapping = nauth_options_mapping(baserel->serverid, userid);
-	planning->cached = OidIsValid(id.mapping) && nauth_listing_is_cached(&id);
-	planning->users = baserel->tuples > 0 ? baserel->tuples : count_synced(planning->options->server);
-	if (planning->users <= 0)
+	cached = OidIsValid(id.mapping) ? nauth_listing_cached(&id) : -1;
+	planning->cached = cached >= 0;
+	planning->users = planning->cached ? cached :
+		baserel->tuples > 0 ? baserel->tuples : count_synced(planning->options->server);
+	if (planning->users <= 0 && !planning->cached)
 		planning->users = DEFAULT_USERS;
 	if (nauth_pushdown)
 		planning->conditions = find_conditions(root, baserel, foreigntableid);

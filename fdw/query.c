@@ -25,9 +25,9 @@
 
 #include "query.h"
 
-/* Bytes of ids in one request, each of them encoded and named. */
-#define IDS_BYTES		(NAUTH_URL_MAX / 2)
-#define ID_NAME_BYTES	16
+/* Bytes of a URL besides the ids, and of an id besides itself. */
+#define PARAMETERS_BYTES	256
+#define ID_NAME_BYTES		16
 
 /* ---- Quals */
 
@@ -287,17 +287,18 @@ nauth_query_narrow(NauthQuery *query, const NauthProvider *provider, const Nauth
 
 /* How many ids, from this one on, go into one request. */
 static int
-count_together(const NauthQuery *wanted, const NauthProvider *provider, int first)
+count_together(const NauthQuery *wanted, const NauthOptions *options, int first)
 {
-	size_t		bytes = 0;
+	const NauthProvider *provider = options->provider;
+	size_t		bytes = strlen(options->settings.url) + PARAMETERS_BYTES;
 	int			count = 0;
 
 	while (count < provider->max_ids && first + count < wanted->n_ids)
 	{
 		const char *id = wanted->ids[first + count];
 
-		bytes += 3 * strlen(id) + ID_NAME_BYTES;
-		if (bytes > IDS_BYTES || !nauth_read_id_listable(provider, id))
+		bytes += nauth_request_encoded(id) + ID_NAME_BYTES;
+		if (bytes > NAUTH_URL_MAX || !nauth_read_id_listable(provider, id))
 			break;
 		count++;
 	}
@@ -305,7 +306,7 @@ count_together(const NauthQuery *wanted, const NauthProvider *provider, int firs
 }
 
 bool
-nauth_query_next(const NauthQuery *wanted, const NauthProvider *provider, int *done,
+nauth_query_next(const NauthQuery *wanted, const NauthOptions *options, int *done,
 				 NauthQuery *query)
 {
 	int			count;
@@ -315,7 +316,7 @@ nauth_query_next(const NauthQuery *wanted, const NauthProvider *provider, int *d
 		return (*done)++ == 0;
 	if (*done >= wanted->n_ids)
 		return false;
-	count = count_together(wanted, provider, *done);
+	count = count_together(wanted, options, *done);
 	query->ids += *done;
 	query->n_ids = Max(count, 1);
 	if (count <= 1)

@@ -69,7 +69,7 @@ extern bool nauth_query_narrow(NauthQuery *query, const NauthProvider *provider,
  * *done counts the ids; begin with 0.  False after the last, and at once if
  * there are no ids where there should be.
  */
-extern bool nauth_query_next(const NauthQuery *wanted, const NauthProvider *provider, int *done,
+extern bool nauth_query_next(const NauthQuery *wanted, const NauthOptions *options, int *done,
 							 NauthQuery *query);
 
 /* The URL that a query begins with: without any credential. */

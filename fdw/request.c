@@ -54,6 +54,16 @@ is_unreserved(char c)
 		c == '-' || c == '_' || c == '.' || c == '~';
 }
 
+size_t
+nauth_request_encoded(const char *value)
+{
+	size_t		bytes = 0;
+
+	for (; *value != '\0'; value++)
+		bytes += is_unreserved(*value) ? 1 : 3;
+	return bytes;
+}
+
 /* Append a value percent-encoded, byte by byte. */
 static void
 append_encoded(NauthRequest *request, const char *value)

@@ -56,6 +56,9 @@ extern const char nauth_request_id[];
 extern const char nauth_request_email[];
 extern const char nauth_request_time[];
 
+/* Bytes of a value in a URL. */
+extern size_t nauth_request_encoded(const char *value);
+
 /*
  * Append "/value" to the path, or "?name=value" or "&name=value" to the query.
  * All but unreserved characters of a value are percent-encoded.  A segment that

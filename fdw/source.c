@@ -91,7 +91,7 @@ begin_next(NauthSource *source)
 	NauthQuery *query = &source->query;
 	bool		since = source->wanted.kind == NAUTH_QUERY_CHANGES && source->wanted.limit == 0;
 
-	if (!nauth_query_next(&source->wanted, source->options->provider, &source->done, query))
+	if (!nauth_query_next(&source->wanted, source->options, &source->done, query))
 		return false;
 	if (query->once && query->limit > 0)
 		query->limit = Min(query->limit + SPARE_USERS, source->options->settings.page_size);

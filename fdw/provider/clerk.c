@@ -210,6 +210,7 @@ const NauthProvider nauth_provider_clerk = {
 	.counts_windows = true,
 	.counts = true,
 	.max_ids = 100,
+	.never_in_id = "/",			/* even encoded it is another path */
 	.odd_ids = "+-",			/* include and exclude */
 	.finds_emails = true,
 	.by_creation = NAUTH_PAGES_ALL,

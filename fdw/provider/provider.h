@@ -207,6 +207,7 @@ typedef struct NauthProvider
 	bool		counts_windows; /* lists and counts windows, exactly */
 	bool		counts;			/* answers NAUTH_QUERY_COUNT, exactly */
 	int			max_ids;		/* of a listing by ids; 0: there is none */
+	const char *never_in_id;	/* characters that no id has; or NULL */
 	const char *odd_ids;		/* an id that begins with one of these means
 								 * something else there; or NULL */
 	bool		finds_emails;	/* lists users by e-mail address */
@@ -263,7 +264,8 @@ extern const NauthProvider nauth_provider_better_auth;
  * all providers: the body is one user, and its id must be the asked one.
  *
  * nauth_read_id_possible tells whether a user can have this id at all.  One
- * that is empty, longer than NAUTH_ID_MAX, "." or ".." is nobody's, and to ask
+ * that is empty, longer than NAUTH_ID_MAX, "." or ".." is nobody's, as is what the
+ * provider names, and to ask
  * for it would be an error where "no such user" is the answer.
  *
  * nauth_read_is_not_found tells whether a reply is the provider's specific

@@ -167,6 +167,42 @@ test_requests(void)
 			"https://auth.example.com/api/auth/admin/get-user?id={id}", "an unknown id");
 }
 
+/* What a query wants alone. */
+static void
+test_narrowed(void)
+{
+	static const char *const ids[] = {"a&b", "c"};
+
+	unit_settings.page_size = 200;
+	unit_query.ids = ids;
+	unit_query.n_ids = 2;
+	unit_write(BETTER_AUTH, NAUTH_QUERY_LIST, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/api/auth/admin/list-users"
+			"?limit=3&offset=0&sortBy=id&sortDirection=asc&filterField=id&filterOperator=in"
+			"&filterValue=a%26b&filterValue=c", "users by id");
+	unit_query.ids = NULL;
+	unit_query.n_ids = 0;
+	unit_query.email = "Ada@example.com";
+	unit_write(BETTER_AUTH, NAUTH_QUERY_LIST, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/api/auth/admin/list-users"
+			"?limit=200&offset=0&sortBy=id&sortDirection=asc&filterField=email&filterOperator=eq"
+			"&filterValue=Ada%40example.com", "users by address");
+	unit_query.email = NULL;
+	unit_query.limit = 20;
+	unit_query.order = NAUTH_ORDER_OLDEST;
+	unit_write(BETTER_AUTH, NAUTH_QUERY_LIST, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/api/auth/admin/list-users"
+			"?limit=20&offset=0&sortBy=createdAt&sortDirection=asc", "the oldest");
+	unit_query.order = NAUTH_ORDER_NEWEST;
+	unit_write(BETTER_AUTH, NAUTH_QUERY_LIST, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/api/auth/admin/list-users"
+			"?limit=20&offset=0&sortBy=createdAt&sortDirection=desc", "the newest");
+	unit_query.order = NAUTH_ORDER_OWN;
+	unit_query.limit = 0;
+	ok(nauth_read_id_possible(BETTER_AUTH, "a/b") && nauth_read_id_listable(BETTER_AUTH, "-a"),
+	   "no id is odd");
+}
+
 static void
 test_cursors(void)
 {
@@ -411,6 +447,7 @@ int
 main(void)
 {
 	test_requests();
+	test_narrowed();
 	test_cursors();
 	test_pages();
 	test_page_cases();

@@ -86,6 +86,55 @@ test_windows(void)
 	unit_query.windowed = false;
 }
 
+/* What a query wants alone. */
+static void
+test_narrowed(void)
+{
+	static const char *const ids[] = {"user_a&b", "user_c", nauth_request_id};
+
+	unit_settings.page_size = 500;
+	unit_query.ids = ids;
+	unit_query.n_ids = 3;
+	unit_write(CLERK, NAUTH_QUERY_LIST, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/v1/users?limit=4&order_by=created_at"
+			"&user_id=user_a%26b&user_id=user_c&user_id={id}", "users by id");
+	ok(unit_read_fixture(CLERK, NULL, "clerk/page.json") && unit_page.last, "are all on one page");
+	unit_query.ids = NULL;
+	unit_query.n_ids = 0;
+	unit_query.email = "a+b@example.com";
+	unit_write(CLERK, NAUTH_QUERY_LIST, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/v1/users?limit=500&order_by=created_at"
+			"&email_address=a%2Bb%40example.com", "users by address");
+	unit_query.email = "Ada@EXAMPLE.com";
+	unit_write(CLERK, NAUTH_QUERY_LIST, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/v1/users?limit=500&order_by=created_at"
+			"&email_address=Ada%40EXAMPLE.com&email_address=ada%40example.com", "in both cases");
+	unit_query.email = nauth_request_email;
+	unit_write(CLERK, NAUTH_QUERY_LIST, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/v1/users?limit=500&order_by=created_at"
+			"&email_address={email}", "an unknown address");
+	unit_query.email = NULL;
+	unit_query.order = NAUTH_ORDER_NEWEST;
+	unit_query.limit = 7;
+	unit_write(CLERK, NAUTH_QUERY_LIST, NULL, "user_1");
+	is_text(unit_request.url, "https://auth.example.com/v1/users?limit=7&order_by=-created_at"
+			"&starting_after=user_1", "the newest");
+	unit_query.order = NAUTH_ORDER_OWN;
+	unit_query.limit = 501;
+	unit_query.windowed = true;
+	unit_query.from = NAUTH_MOMENT_UNKNOWN;
+	unit_query.before = NAUTH_MOMENT_UNKNOWN;
+	unit_write(CLERK, NAUTH_QUERY_LIST, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/v1/users?limit=500&order_by=created_at"
+			"&created_at_after={created_at}&created_at_before={created_at}", "an unknown window");
+	unit_query.windowed = false;
+	unit_query.limit = 0;
+	ok(!nauth_read_id_possible(CLERK, "user_a/b"), "an id with a slash is nobody's");
+	ok(nauth_read_id_possible(CLERK, "-user_a") && !nauth_read_id_listable(CLERK, "-user_a") &&
+	   !nauth_read_id_listable(CLERK, "+user_a") && nauth_read_id_listable(CLERK, "user-a"),
+	   "one that would exclude is asked for alone");
+}
+
 static void
 test_pages(void)
 {
@@ -238,6 +287,7 @@ main(void)
 {
 	test_requests();
 	test_windows();
+	test_narrowed();
 	test_pages();
 	test_no_cursor();
 	test_capacity();

@@ -83,6 +83,7 @@ test_query(void)
 			"parameters");
 
 	nauth_request_begin(&request, BASE, "/v1/users");
+	ok(nauth_request_encoded("a/é~") == 1 + 3 + 6 + 1, "bytes of a value");
 	nauth_request_segment(&request, nauth_request_id);
 	nauth_request_parameter(&request, "id", nauth_request_id);
 	is_text(request.url, BASE "/v1/users/{id}?id={id}", "an id that is not known");
