@@ -81,6 +81,7 @@ nauth_directory_open(const NauthOptions *options, int budget)
 	NauthHttpOptions http = {
 		.allowed_url = options->provider->url,
 		.retry_header = options->provider->retry_header,
+		.id_header = options->provider->id_header,
 		.connection = options->connection,
 		.connect_timeout = options->connect_timeout,
 		.request_timeout = options->request_timeout,
@@ -175,8 +176,7 @@ accept_reply(NauthDirectory *directory, const NauthReply *reply, bool *missing)
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE, "the reply is not JSON");
 	if (reply->status == 200)
 		return true;
-	*missing = nauth_read_is_not_found(directory->options->provider, reply, error);
-	error->status = reply->status;
+	*missing = nauth_read_is_not_found(directory->options->provider, reply);
 	return nauth_error_set(error, status_error(reply->status), NULL);
 }
 
@@ -199,6 +199,7 @@ ask(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
 	answered = nauth_http_get(directory->http, &directory->request,
 							  start + directory->budget, reply, &directory->error);
 	directory->budget -= nauth_clock() - start;
+	nauth_read_failure(options->provider, reply, &directory->error);
 	return answered && accept_reply(directory, reply, missing);
 }
 

@@ -22,15 +22,29 @@ nauth_error_set(NauthError *error, NauthErrorKind kind, const char *reason)
 	return false;
 }
 
+#define NAME_CHARACTERS \
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-."
+
+/* Whether a text has only these characters, and fits into size with its zero. */
+static bool
+is_made_of(const char *text, const char *characters, size_t size)
+{
+	size_t		len = strnlen(text, size);
+
+	return len < size && strspn(text, characters) == len;
+}
+
 void
 nauth_error_set_code(NauthError *error, const char *code)
 {
-	static const char allowed[] =
-	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.";
-	size_t		len = strlen(code);
+	error->code[0] = '\0';
+	if (is_made_of(code, NAME_CHARACTERS, sizeof(error->code)))
+		memcpy(error->code, code, strlen(code) + 1);
+}
 
-	if (len < sizeof(error->code) && strspn(code, allowed) == len)
-		memcpy(error->code, code, len + 1);
-	else
-		error->code[0] = '\0';
+void
+nauth_error_set_request_id(NauthError *error, const char *id)
+{
+	if (id[0] != '\0' && is_made_of(id, NAME_CHARACTERS ":", sizeof(error->request_id)))
+		memcpy(error->request_id, id, strlen(id) + 1);
 }

@@ -6,8 +6,8 @@
  * The layers below the executor never raise a remote failure themselves: they
  * fill a NauthError, and nauth_report turns it into the one ereport that
  * the person at psql reads.  A NauthError holds no secret, no query string and
- * no byte of a response body beyond an error code that passed the filter of
- * nauth_error_set_code.
+ * no byte of a reply beyond an error code that is known, or of Redis passes the
+ * filter of nauth_error_set_code, and a request id that passes its own.
  *
  * No PostgreSQL header here, for the providers are tested without a server.
  *
@@ -22,6 +22,9 @@
 
 /* Bytes of a provider's error code, its zero included. */
 #define NAUTH_ERROR_CODE	64
+
+/* Bytes of the id that a provider gives a request, its zero included. */
+#define NAUTH_ERROR_REQUEST_ID	65
 
 typedef enum NauthErrorKind
 {
@@ -53,7 +56,13 @@ typedef struct NauthError
 	int			status;			/* HTTP status, 0 when none was received */
 	const char *reason;			/* constant text saying what was wrong, a
 								 * clause without capital or period, or NULL */
+	const char *hint;			/* constant sentences saying what mends it,
+								 * with %s for the server as SQL has it, or
+								 * NULL: what mends all of this kind */
 	char		code[NAUTH_ERROR_CODE]; /* the provider's own error code or "" */
+	char		request_id[NAUTH_ERROR_REQUEST_ID]; /* by which the provider
+													 * finds the request, or
+													 * "" */
 } NauthError;
 
 /*
@@ -64,9 +73,16 @@ extern bool nauth_error_set(NauthError *error, NauthErrorKind kind,
 							const char *reason);
 
 /*
- * Keep a provider's error code if it looks like one (letters, digits, '_',
- * '-', '.'), so that nothing else of a body ever reaches a message.
+ * Keep an error code of Redis if it looks like one (letters, digits, '_', '-',
+ * '.'), so that nothing else of a reply ever reaches a message.  Those of a
+ * provider are kept by nauth_read_failure, which knows them.
  */
 extern void nauth_error_set_code(NauthError *error, const char *code);
+
+/*
+ * Keep the id of a request if it looks like one (letters, digits, '_', '.',
+ * ':', '-'); otherwise what was there stays.
+ */
+extern void nauth_error_set_request_id(NauthError *error, const char *id);
 
 #endif							/* NAUTH_ERROR_H */

@@ -120,6 +120,7 @@ try_once(NauthHttp *http, const NauthRequest *request, const char *target,
 			.connect_timeout = http->options.connect_timeout,
 			.idle_timeout = http->options.connection.idle_timeout,
 			.retry_header = http->options.retry_header,
+			.id_header = http->options.id_header,
 			.body = &http->body,
 		},
 		.reply = reply,
@@ -171,6 +172,16 @@ back_off(int64_t pause, int64_t patience, int64_t deadline)
 	return true;
 }
 
+static void
+set_reply(const NauthHttp *http, const NauthTransferReply *got, NauthReply *reply)
+{
+	reply->status = got->status;
+	reply->other_type = got->other_type;
+	strlcpy(reply->request_id, got->request_id, sizeof(reply->request_id));
+	reply->body.data = http->body.data;
+	reply->body.len = http->body.len;
+}
+
 bool
 nauth_http_get(NauthHttp *http, const NauthRequest *request, int64_t deadline,
 			   NauthReply *reply, NauthError *error)
@@ -180,6 +191,7 @@ nauth_http_get(NauthHttp *http, const NauthRequest *request, int64_t deadline,
 	NauthGate  *gate = http->options.gate;
 
 	memset(error, 0, sizeof(*error));
+	memset(reply, 0, sizeof(*reply));
 	if (request->overflow)
 		return nauth_error_set(error, NAUTH_ERROR_REQUEST,
 							   "a value is too long or has a control character");
@@ -197,12 +209,12 @@ nauth_http_get(NauthHttp *http, const NauthRequest *request, int64_t deadline,
 			gate->close(gate, pause);
 		if (!got.again || try == NAUTH_HTTP_TRIES ||
 			!back_off(pause, patience(http, got.status == 429), deadline))
+		{
+			set_reply(http, &got, reply);
 			return false;
+		}
 		http->stats.retries++;
 	}
-	reply->status = got.status;
-	reply->other_type = got.other_type;
-	reply->body.data = http->body.data;
-	reply->body.len = http->body.len;
+	set_reply(http, &got, reply);
 	return true;
 }

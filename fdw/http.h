@@ -55,6 +55,7 @@ typedef struct NauthHttpOptions
 	const char *retry_header;	/* says after a 429 without Retry-After how
 								 * many seconds to wait, or until which epoch
 								 * second; or NULL */
+	const char *id_header;		/* has the id of the request; or NULL */
 	NauthConnectionId connection;
 	int			connect_timeout;	/* milliseconds, of one try */
 	int			request_timeout;	/* milliseconds, of one try */
@@ -81,7 +82,8 @@ extern NauthHttp *nauth_http_open(const NauthHttpOptions *options);
  * absolute, of nauth_clock() (wait.h).  True with reply set whenever the
  * provider answered with a status that is not to be retried, 404 and 401
  * included; its bytes live until the next call.  False with error set (kind,
- * status) otherwise.  Raises an error for an interrupt, or when the server has
+ * status) otherwise; reply then is what came last, with status 0 if nothing
+ * did, and may be cut.  Raises an error for an interrupt, or when the server has
  * no descriptor or memory left for a connection.
  */
 extern bool nauth_http_get(NauthHttp *http, const NauthRequest *request,

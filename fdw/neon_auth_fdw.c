@@ -103,6 +103,7 @@ neon_auth_fdw_handler(PG_FUNCTION_ARGS)
 	routine->ReScanForeignScan = neonAuthReScanForeignScan;
 	routine->EndForeignScan = neonAuthEndForeignScan;
 	routine->ExplainForeignScan = neonAuthExplainForeignScan;
+	routine->AnalyzeForeignTable = neonAuthAnalyzeForeignTable;
 	routine->ImportForeignSchema = neonAuthImportForeignSchema;
 	PG_RETURN_POINTER(routine);
 }

@@ -40,6 +40,10 @@ extern ForeignServer *nauth_server_to_ask(const char *name, Oid role);
 extern bool nauth_pushdown;		/* setting neon_auth_fdw.pushdown */
 
 /* in plan.c */
+
+/* Refuse columns that a directory does not have, or of another type. */
+extern void nauth_check_columns(Oid relid);
+
 extern void neonAuthGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel,
 									  Oid foreigntableid);
 extern void neonAuthGetForeignPaths(PlannerInfo *root, RelOptInfo *baserel,
@@ -65,6 +69,10 @@ extern void neonAuthEndForeignScan(ForeignScanState *node);
 
 /* in explain.c */
 extern void neonAuthExplainForeignScan(ForeignScanState *node, struct ExplainState *es);
+
+/* in analyze.c */
+extern bool neonAuthAnalyzeForeignTable(Relation relation, AcquireSampleRowsFunc *func,
+										BlockNumber *totalpages);
 
 /* in import.c */
 extern List *neonAuthImportForeignSchema(ImportForeignSchemaStmt *stmt, Oid serverOid);

@@ -81,6 +81,13 @@
 				   (node)->ss.ps.state)->checkAsUser)
 #endif
 
+/* where ANALYZE can be ended, and rests as its cost settings say */
+#if PG_VERSION_NUM >= 180000
+#define nauth_analyze_rest()	vacuum_delay_point(true)
+#else
+#define nauth_analyze_rest()	vacuum_delay_point()
+#endif
+
 /* ownership and USAGE checks got one function for all catalogs in 16 */
 #if PG_VERSION_NUM >= 160000
 #define nauth_server_usable(server, role) \

@@ -38,9 +38,8 @@
 /* As long as nothing is known: a directory of middle size. */
 #define DEFAULT_USERS		10000
 
-/* Refuse columns that the directory does not have, or of another type. */
-static void
-check_columns(Oid relid)
+void
+nauth_check_columns(Oid relid)
 {
 	Relation	rel = table_open(relid, NoLock);
 	TupleDesc	desc = RelationGetDescr(rel);
@@ -151,7 +150,7 @@ neonAuthGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntab
 	int64		cached;
 	double		ids;
 
-	check_columns(foreigntableid);
+	nauth_check_columns(foreigntableid);
 	planning->table = foreigntableid;
 	planning->options = nauth_options_get(baserel->serverid, InvalidOid);
 	id = planning->options->connection;

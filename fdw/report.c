@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "lib/stringinfo.h"
 #include "utils/builtins.h"
 
 #include "report.h"
@@ -85,20 +86,33 @@ static const ErrorText error_texts[] = {
 	NULL},
 };
 
-/* "the reason (HTTP status 401, code some_code)" in as far as it is known. */
+/* Status, code and request id, in as far as they are known. */
+static char *
+error_facts(const NauthError *error)
+{
+	StringInfoData facts;
+
+	initStringInfo(&facts);
+	if (error->status > 0)
+		appendStringInfo(&facts, "HTTP status %d", error->status);
+	if (error->code[0])
+		appendStringInfo(&facts, "%scode \"%s\"", facts.len > 0 ? ", " : "", error->code);
+	if (error->request_id[0])
+		appendStringInfo(&facts, "%srequest id \"%s\"", facts.len > 0 ? ", " : "", error->request_id);
+	return facts.data;
+}
+
+/* "the reason (facts)", or what there is of it; NULL for nothing. */
 static char *
 error_detail(const NauthError *error)
 {
-	char	   *status = error->status > 0 ? psprintf("HTTP status %d", error->status) : NULL;
-	char	   *code = error->code[0] ? psprintf("code \"%s\"", error->code) : NULL;
-	char	   *facts = status && code ? psprintf("%s, %s", status, code) :
-	(status ? status : code);
+	char	   *facts = error_facts(error);
 
-	if (error->reason && facts)
+	if (error->reason && facts[0])
 		return psprintf("Reason: %s (%s).", error->reason, facts);
 	if (error->reason)
 		return psprintf("Reason: %s.", error->reason);
-	return facts ? psprintf("The reply had %s.", facts) : NULL;
+	return facts[0] ? psprintf("The reply had %s.", facts) : NULL;
 }
 
 /* What mends a fault of Redis, where that differs. */
@@ -133,14 +147,16 @@ nauth_report_describe(const NauthError *error, NauthReportPeer peer,
 					  const char *server, NauthReport *report)
 {
 	const ErrorText *text = &error_texts[error->kind];
+	const char *hint;
 	const char *who = peer == NAUTH_PEER_REDIS ? "the Redis" : "the provider";
 
 	Assert(error->kind > NAUTH_OK && error->kind < lengthof(error_texts));
 	report->sqlstate = text->sqlstate;
 	report->message = psprintf(text->message, psprintf("%s of server \"%s\"", who, server));
 	report->detail = error_detail(error);
-	report->hint = peer == NAUTH_PEER_REDIS ? redis_hint(error->kind) :
-		text->hint ? psprintf(text->hint, quote_identifier(server)) : NULL;
+	hint = peer == NAUTH_PEER_REDIS ? redis_hint(error->kind) :
+		error->hint ? error->hint : text->hint;
+	report->hint = hint ? psprintf(hint, quote_identifier(server)) : NULL;
 }
 
 void

@@ -16,6 +16,7 @@
 #ifndef NAUTH_REQUEST_H
 #define NAUTH_REQUEST_H
 
+#include "error.h"
 #include "slice.h"
 
 #define NAUTH_URL_MAX		8192
@@ -38,6 +39,8 @@ typedef struct NauthReply
 {
 	int			status;
 	bool		other_type;		/* it says that it is something else than JSON */
+	char		request_id[NAUTH_ERROR_REQUEST_ID]; /* as a header has it, of
+													 * any form, or "" */
 	NauthSpan	body;
 } NauthReply;
 

@@ -36,8 +36,8 @@
 #define TIME_TYPE	TIMESTAMPTZOID, sizeof(TimestampTz), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE
 
 const NauthColumnDef nauth_columns[NAUTH_NUM_COLUMNS] = {
-	[NAUTH_RAW_JSON] = {"raw_json", JSONB_TYPE},
-	[NAUTH_ID] = {"id", TEXT_TYPE},
+	[NAUTH_RAW_JSON] = {"raw_json", JSONB_TYPE, true},
+	[NAUTH_ID] = {"id", TEXT_TYPE, true},
 	[NAUTH_NAME] = {"name", TEXT_TYPE},
 	[NAUTH_EMAIL] = {"email", TEXT_TYPE},
 	[NAUTH_CREATED_AT] = {"created_at", TIME_TYPE},

@@ -35,6 +35,7 @@ typedef struct NauthColumnDef
 	int16		len;			/* of the type, as in pg_type */
 	bool		byval;
 	char		align;
+	bool		not_null;		/* no user that PostgreSQL holds is without */
 } NauthColumnDef;
 
 extern const NauthColumnDef nauth_columns[NAUTH_NUM_COLUMNS];

@@ -25,8 +25,11 @@
 #define SECONDS_MAX		INT64CONST(10000000000)
 #define BODY_FIRST		(64 * 1024)
 
-/* Bytes kept of a header's value: a number or a date has no need for more. */
-#define HEADER_VALUE	64
+/* Bytes kept of a header's value: a number, date or id has no need for more. */
+#define HEADER_VALUE	80
+
+/* Headers that have the id of a request at many providers. */
+static const char *const id_headers[] = {"X-Request-Id", "CF-Ray"};
 
 struct NauthTransfer
 {
@@ -35,6 +38,7 @@ struct NauthTransfer
 	/* the request under way */
 	struct curl_slist *headers;
 	const char *retry_header;
+	const char *id_header;
 	NauthBody  *body;
 	size_t		header_bytes;
 	bool		headers_end;	/* the empty line after them was there */
@@ -43,6 +47,9 @@ struct NauthTransfer
 	int64_t		retry_own;
 	int64_t		skew;
 	bool		dated;
+	int			id_rank;		/* of request_id: the provider's own header is
+								 * 0, then come those above; -1: none yet */
+	char		request_id[NAUTH_ERROR_REQUEST_ID];
 };
 
 /* What holds for every request, besides the engine's own policy. */
@@ -215,6 +222,27 @@ note_date(NauthTransfer *transfer, const char *value)
 	transfer->skew = (int64_t) time(NULL) - (int64_t) date;
 }
 
+/* Keep the id of the request, of the best header that has one. */
+static void
+note_request_id(NauthTransfer *transfer, const char *line, size_t len)
+{
+	char		value[HEADER_VALUE];
+
+	for (int rank = 0; rank <= lengthof(id_headers); rank++)
+	{
+		const char *name = rank == 0 ? transfer->id_header : id_headers[rank - 1];
+
+		if (transfer->id_rank >= 0 && rank >= transfer->id_rank)
+			return;
+		if (name != NULL && header_value(line, len, name, value) &&
+			value[0] != '\0' && strlen(value) < NAUTH_ERROR_REQUEST_ID)
+		{
+			strlcpy(transfer->request_id, value, NAUTH_ERROR_REQUEST_ID);
+			transfer->id_rank = rank;
+		}
+	}
+}
+
 static size_t
 on_header(char *line, size_t size, size_t count, void *arg)
 {
@@ -237,6 +265,7 @@ on_header(char *line, size_t size, size_t count, void *arg)
 						"the reply is encoded in another way than gzip");
 		return 0;
 	}
+	note_request_id(transfer, line, len);
 	if (header_value(line, len, "Date", value))
 		note_date(transfer, value);
 	if (header_value(line, len, "Retry-After", value))
@@ -279,6 +308,9 @@ begin_request(NauthTransfer *transfer, const NauthTransferCall *call)
 	CURL	   *easy = transfer->engine.easy;
 
 	transfer->retry_header = call->retry_header;
+	transfer->id_header = call->id_header;
+	transfer->id_rank = -1;
+	transfer->request_id[0] = '\0';
 	transfer->body = call->body;
 	transfer->body->len = 0;
 	transfer->header_bytes = 0;
@@ -338,6 +370,7 @@ describe_reply(NauthTransfer *transfer, NauthTransferReply *reply)
 	reply->retry_own = transfer->retry_own;
 	reply->skew = transfer->skew;
 	reply->dated = transfer->dated;
+	strlcpy(reply->request_id, transfer->request_id, sizeof(reply->request_id));
 }
 
 bool

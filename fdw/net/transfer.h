@@ -38,6 +38,7 @@ typedef struct NauthTransferCall
 	int64_t		deadline;		/* of nauth_clock() */
 	const char *retry_header;	/* says as Retry-After does when to come back,
 								 * or at which epoch second; or NULL */
+	const char *id_header;		/* has the id of the request; or NULL */
 	NauthBody  *body;			/* what was in it is overwritten */
 } NauthTransferCall;
 
@@ -51,6 +52,8 @@ typedef struct NauthTransferReply
 								 * one that wrote header Date */
 	bool		dated;			/* there was one */
 	bool		again;			/* it failed in a way that may pass */
+	char		request_id[NAUTH_ERROR_REQUEST_ID]; /* by id_header or one
+													 * that is common, or "" */
 } NauthTransferReply;
 
 /*

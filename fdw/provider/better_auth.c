@@ -28,6 +28,15 @@
  */
 #define SORT_MEMBER		"id"
 
+static const NauthKnownCode known_codes[] = {
+	{"FAILED_TO_GET_SESSION", "Better Auth could not read its sessions: its own log says why."},
+	{"USER_NOT_FOUND", NULL},
+	{"VALIDATION_ERROR", NULL},
+	{"YOU_ARE_NOT_ALLOWED_TO_GET_USER", "Set a session token of a user whose role has the permissions user:list and user:get, such as admin, with: ALTER USER MAPPING FOR ... SERVER %s OPTIONS (SET api_key '...');"},
+	{"YOU_ARE_NOT_ALLOWED_TO_LIST_USERS", "Set a session token of a user whose role has the permissions user:list and user:get, such as admin, with: ALTER USER MAPPING FOR ... SERVER %s OPTIONS (SET api_key '...');"},
+	{NULL}
+};
+
 static void
 write_order(const NauthQuery *query, NauthRequest *request)
 {
@@ -169,6 +178,7 @@ const NauthProvider nauth_provider_better_auth = {
 	.max_page_size = 500,
 	.retry_header = "X-Retry-After",
 	.error_path = "code",
+	.known_codes = known_codes,
 	.not_found_status = 404,
 	.not_found_code = "USER_NOT_FOUND",
 	.lists_changes = true,

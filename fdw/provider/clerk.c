@@ -21,6 +21,28 @@
 /* Have day precision, and do not always come with another updated_at. */
 static const char *const volatile_members[] = {"last_active_at", NULL};
 
+/* What Clerk's list of Backend API errors has for requests such as ours. */
+static const NauthKnownCode known_codes[] = {
+	{"authentication_invalid", NULL},
+	{"authorization_header_format_invalid", NULL},
+	{"authorization_invalid", NULL},
+	{"bad_request", NULL},
+	{"clerk_key_invalid", "Set the secret key of this very instance, sk_live_... or sk_test_..., with: ALTER USER MAPPING FOR ... SERVER %s OPTIONS (SET api_key '...');"},
+	{"could_not_authenticate_request", NULL},
+	{"form_param_format_invalid", NULL},
+	{"form_param_nil", NULL},
+	{"form_param_unknown", NULL},
+	{"form_param_value_invalid", NULL},
+	{"gateway_timeout", NULL},
+	{"internal_clerk_error", "Try again later; Clerk's support finds the request by its id."},
+	{"operation_deprecated", "Clerk has given up what this version of neon_auth_fdw asks for: install a later one."},
+	{"quota_exceeded", "A quota of this instance is used up at Clerk."},
+	{"request_invalid_for_environment", NULL},
+	{"request_invalid_for_instance", NULL},
+	{"resource_not_found", NULL},
+	{NULL}
+};
+
 static void
 write_bound(NauthRequest *request, const char *name, int64_t moment, int64_t milliseconds)
 {
@@ -179,6 +201,9 @@ const NauthProvider nauth_provider_clerk = {
 	.retry_header = NULL,
 	.reserved_id = "count",
 	.error_path = "errors.0.code",
+	.known_codes = known_codes,
+	.id_path = "clerk_trace_id",
+	.id_header = "CF-Ray",
 	.not_found_status = 404,
 	.not_found_code = "resource_not_found",
 	.lists_changes = true,

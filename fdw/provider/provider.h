@@ -173,6 +173,14 @@ typedef enum NauthPages
 	NAUTH_PAGES_ALL
 } NauthPages;
 
+/* An error code that may be shown. */
+typedef struct NauthKnownCode
+{
+	const char *code;
+	const char *hint;			/* as in NauthError; NULL: what mends all
+								 * errors of such a status */
+} NauthKnownCode;
+
 typedef struct NauthProvider
 {
 	const char *name;			/* value of the server option "provider" */
@@ -184,6 +192,13 @@ typedef struct NauthProvider
 	const char *retry_header;	/* seconds to wait after a 429, when it is not
 								 * Retry-After; or NULL */
 	const char *error_path;		/* of the error code in an error body */
+	const NauthKnownCode *known_codes;	/* ended by one that is NULL; any
+										 * other is not shown: it could be
+										 * anything */
+	const char *id_path;		/* of the id of the request in an error body;
+								 * or NULL */
+	const char *id_header;		/* has that id where the body has none; or
+								 * NULL.  Common ones are looked at anyway. */
 	const char *reserved_id;	/* in the place of an id this asks for
 								 * something else; or NULL */
 	int			not_found_status;	/* with the code below: this user does not */
@@ -254,7 +269,10 @@ extern const NauthProvider nauth_provider_better_auth;
  * for it would be an error where "no such user" is the answer.
  *
  * nauth_read_is_not_found tells whether a reply is the provider's specific
- * answer that a user does not exist.  It also sets error->code.
+ * answer that a user does not exist.
+ *
+ * nauth_read_failure notes in error what a reply of any status tells of a
+ * failure, should there be one: status, request id, known code and its hint.
  */
 extern int	nauth_read_limit(const NauthSettings *settings,
 							 const NauthQuery *query, const char *cursor);
@@ -267,7 +285,8 @@ extern bool nauth_read_user(const NauthProvider *provider, const char *id,
 extern bool nauth_read_id_possible(const NauthProvider *provider, const char *id);
 extern bool nauth_read_id_listable(const NauthProvider *provider, const char *id);
 extern bool nauth_read_is_not_found(const NauthProvider *provider,
-									const NauthReply *reply,
-									NauthError *error);
+									const NauthReply *reply);
+extern void nauth_read_failure(const NauthProvider *provider,
+							   const NauthReply *reply, NauthError *error);
 
 #endif							/* NAUTH_PROVIDER_H */

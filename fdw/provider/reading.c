@@ -183,14 +183,48 @@ nauth_read_id_listable(const NauthProvider *provider, const char *id)
 	return provider->odd_ids == NULL || strchr(provider->odd_ids, id[0]) == NULL;
 }
 
-bool
-nauth_read_is_not_found(const NauthProvider *provider, const NauthReply *reply,
-						NauthError *error)
+/* The code in an error body, or "". */
+static void
+read_code(const NauthProvider *provider, const NauthReply *reply,
+		  char code[NAUTH_ERROR_CODE])
 {
-	char		code[NAUTH_ERROR_CODE] = "";
+	code[0] = '\0';
+	nauth_json_text(reply->body, provider->error_path, code, NAUTH_ERROR_CODE);
+}
 
-	nauth_json_text(reply->body, provider->error_path, code, sizeof(code));
-	nauth_error_set_code(error, code);
-	return reply->status == provider->not_found_status &&
-		strcmp(error->code, provider->not_found_code) == 0;
+bool
+nauth_read_is_not_found(const NauthProvider *provider, const NauthReply *reply)
+{
+	char		code[NAUTH_ERROR_CODE];
+
+	if (reply->status != provider->not_found_status)
+		return false;
+	read_code(provider, reply, code);
+	return strcmp(code, provider->not_found_code) == 0;
+}
+
+void
+nauth_read_failure(const NauthProvider *provider, const NauthReply *reply,
+				   NauthError *error)
+{
+	char		code[NAUTH_ERROR_CODE];
+	char		id[NAUTH_ERROR_REQUEST_ID];
+
+	if (reply->status > 0)
+		error->status = reply->status;
+	nauth_error_set_request_id(error, reply->request_id);
+	if (reply->status < 400)
+		return;
+	if (provider->id_path != NULL &&
+		nauth_json_text(reply->body, provider->id_path, id, sizeof(id)))
+		nauth_error_set_request_id(error, id);
+	read_code(provider, reply, code);
+	for (const NauthKnownCode *known = provider->known_codes; known->code != NULL; known++)
+	{
+		if (strcmp(known->code, code) == 0)
+		{
+			nauth_error_set_code(error, code);
+			error->hint = known->hint;
+		}
+	}
 }

@@ -44,6 +44,7 @@ check_error(bool read, const NauthError *error)
 	check(read == (error->kind == NAUTH_OK));
 	check(read == (error->reason == NULL));
 	check(memchr(error->code, '\0', sizeof(error->code)) != NULL);
+	check(memchr(error->request_id, '\0', sizeof(error->request_id)) != NULL);
 }
 
 /* Read a page, and once more as if it were the next one. */
@@ -123,7 +124,8 @@ fuzz_error(const NauthProvider *provider, NauthReply reply)
 	NauthError	error = no_error;
 
 	reply.status = provider->not_found_status;
-	if (nauth_read_is_not_found(provider, &reply, &error))
+	nauth_read_failure(provider, &reply, &error);
+	if (nauth_read_is_not_found(provider, &reply))
 		check(strcmp(error.code, provider->not_found_code) == 0);
 	check_error(true, &error);
 }

@@ -113,6 +113,11 @@ fail_with(int status, SimReply *reply)
 							"The provided Clerk Secret Key is invalid.",
 							"Make sure that your Clerk Secret Key is correct.");
 			break;
+		case 403:
+			sim_clerk_error(reply, 403, "authorization_invalid",
+							"Unauthorized request",
+							"You are not authorized to perform this request");
+			break;
 		case 404:
 			not_found(reply, "user_");
 			break;

@@ -76,6 +76,7 @@ my @statements = (
 	'TABLE neon_auth.sync_run',
 	'SELECT * FROM neon_auth.users_sync',
 	'VACUUM',
+	'ANALYZE',
 	'ANALYZE neon_auth.users_sync');
 
 my $session = $node->background_psql('postgres', on_error_stop => 0);

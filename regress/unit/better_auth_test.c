@@ -430,6 +430,8 @@ test_single(void)
 	   "an unknown route has an empty body");
 	ok(!unit_is_not_found(BETTER_AUTH, 403, "better_auth/error_403.json"), "no right to");
 	is_text(unit_error.code, "YOU_ARE_NOT_ALLOWED_TO_LIST_USERS", "that code");
+	ok(unit_error.hint != NULL, "and what mends it");
+	unit_check_failures(BETTER_AUTH, "{\"message\":\"x\",\"code\":\"%s\",\"more\":\"%s\"}");
 }
 
 static void

@@ -196,6 +196,30 @@ test_capacity(void)
 	unit_free(body);
 }
 
+#define CLERK_ERROR	"{\"errors\":[{\"code\":\"%s\",\"message\":\"x\"}],\"clerk_trace_id\":\"%s\"}"
+
+static void
+test_request_ids(void)
+{
+	static const char longest[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	NauthSpan	body = unit_copy_text("<html>");
+
+	unit_read_failure_with(CLERK, CLERK_ERROR, "", "trace_1", "ray-1");
+	is_text(unit_error.request_id, "trace_1", "the id of the body comes first");
+	unit_read_failure_with(CLERK, CLERK_ERROR, "", longest, "");
+	is_text(unit_error.request_id, longest, "the longest id");
+	unit_read_failure_with(CLERK, CLERK_ERROR, "", "ada@example.com", "ray-1");
+	is_text(unit_error.request_id, "ray-1", "what is none leaves the header's");
+	unit_read_failure_with(CLERK, CLERK_ERROR, "", "sk live", "");
+	is_text(unit_error.request_id, "", "and else there is none");
+	unit_read_failure(CLERK, 502, "ray-2", body);
+	is_text(unit_error.request_id, "ray-2", "where the body is no JSON too");
+	unit_read_failure(CLERK, 200, "ray-3", body);
+	is_text(unit_error.request_id, "ray-3", "and where the status is a good one");
+	is_int(unit_error.status, 200, "which is kept");
+	unit_free(body);
+}
+
 static void
 test_single(void)
 {
@@ -215,6 +239,8 @@ test_single(void)
 	is_text(unit_error.code, "clerk_key_invalid", "that code");
 	ok(!unit_is_not_found(CLERK, 404, "clerk/empty.json"), "no code");
 	is_text(unit_error.code, "", "no code is kept");
+	unit_check_failures(CLERK, CLERK_ERROR);
+	test_request_ids();
 
 	ok(nauth_read_id_possible(&nauth_provider_clerk, "user_1") && nauth_read_id_possible(&nauth_provider_clerk, IDS_255),
 	   "ids a user can have");
@@ -245,6 +271,11 @@ test_registry(void)
 	{
 		const NauthProvider *provider = nauth_providers[i];
 
+		bool		known = false;
+
+		for (const NauthKnownCode *code = provider->known_codes; code->code != NULL; code++)
+			known = known || strcmp(code->code, provider->not_found_code) == 0;
+		ok(known, "its code for a user who does not exist is known");
 		ok(provider->min_page_size >= 1 &&
 		   provider->min_page_size <= provider->page_size &&
 		   provider->page_size <= provider->max_page_size, "its page sizes");

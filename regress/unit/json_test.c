@@ -98,6 +98,13 @@ test_error(void)
 	is_text(error.code, "", "a sentence is no code");
 	nauth_error_set_code(&error, "0123456789012345678901234567890123456789012345678901234567890123");
 	is_text(error.code, "", "nor is what does not fit");
+	nauth_error_set_request_id(&error, "fra1::8c2-_.X");
+	is_text(error.request_id, "fra1::8c2-_.X", "a request id");
+	nauth_error_set_request_id(&error, "");
+	nauth_error_set_request_id(&error, "Ada Lind");
+	nauth_error_set_request_id(&error, "a/b");
+	nauth_error_set_request_id(&error, "01234567890123456789012345678901234567890123456789012345678901234");
+	is_text(error.request_id, "fra1::8c2-_.X", "stays when another one is none, or too long");
 }
 
 int

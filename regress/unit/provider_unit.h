@@ -185,15 +185,68 @@ unit_check_hostile(const NauthProvider *provider, const char *fixture,
 	unit_free(body);
 }
 
+/* Read a failure into unit_error; header is that of the request id, or "". */
+static inline void
+unit_read_failure(const NauthProvider *provider, int status, const char *header, NauthSpan body)
+{
+	NauthReply	reply = {.status = status,.body = body};
+
+	memset(&unit_error, 0, sizeof(unit_error));
+	memcpy(reply.request_id, header, strlen(header) + 1);
+	nauth_read_failure(provider, &reply, &unit_error);
+}
+
+/* Whether this means that a user does not exist; it is read as a failure too. */
 static inline bool
 unit_is_not_found(const NauthProvider *provider, int status,
 				  const char *fixture)
 {
 	NauthReply	reply = {.status = status,.body = unit_fixture(fixture)};
-	bool		not_found = nauth_read_is_not_found(provider, &reply, &unit_error);
+	bool		not_found = nauth_read_is_not_found(provider, &reply);
 
+	unit_read_failure(provider, status, "", reply.body);
 	unit_free(reply.body);
 	return not_found;
+}
+
+/* Read as a failure a body that has this code and this id where they belong. */
+static inline void
+unit_read_failure_with(const NauthProvider *provider, const char *format,
+					   const char *code, const char *id, const char *header)
+{
+	char		json[1024];
+	NauthSpan	body;
+
+	snprintf(json, sizeof(json), format, code, id);
+	body = unit_copy_text(json);
+	unit_read_failure(provider, 403, header, body);
+	unit_free(body);
+}
+
+/* No text of an error body but a known code and what looks like an id is kept. */
+static inline void
+unit_check_failures(const NauthProvider *provider, const char *format)
+{
+	const char *known = provider->known_codes[0].code;
+
+	for (const NauthKnownCode *code = provider->known_codes; code->code != NULL; code++)
+	{
+		unit_read_failure_with(provider, format, code->code, "", "");
+		is_text(unit_error.code, code->code, "a known code");
+		ok(unit_error.hint == code->hint, "with its hint");
+		ok(code->hint == NULL || strchr(code->hint, '%') == NULL ||
+		   strchr(code->hint, '%') == strstr(strrchr(code->hint, '%'), "%s"),
+		   "which names the server, if anything");
+	}
+	unit_read_failure_with(provider, format, "another_code", "", "");
+	ok(unit_error.code[0] == '\0' && unit_error.hint == NULL, "an unknown code is not kept");
+	unit_read_failure_with(provider, format, "", "", "");
+	is_text(unit_error.code, "", "nor is none");
+	is_int(unit_error.status, 403, "the status is");
+	unit_read_failure_with(provider, format, known, "", "head-1.:_");
+	is_text(unit_error.request_id, "head-1.:_", "an id of a header");
+	unit_read_failure_with(provider, format, known, "", "ada@example.com");
+	is_text(unit_error.request_id, "", "unless it is none");
 }
 
 /* Read a user from a fixture; the user's bytes are not to be looked at. */
