@@ -84,6 +84,7 @@ nauth_directory_open(const NauthOptions *options, int budget)
 		.connection = options->connection,
 		.connect_timeout = options->connect_timeout,
 		.request_timeout = options->request_timeout,
+		.concurrency = 1,
 		.gate = nauth_gate_open(&options->connection, cache, options->max_requests_per_second),
 	};
 
