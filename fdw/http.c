@@ -328,6 +328,14 @@ nauth_http_descriptor(const NauthCall *call)
 	return call->user.connection ? nauth_transfer_descriptor(call->carrier) : -1;
 }
 
+bool
+nauth_http_asks(const NauthCall *call, const NauthRequest *request)
+{
+	return strcmp(call->request.url, request->url) == 0 &&
+		strcmp(call->request.headers, request->headers) == 0 &&
+		call->request.overflow == request->overflow;
+}
+
 void
 nauth_http_free(NauthCall *call)
 {

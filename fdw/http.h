@@ -139,6 +139,9 @@ extern int	nauth_http_descriptor(const NauthCall *call);
 extern bool nauth_http_end(NauthCall *call, int64_t deadline,
 						   NauthReply *reply, NauthError *error);
 
+/* Whether it was begun with this very request. */
+extern bool nauth_http_asks(const NauthCall *call, const NauthRequest *request);
+
 /* Forget a call, also one that is in flight. */
 extern void nauth_http_free(NauthCall *call);
 

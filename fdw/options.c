@@ -32,6 +32,7 @@
 #define NAUTH_SECRET_MAX	4096
 #define PREFIX_MAX			63
 #define REQUESTS_MAX		1000
+#define CONCURRENCY_MAX	32
 #define BYTES_MIN			(INT64CONST(64) * 1024)
 #define BYTES_MAX			(INT64CONST(1) << 40)
 
@@ -95,6 +96,8 @@ static const Option option_table[] = {
 	offsetof(NauthOptions, cache_max_bytes), 0, 0},
 	{"max_requests_per_second", ForeignServerRelationId, OPTION_INTEGER,
 	offsetof(NauthOptions, max_requests_per_second), 1, REQUESTS_MAX},
+	{"max_concurrency", ForeignServerRelationId, OPTION_INTEGER,
+	offsetof(NauthOptions, max_concurrency), 1, CONCURRENCY_MAX},
 	{"full_refresh_every", ForeignServerRelationId, OPTION_MILLISECONDS,
 	offsetof(NauthOptions, full_refresh_every), 0, 24 * DAY_MS},
 	{"keep_runs", ForeignServerRelationId, OPTION_SECONDS,
@@ -369,6 +372,7 @@ default_options(void)
 	options->cache_ttl = 60 * 1000;
 	options->cache_stale_ttl = 60 * 60 * 1000;
 	options->cache_max_bytes = INT64CONST(256) * 1024 * 1024;
+	options->max_concurrency = 8;
 	options->full_refresh_every = DAY_MS;
 	options->keep_runs = 30 * DAY_S;
 	return options;

@@ -36,6 +36,7 @@ typedef struct NauthOptions
 	int			cache_stale_ttl;	/* milliseconds */
 	int64_t		cache_max_bytes;	/* of one listing */
 	int			max_requests_per_second;	/* 0: any number */
+	int			max_concurrency;	/* requests of a session in flight at once */
 	int			full_refresh_every; /* milliseconds; 0: each refresh is full */
 	int			keep_runs;		/* seconds that the log goes back */
 	bool		notify;			/* of what a run has changed */
