@@ -83,6 +83,26 @@ ask_redis(Gate *gate, int64_t *silence, int64_t *pace)
 	return true;
 }
 
+/* How long the two have to be waited for; 0 and 0 is leave to send a request. */
+static void
+ask(Gate *gate, int64_t *silence, int64_t *pace)
+{
+	*silence = Max(0, gate->health->not_before - nauth_clock());
+	*pace = 0;
+	if (*silence == 0 && (gate->cache == NULL || !ask_redis(gate, silence, pace)))
+		*pace = ask_memory_pace(gate);
+}
+
+static int64_t
+gate_ask(NauthGate *arg)
+{
+	int64_t		silence;
+	int64_t		pace;
+
+	ask((Gate *) arg, &silence, &pace);
+	return Max(silence, pace);
+}
+
 static bool
 gate_pass(NauthGate *arg, int64_t deadline, int64_t patience)
 {
@@ -91,11 +111,10 @@ gate_pass(NauthGate *arg, int64_t deadline, int64_t patience)
 	for (;;)
 	{
 		int64_t		now = nauth_clock();
-		int64_t		silence = Max(0, gate->health->not_before - now);
-		int64_t		wait = 0;
+		int64_t		silence;
+		int64_t		wait;
 
-		if (silence == 0 && (gate->cache == NULL || !ask_redis(gate, &silence, &wait)))
-			wait = ask_memory_pace(gate);
+		ask(gate, &silence, &wait);
 		if (silence == 0 && wait == 0)
 			return true;
 		if (silence > patience)
@@ -138,6 +157,7 @@ nauth_gate_open(const NauthConnectionId *id, NauthCache *cache, int requests)
 {
 	Gate	   *gate = palloc0(sizeof(Gate));
 
+	gate->gate.ask = gate_ask;
 	gate->gate.pass = gate_pass;
 	gate->gate.close = gate_close;
 	gate->cache = cache;

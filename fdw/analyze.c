@@ -114,7 +114,7 @@ is_enough(const Sample *sample, const NauthOptions *options)
 static bool
 read_users(Sample *sample, TupleDesc desc, const NauthOptions *options, bool wide)
 {
-	static const NauthQuery query = {.kind = NAUTH_QUERY_LIST};
+	NauthQuery	query = {.kind = NAUTH_QUERY_LIST,.limit = ANALYZE_PAGES * options->settings.page_size};
 	MemoryContext listing_cxt = AllocSetContextCreate(CurrentMemoryContext, "neon_auth_fdw analyze",
 													  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext user_cxt = AllocSetContextCreate(listing_cxt, "neon_auth_fdw user", ALLOCSET_DEFAULT_SIZES);

@@ -37,9 +37,12 @@ struct NauthDirectory
 	int64		budget;			/* microseconds of waiting that are left */
 	NauthRequest request;		/* too large for the stack */
 	NauthError	error;
+	NauthCall  *ahead;			/* begun in the background, or NULL */
+	NauthCall  *current;		/* had been; the last reply is its, or NULL */
 
 	/* the listing */
 	NauthQuery	query;
+	NauthAhead	look_ahead;
 	NauthPage	page;
 	Position	position;
 	Position	before;			/* the last page */
@@ -85,6 +88,7 @@ nauth_directory_open(const NauthOptions *options, int budget)
 		.connection = options->connection,
 		.connect_timeout = options->connect_timeout,
 		.request_timeout = options->request_timeout,
+		.concurrency = options->max_concurrency,
 		.gate = nauth_gate_open(&options->connection, cache, options->max_requests_per_second),
 	};
 
@@ -180,6 +184,79 @@ accept_reply(NauthDirectory *directory, const NauthReply *reply, bool *missing)
 	return nauth_error_set(error, status_error(reply->status), NULL);
 }
 
+static void
+write_request(NauthDirectory *directory, const NauthQuery *query, const char *cursor)
+{
+	const NauthOptions *options = directory->options;
+
+	options->provider->write_request(&options->settings, query, cursor, &directory->request);
+}
+
+/* ---- Requests in the background */
+
+static void
+free_call(NauthCall **call)
+{
+	if (*call)
+		nauth_http_free(*call);
+	*call = NULL;
+}
+
+/* What was written will be asked for next. */
+static void
+begin_ahead(NauthDirectory *directory)
+{
+	int64		start = nauth_clock();
+
+	free_call(&directory->ahead);
+	directory->ahead = nauth_http_begin(directory->http, &directory->request);
+	directory->budget -= nauth_clock() - start;
+}
+
+/*
+ * Wait for the reply to what was written, if just that is on its way.  The
+ * reply before it is done with.
+ */
+static bool
+end_ahead(NauthDirectory *directory, int64 deadline, NauthReply *reply)
+{
+	free_call(&directory->current);
+	directory->current = directory->ahead;
+	directory->ahead = NULL;
+	return nauth_http_end(directory->current, deadline, reply, &directory->error);
+}
+
+void
+nauth_directory_start(NauthDirectory *directory)
+{
+	write_request(directory, &directory->query, NULL);
+	begin_ahead(directory);
+}
+
+bool
+nauth_directory_ready(NauthDirectory *directory)
+{
+	int64		start = nauth_clock();
+	bool		ready = directory->ahead == NULL || nauth_http_done(directory->ahead);
+
+	directory->budget -= nauth_clock() - start;
+	return ready;
+}
+
+int
+nauth_directory_descriptor(const NauthDirectory *directory)
+{
+	return directory->ahead ? nauth_http_descriptor(directory->ahead) : -1;
+}
+
+void
+nauth_directory_ahead(NauthDirectory *directory, NauthAhead look_ahead)
+{
+	directory->look_ahead = look_ahead;
+}
+
+/* ---- Requests whose reply is waited for */
+
 /*
  * Send a request to the provider.  True with a reply to be read; else the
  * error is set, and *missing as in accept_reply.
@@ -188,51 +265,69 @@ static bool
 ask(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
 	NauthReply *reply, bool *missing)
 {
-	const NauthOptions *options = directory->options;
 	int64		start = nauth_clock();
+	int64		deadline = start + directory->budget;
 	bool		answered;
 
 	*missing = false;
 	memset(&directory->error, 0, sizeof(NauthError));
-	options->provider->write_request(&options->settings, query, cursor,
-									 &directory->request);
-	answered = nauth_http_get(directory->http, &directory->request,
-							  start + directory->budget, reply, &directory->error);
+	write_request(directory, query, cursor);
+	if (directory->ahead && nauth_http_asks(directory->ahead, &directory->request))
+		answered = end_ahead(directory, deadline, reply);
+	else
+		answered = nauth_http_get(directory->http, &directory->request,
+								  deadline, reply, &directory->error);
 	directory->budget -= nauth_clock() - start;
-	nauth_read_failure(options->provider, reply, &directory->error);
+	nauth_read_failure(directory->options->provider, reply, &directory->error);
 	return answered && accept_reply(directory, reply, missing);
 }
+
+/* ---- Listings */
 
 void
 nauth_directory_begin(NauthDirectory *directory, const NauthQuery *query)
 {
+	free_call(&directory->ahead);
 	directory->query = *query;
+	directory->look_ahead = NAUTH_AHEAD_NEVER;
 	memset(&directory->position, 0, sizeof(Position));
 }
 
 /*
- * Go on to the cursor of the next page.  A cursor that was there before means
- * that the listing goes in circles.  To find circles of any length one earlier
- * cursor is enough, if it is taken anew after twice as many pages each time
- * (Brent's way).
+ * Why a listing cannot go on to its next page, or NULL.  A cursor that was there
+ * before means that the listing goes in circles.  To find circles of any length
+ * one earlier cursor is enough, if it is taken anew after twice as many pages
+ * each time (Brent's way).
  */
+static const char *
+find_obstacle(const Position *position)
+{
+	const char *next = position->next;
+
+	if (next[0] == '\0')
+		return "users that were changed at the same time fill a page";
+	if (strcmp(next, position->cursor) == 0 || strcmp(next, position->landmark) == 0)
+		return "the provider repeated a cursor";
+	if (position->pages >= NAUTH_DIRECTORY_PAGES)
+		return "the listing has too many pages";
+	return NULL;
+}
+
+/* Go on to the cursor of the next page. */
 static bool
 advance_cursor(NauthDirectory *directory)
 {
 	Position   *position = &directory->position;
-	const char *next = position->next;
+	const char *obstacle;
 
 	if (!position->begun)
 		return true;
-	if (next[0] == '\0')
-		return nauth_error_set(&directory->error, NAUTH_ERROR_INCOMPLETE, "users that were changed at the same time fill a page");
-	if (strcmp(next, position->cursor) == 0 || strcmp(next, position->landmark) == 0)
-		return nauth_error_set(&directory->error, NAUTH_ERROR_INCOMPLETE, "the provider repeated a cursor");
-	if (position->pages >= NAUTH_DIRECTORY_PAGES)
-		return nauth_error_set(&directory->error, NAUTH_ERROR_INCOMPLETE, "the listing has too many pages");
+	obstacle = find_obstacle(position);
+	if (obstacle)
+		return nauth_error_set(&directory->error, NAUTH_ERROR_INCOMPLETE, obstacle);
 	if ((position->pages & (position->pages - 1)) == 0)
-		strlcpy(position->landmark, next, NAUTH_CURSOR_MAX);
-	strlcpy(position->cursor, next, NAUTH_CURSOR_MAX);
+		strlcpy(position->landmark, position->next, NAUTH_CURSOR_MAX);
+	strlcpy(position->cursor, position->next, NAUTH_CURSOR_MAX);
 	return true;
 }
 
@@ -269,6 +364,30 @@ read_page(NauthDirectory *directory)
 	return true;
 }
 
+/* Whether the pages read have as many users as are wanted. */
+static bool
+has_enough(const NauthDirectory *directory)
+{
+	const NauthQuery *query = &directory->query;
+	int			page = nauth_read_limit(&directory->options->settings, query, NULL);
+
+	return query->once || (query->limit > 0 && (int64) directory->position.pages * page >= query->limit);
+}
+
+/* Begin to ask for the page after the one that was read. */
+static void
+look_ahead(NauthDirectory *directory)
+{
+	const Position *position = &directory->position;
+
+	if (directory->look_ahead == NAUTH_AHEAD_NEVER || directory->options->max_concurrency == 1 ||
+		position->last || has_enough(directory) || find_obstacle(position) ||
+		(directory->look_ahead == NAUTH_AHEAD_LATER && position->pages < 2))
+		return;
+	write_request(directory, &directory->query, position->next);
+	begin_ahead(directory);
+}
+
 bool
 nauth_directory_try_next(NauthDirectory *directory, const NauthPage **page)
 {
@@ -281,6 +400,7 @@ nauth_directory_try_next(NauthDirectory *directory, const NauthPage **page)
 		if (!advance_cursor(directory) || !read_page(directory))
 			return false;
 	} while (directory->page.reread);
+	look_ahead(directory);
 	*page = &directory->page;
 	return true;
 }
@@ -310,7 +430,14 @@ nauth_directory_skip(NauthDirectory *directory, const char *next, bool last)
 	if (directory->error.kind != NAUTH_OK || !advance_cursor(directory))
 		nauth_directory_fail(directory);
 	note_page(directory, next, last);
+
+	/* it was read ahead in vain */
+	write_request(directory, &directory->query, next);
+	if (directory->ahead && (last || !nauth_http_asks(directory->ahead, &directory->request)))
+		free_call(&directory->ahead);
 }
+
+/* ---- Users and counts */
 
 bool
 nauth_directory_try_user(NauthDirectory *directory, const char *id,

@@ -48,6 +48,33 @@ extern void nauth_directory_begin(NauthDirectory *directory, const NauthQuery *q
 extern const NauthPage *nauth_directory_next(NauthDirectory *directory);
 extern bool nauth_directory_try_next(NauthDirectory *directory, const NauthPage **page);
 
+/*
+ * When to begin to ask for the page after the one that is being used: never,
+ * which is so until told, for others may be about to read it too; not before the
+ * second page was wanted, since most listings that nobody reads to their end are
+ * left on the first; or at once.
+ */
+typedef enum NauthAhead
+{
+	NAUTH_AHEAD_NEVER,
+	NAUTH_AHEAD_LATER,
+	NAUTH_AHEAD_AT_ONCE
+} NauthAhead;
+
+/* For the listing just begun. */
+extern void nauth_directory_ahead(NauthDirectory *directory, NauthAhead look_ahead);
+
+/*
+ * Begin to ask for the first page of the listing, or for the answer to a query
+ * of another kind, in the background; whoever asks for it next gets that.  It is
+ * ready when asking does not wait any more, or when waiting for the descriptor
+ * is of no use; the descriptor, -1 when it is ready, becomes readable when one
+ * should look whether it is.
+ */
+extern void nauth_directory_start(NauthDirectory *directory);
+extern bool nauth_directory_ready(NauthDirectory *directory);
+extern int	nauth_directory_descriptor(const NauthDirectory *directory);
+
 /* Go back to where the listing was before its last page. */
 extern void nauth_directory_back(NauthDirectory *directory);
 

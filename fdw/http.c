@@ -14,6 +14,8 @@
 #include "postgres.h"
 
 #include "common/pg_prng.h"
+#include "storage/ipc.h"
+#include "utils/memutils.h"
 
 #include "http.h"
 #include "net/transfer.h"
@@ -26,11 +28,49 @@
 /* The longest pause for who is in a hurry. */
 #define HURRY_PAUSE		INT64CONST(500000)
 
+/* What came in the background is used for so many times as long as a try takes. */
+#define KEPT_FOR		6
+
+typedef enum CallState
+{
+	CALL_REFUSED,				/* it may never be sent */
+	CALL_WAITING,				/* to be sent */
+	CALL_SENT,
+	CALL_ANSWERED,
+	CALL_FAILED					/* this try did */
+} CallState;
+
+struct NauthCall
+{
+	NauthConnectionUser user;	/* has to be the first */
+	NauthHttp  *http;
+	NauthCall  *next;
+	NauthTransfer *transfer;
+	void	   *carrier;		/* of the connection that is shared */
+	NauthBody	body;
+
+	CallState	state;
+	bool		background;		/* nobody waits for it yet */
+	int			tries;
+	int64_t		not_before;		/* in the background */
+	int64_t		begun;			/* the last try */
+	int64_t		pause;			/* to be made after that */
+	int64_t		paused_since;
+	NauthTransferReply got;
+	NauthError	error;
+
+	NauthRequest request;
+	char		target[NAUTH_URL_MAX];
+};
+
 struct NauthHttp
 {
 	NauthHttpOptions options;
-	NauthBody	body;
-	MemoryContextCallback on_reset; /* frees body */
+	MemoryContext cxt;
+	MemoryContextCallback on_reset; /* ends all calls */
+	NauthCall  *calls;
+	NauthCall  *spare;			/* freed, with all they once needed */
+	NauthCall  *last;			/* of nauth_http_get */
 	NauthHurry	hurry;
 	NauthHttpStats stats;
 };
@@ -55,13 +95,42 @@ static const NauthConnectionKind provider_connection = {
 	.sockets = nauth_transfer_sockets,
 };
 
-/* One try on its way through nauth_connection_use. */
-typedef struct Try
+/* End what it does with a connection, of which it may be the reason to fail. */
+static void
+leave(NauthCall *call, bool failed)
 {
-	NauthTransferCall call;
-	NauthTransferReply *reply;
-	NauthError *error;
-} Try;
+	nauth_transfer_cancel(call->transfer);
+	nauth_connection_leave(&call->user, failed);
+}
+
+/* Give up what was begun in the background; the end of the call begins anew. */
+static void
+yield(NauthConnectionUser *user)
+{
+	NauthCall  *call = (NauthCall *) user;
+
+	call->state = CALL_WAITING;
+	call->tries = 0;
+	call->not_before = PG_INT64_MAX;
+	leave(call, false);
+}
+
+/* A process that ends leaves all to the kernel. */
+static void
+end_calls(void *arg)
+{
+	NauthHttp  *http = arg;
+
+	if (proc_exit_inprogress)
+		return;
+	for (NauthCall *call = http->calls; call; call = call->next)
+	{
+		leave(call, false);
+		nauth_transfer_free_body(&call->body);
+	}
+	for (NauthCall *call = http->spare; call; call = call->next)
+		nauth_transfer_free_body(&call->body);
+}
 
 NauthHttp *
 nauth_http_open(const NauthHttpOptions *options)
@@ -69,8 +138,9 @@ nauth_http_open(const NauthHttpOptions *options)
 	NauthHttp  *http = palloc0(sizeof(NauthHttp));
 
 	http->options = *options;
-	http->on_reset.func = nauth_transfer_free_body;
-	http->on_reset.arg = &http->body;
+	http->cxt = CurrentMemoryContext;
+	http->on_reset.func = end_calls;
+	http->on_reset.arg = http;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &http->on_reset);
 	return http;
 }
@@ -96,58 +166,7 @@ nauth_http_stats(const NauthHttp *http)
 	return &http->stats;
 }
 
-static bool
-transfer(void *handle, void *arg)
-{
-	Try		   *try = arg;
-
-	return nauth_transfer_get(handle, &try->call, try->reply, try->error);
-}
-
-/*
- * One try; reply->again is set if another one may do better.  Its own deadline
- * begins when it may be sent.
- */
-static bool
-try_once(NauthHttp *http, const NauthRequest *request, const char *target,
-		 int64_t deadline, NauthTransferReply *reply, NauthError *error)
-{
-	NauthGate  *gate = http->options.gate;
-	Try			try = {
-		.call = {
-			.request = request,
-			.target = target,
-			.connect_timeout = http->options.connect_timeout,
-			.idle_timeout = http->options.connection.idle_timeout,
-			.retry_header = http->options.retry_header,
-			.id_header = http->options.id_header,
-			.body = &http->body,
-		},
-		.reply = reply,
-		.error = error,
-	};
-
-	memset(reply, 0, sizeof(*reply));
-	if (!gate->pass(gate, deadline, patience(http, true)))
-		return nauth_error_set(error, NAUTH_ERROR_RATE_LIMIT, "too many requests");
-	try.call.deadline = Min(deadline, nauth_clock() + http->options.request_timeout * INT64CONST(1000));
-	http->stats.requests++;
-	if (!nauth_connection_use(&http->options.connection, &provider_connection,
-							  transfer, &try))
-		return false;
-	http->stats.skew = reply->skew;
-	http->stats.dated = reply->dated;
-	for (size_t i = 0; i < lengthof(busy_statuses); i++)
-	{
-		if (busy_statuses[i].status == reply->status)
-		{
-			error->status = reply->status;
-			reply->again = true;
-			return nauth_error_set(error, busy_statuses[i].kind, busy_statuses[i].reason);
-		}
-	}
-	return true;
-}
+/* ---- One try */
 
 /* How long to wait before another try, after this one. */
 static int64_t
@@ -160,61 +179,323 @@ pause_after(int try, const NauthTransferReply *reply)
 	return pg_prng_uint64_range(&pg_global_prng_state, 0, Min(BACKOFF_FIRST << (try - 1), BACKOFF_LAST));
 }
 
+/* Send it over the connection that it shares. */
+static void
+send_request(NauthCall *call, int64_t deadline)
+{
+	NauthHttp  *http = call->http;
+	NauthTransferCall try = {
+		.request = &call->request,
+		.target = call->target,
+		.connect_timeout = http->options.connect_timeout,
+		.idle_timeout = http->options.connection.idle_timeout,
+		.keep = http->options.concurrency,
+		.deadline = deadline,
+		.retry_header = http->options.retry_header,
+		.id_header = http->options.id_header,
+		.body = &call->body,
+	};
+
+	http->stats.requests++;
+	call->tries++;
+	call->begun = nauth_clock();
+	call->state = CALL_SENT;
+	nauth_transfer_begin(call->transfer, call->carrier, &try);
+}
+
+/* The try has ended: find out how. */
+static void
+read_end(NauthCall *call)
+{
+	NauthHttp  *http = call->http;
+	NauthTransferReply *got = &call->got;
+	bool		whole = nauth_transfer_end(call->transfer, got, &call->error);
+
+	leave(call, !whole);
+	http->stats.bytes += call->body.len;
+	call->state = whole ? CALL_ANSWERED : CALL_FAILED;
+	for (size_t i = 0; whole && i < lengthof(busy_statuses); i++)
+	{
+		if (busy_statuses[i].status == got->status)
+		{
+			call->error.status = got->status;
+			got->again = true;
+			call->state = CALL_FAILED;
+			nauth_error_set(&call->error, busy_statuses[i].kind, busy_statuses[i].reason);
+		}
+	}
+	if (whole)
+	{
+		http->stats.skew = got->skew;
+		http->stats.dated = got->dated;
+	}
+	call->paused_since = nauth_clock();
+	call->pause = got->again ? pause_after(call->tries, got) : 0;
+
+	/* when the provider wants silence, that is for all who would ask it */
+	if (got->again && got->status == 429)
+		http->options.gate->close(http->options.gate, call->pause);
+}
+
+/* ---- In the background */
+
+/* Send it, if that may be done now. */
+static void
+try_to_send(NauthCall *call)
+{
+	NauthHttp  *http = call->http;
+	int64_t		timeout = http->options.request_timeout * INT64CONST(1000);
+	int64_t		wait;
+
+	if (call->state != CALL_WAITING || nauth_clock() < call->not_before)
+		return;
+	if (call->user.connection == NULL)
+		call->carrier = nauth_connection_join(&call->user, &http->options.connection, &provider_connection,
+											  http->options.concurrency);
+	if (call->user.connection == NULL)
+		return;
+
+	/* Redis must not have it leave meanwhile */
+	call->user.yield = NULL;
+	wait = http->options.gate->ask(http->options.gate);
+	if (wait == 0)
+		send_request(call, nauth_clock() + timeout);
+	else
+	{
+		call->not_before = nauth_clock() + wait;
+		nauth_transfer_put_off(call->transfer, call->carrier, call->not_before);
+	}
+	call->user.yield = yield;
+}
+
+/* A call that nothing was done for yet. */
+static NauthCall *
+take_call(NauthHttp *http, const NauthRequest *request)
+{
+	NauthCall  *call = http->spare;
+
+	if (call)
+		http->spare = call->next;
+	else
+	{
+		MemoryContext old = MemoryContextSwitchTo(http->cxt);
+
+		call = palloc0(sizeof(NauthCall));
+		call->transfer = nauth_transfer_make();
+		call->http = http;
+		MemoryContextSwitchTo(old);
+	}
+	call->next = http->calls;
+	http->calls = call;
+
+	call->state = CALL_WAITING;
+	call->background = false;
+	call->tries = 0;
+	call->not_before = 0;
+	call->body.len = 0;
+	memset(&call->got, 0, sizeof(call->got));
+	memset(&call->error, 0, sizeof(NauthError));
+	memcpy(&call->request, request, sizeof(NauthRequest));
+	if (request->overflow)
+	{
+		call->state = CALL_REFUSED;
+		nauth_error_set(&call->error, NAUTH_ERROR_REQUEST, "a value is too long or has a control character");
+	}
+	else if (!nauth_url_check(request->url, http->options.allowed_url, call->target, &call->error))
+		call->state = CALL_REFUSED;
+	return call;
+}
+
+NauthCall *
+nauth_http_begin(NauthHttp *http, const NauthRequest *request)
+{
+	NauthCall  *call = take_call(http, request);
+
+	call->background = true;
+	try_to_send(call);
+	return call;
+}
+
+bool
+nauth_http_done(NauthCall *call)
+{
+	try_to_send(call);
+	if (call->state == CALL_SENT && nauth_transfer_move(call->transfer))
+		read_end(call);
+	return call->user.connection == NULL;
+}
+
+int
+nauth_http_descriptor(const NauthCall *call)
+{
+	return call->user.connection ? nauth_transfer_descriptor(call->carrier) : -1;
+}
+
+bool
+nauth_http_asks(const NauthCall *call, const NauthRequest *request)
+{
+	return strcmp(call->request.url, request->url) == 0 &&
+		strcmp(call->request.headers, request->headers) == 0 &&
+		call->request.overflow == request->overflow;
+}
+
+void
+nauth_http_free(NauthCall *call)
+{
+	NauthHttp  *http = call->http;
+	NauthCall **link = &http->calls;
+
+	leave(call, false);
+	while (*link != call)
+		link = &(*link)->next;
+	*link = call->next;
+	call->next = http->spare;
+	http->spare = call;
+}
+
+/* ---- To the end */
+
 /* Wait that long; false, at once, if it is too long. */
 static bool
-back_off(int64_t pause, int64_t patience, int64_t deadline)
+back_off(NauthCall *call, int64_t deadline)
 {
+	NauthHttp  *http = call->http;
 	int64_t		now = nauth_clock();
+	int64_t		pause = call->paused_since + call->pause - now;
 
-	if (pause >= deadline - now || pause > patience)
+	if (pause >= deadline - now || pause > patience(http, call->got.status == 429))
 		return false;
-	nauth_wait(-1, now + pause);
+	if (pause > 0)
+		nauth_wait(-1, now + pause);
+	http->stats.paused += Max(pause, 0);
 	return true;
 }
 
-static void
-set_reply(const NauthHttp *http, const NauthTransferReply *got, NauthReply *reply)
+/*
+ * Send it when it may be sent, which is when the time of the try begins.  False
+ * with the error set if that is too late.
+ */
+static bool
+send_when_allowed(NauthCall *call, int64_t deadline)
 {
-	reply->status = got->status;
-	reply->other_type = got->other_type;
-	strlcpy(reply->request_id, got->request_id, sizeof(reply->request_id));
-	reply->body.data = http->body.data;
-	reply->body.len = http->body.len;
+	NauthHttp  *http = call->http;
+	NauthGate  *gate = http->options.gate;
+	int64_t		start = nauth_clock();
+	bool		passed = gate->pass(gate, deadline, patience(http, true));
+	int64_t		now = nauth_clock();
+
+	http->stats.paused += now - start;
+	if (!passed)
+	{
+		memset(&call->error, 0, sizeof(NauthError));
+		return nauth_error_set(&call->error, NAUTH_ERROR_RATE_LIMIT, "too many requests");
+	}
+	if (call->user.connection == NULL)
+		call->carrier = nauth_connection_join(&call->user, &http->options.connection, &provider_connection, 0);
+	send_request(call, Min(deadline, nauth_clock() + http->options.request_timeout * INT64CONST(1000)));
+	return true;
+}
+
+/* Wait for the end of the try; others that may be sent meanwhile are. */
+static void
+wait_for_end(NauthCall *call)
+{
+	while (!nauth_transfer_move(call->transfer))
+	{
+		for (NauthCall *other = call->http->calls; other; other = other->next)
+			if (other->background)
+				try_to_send(other);
+		nauth_transfer_wait(call->transfer);
+	}
+	read_end(call);
+}
+
+/*
+ * Somebody waits for it from now on.  What was tried in the background counts as
+ * a try, unless it is of no use: it took too long, or was received long ago, or
+ * failed in a way that a connection may have that rested.
+ */
+static void
+take_over(NauthCall *call, int64_t deadline)
+{
+	int64_t		timeout = call->http->options.request_timeout * INT64CONST(1000);
+	bool		useless;
+
+	call->background = false;
+	if (call->state == CALL_SENT && nauth_transfer_move(call->transfer))
+		read_end(call);
+	useless = call->tries > 0 &&
+		((call->state == CALL_FAILED && !call->got.again) ||
+		 nauth_clock() - call->begun > timeout * KEPT_FOR);
+	if (useless)
+	{
+		leave(call, false);
+		call->state = CALL_WAITING;
+		call->tries = 0;
+	}
+	call->user.yield = NULL;
+	if (call->state == CALL_SENT)
+		nauth_transfer_due(call->transfer, Min(deadline, nauth_clock() + timeout));
+}
+
+/* True when it is answered; else the call's error says why not. */
+static bool
+end_call(NauthCall *call, int64_t deadline)
+{
+	if (call->background)
+		take_over(call, deadline);
+	if (call->state != CALL_ANSWERED && nauth_clock() >= deadline)
+		return nauth_error_set(&call->error, NAUTH_ERROR_TIMEOUT, "no time is left for a request");
+	for (;;)
+	{
+		if (call->state == CALL_WAITING && !send_when_allowed(call, deadline))
+			return false;
+		if (call->state == CALL_SENT)
+			wait_for_end(call);
+		if (call->state == CALL_ANSWERED)
+			return true;
+		if (!call->got.again || call->tries >= NAUTH_HTTP_TRIES || !back_off(call, deadline))
+			return false;
+		call->http->stats.retries++;
+		call->state = CALL_WAITING;
+	}
+}
+
+bool
+nauth_http_end(NauthCall *call, int64_t deadline, NauthReply *reply, NauthError *error)
+{
+	bool		answered = false;
+
+	if (call->state != CALL_REFUSED)
+	{
+		PG_TRY();
+		{
+			answered = end_call(call, deadline);
+		}
+		PG_CATCH();
+		{
+			/* a connection that was waited for in vain is not worth keeping */
+			call->state = CALL_WAITING;
+			leave(call, true);
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
+	}
+	*error = call->error;
+	reply->status = call->got.status;
+	reply->other_type = call->got.other_type;
+	strlcpy(reply->request_id, call->got.request_id, sizeof(reply->request_id));
+	reply->body.data = call->body.data;
+	reply->body.len = call->body.len;
+	return answered;
 }
 
 bool
 nauth_http_get(NauthHttp *http, const NauthRequest *request, int64_t deadline,
 			   NauthReply *reply, NauthError *error)
 {
-	char		target[NAUTH_URL_MAX];
-	NauthTransferReply got;
-	NauthGate  *gate = http->options.gate;
-
-	memset(error, 0, sizeof(*error));
-	memset(reply, 0, sizeof(*reply));
-	if (request->overflow)
-		return nauth_error_set(error, NAUTH_ERROR_REQUEST,
-							   "a value is too long or has a control character");
-	if (!nauth_url_check(request->url, http->options.allowed_url, target, error))
-		return false;
-	if (nauth_clock() >= deadline)
-		return nauth_error_set(error, NAUTH_ERROR_TIMEOUT, "no time is left for a request");
-
-	for (int try = 1; !try_once(http, request, target, deadline, &got, error); try++)
-	{
-		int64_t		pause = got.again ? pause_after(try, &got) : 0;
-
-		/* when the provider wants silence, that is for all who would ask it */
-		if (got.again && got.status == 429)
-			gate->close(gate, pause);
-		if (!got.again || try == NAUTH_HTTP_TRIES ||
-			!back_off(pause, patience(http, got.status == 429), deadline))
-		{
-			set_reply(http, &got, reply);
-			return false;
-		}
-		http->stats.retries++;
-	}
-	set_reply(http, &got, reply);
-	return true;
+	if (http->last)
+		nauth_http_free(http->last);
+	http->last = take_call(http, request);
+	return nauth_http_end(http->last, deadline, reply, error);
 }

@@ -3,8 +3,12 @@
  * http.h
  *	  HTTP requests that can be cancelled, within deadlines.
  *
- * A client belongs to a memory context, which owns the reply.  The connections
+ * A client belongs to a memory context, which owns the replies.  The connections
  * are the session's (net/connection.h) and outlive it.
+ *
+ * A request can be begun and its reply be waited for later: a call.  In the
+ * background it is tried once, and only if no rule would have it wait; whatever
+ * comes of that, its end gives what a request begun then would give.
  *
  * Policy that no caller can change: https unless neon_auth_fdw.allowed_urls
  * has an http entry, certificates verified, TLS 1.2 or later, no redirect, no
@@ -35,6 +39,12 @@ typedef struct NauthHttp NauthHttp;
 typedef struct NauthGate NauthGate;
 
 /*
+ * Microseconds until a request may be sent; 0: now, and it has to be.  Asked in
+ * vain before that.
+ */
+typedef int64_t (*NauthGateAsk) (NauthGate *gate);
+
+/*
  * Wait until a request may be sent.  False if that would not be before the
  * deadline of nauth_clock(), or longer than patience, in microseconds.
  */
@@ -45,6 +55,7 @@ typedef void (*NauthGateClose) (NauthGate *gate, int64_t silence);
 
 struct NauthGate
 {
+	NauthGateAsk ask;
 	NauthGatePass pass;
 	NauthGateClose close;
 };
@@ -59,6 +70,8 @@ typedef struct NauthHttpOptions
 	NauthConnectionId connection;
 	int			connect_timeout;	/* milliseconds, of one try */
 	int			request_timeout;	/* milliseconds, of one try */
+	int			concurrency;	/* requests of a session in flight at once, by
+								 * which none in the background is begun */
 	NauthGate  *gate;
 } NauthHttpOptions;
 
@@ -66,6 +79,9 @@ typedef struct NauthHttpStats
 {
 	int64_t		requests;		/* tries sent */
 	int64_t		retries;		/* of these, after a failed one */
+	int64_t		bytes;			/* of bodies received, decompressed */
+	int64_t		paused;			/* microseconds that went by before requests
+								 * could be sent */
 	int64_t		skew;			/* seconds by which our clock is ahead of the
 								 * provider's, by its last reply */
 	bool		dated;			/* which has told */
@@ -89,6 +105,47 @@ extern NauthHttp *nauth_http_open(const NauthHttpOptions *options);
 extern bool nauth_http_get(NauthHttp *http, const NauthRequest *request,
 						   int64_t deadline, NauthReply *reply,
 						   NauthError *error);
+
+/* A request whose reply may still have to come; of a client. */
+typedef struct NauthCall NauthCall;
+
+/*
+ * Send a request without waiting, if that may be done now.  request is copied.
+ * Whatever is wrong with it is told at its end.  Raises an error for an
+ * interrupt, or when the server has no memory left for a connection.
+ *
+ * "Without waiting" leaves out Redis, which may be asked whether a request may
+ * be sent: that takes up to its time-out.
+ */
+extern NauthCall *nauth_http_begin(NauthHttp *http, const NauthRequest *request);
+
+/*
+ * Move it on without waiting.  True when waiting for its descriptor is of no
+ * use any more: the reply is there, or the try has failed, or for want of
+ * descriptors it was not begun.
+ */
+extern bool nauth_http_done(NauthCall *call);
+
+/*
+ * A descriptor that becomes readable when nauth_http_done is to be called, also
+ * when a call may be sent that had to wait for that; -1 when it is done.  Another
+ * after each nauth_http_done.
+ */
+extern int	nauth_http_descriptor(const NauthCall *call);
+
+/*
+ * Wait for the reply, as nauth_http_get does.  Its bytes live until the call is
+ * freed.  A reply that came long ago, or did not come while nobody moved it on, is
+ * asked for anew.
+ */
+extern bool nauth_http_end(NauthCall *call, int64_t deadline,
+						   NauthReply *reply, NauthError *error);
+
+/* Whether it was begun with this very request. */
+extern bool nauth_http_asks(const NauthCall *call, const NauthRequest *request);
+
+/* Forget a call, also one that is in flight. */
+extern void nauth_http_free(NauthCall *call);
 
 /* What to fail for rather than make a long pause before a try. */
 typedef enum NauthHurry

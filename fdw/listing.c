@@ -96,6 +96,8 @@ nauth_listing_begin(NauthListing *listing, const NauthQuery *query)
 	listing->provider_page = NULL;
 	listing->failure.kind = NAUTH_OK;
 	nauth_directory_begin(listing->directory, query);
+	if (listing->direct)
+		nauth_directory_ahead(listing->directory, NAUTH_AHEAD_LATER);
 	if (listing->shared)
 	{
 		MemoryContext old;
@@ -369,6 +371,7 @@ next_shared(NauthListing *listing)
 		case NAUTH_SHARED_DIRECT:
 			count_query(listing, NAUTH_CACHE_MISSES);
 			listing->direct = true;
+			nauth_directory_ahead(directory, NAUTH_AHEAD_LATER);
 			break;
 	}
 	if (nauth_shared_info(listing->shared).too_large)

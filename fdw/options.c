@@ -35,6 +35,7 @@
 #define PREFIX_MAX			63
 #define REQUESTS_MAX		1000
 #define COST_MAX			1e10
+#define CONCURRENCY_MAX	32
 #define BYTES_MIN			(INT64CONST(64) * 1024)
 #define BYTES_MAX			(INT64CONST(1) << 40)
 
@@ -103,6 +104,8 @@ static const Option option_table[] = {
 	offsetof(NauthOptions, request_cost), 0, 0},
 	{"fdw_tuple_cost", ForeignServerRelationId, OPTION_COST,
 	offsetof(NauthOptions, fdw_tuple_cost), 0, 0},
+	{"max_concurrency", ForeignServerRelationId, OPTION_INTEGER,
+	offsetof(NauthOptions, max_concurrency), 1, CONCURRENCY_MAX},
 	{"full_refresh_every", ForeignServerRelationId, OPTION_MILLISECONDS,
 	offsetof(NauthOptions, full_refresh_every), 0, 24 * DAY_MS},
 	{"keep_runs", ForeignServerRelationId, OPTION_SECONDS,
@@ -393,6 +396,7 @@ default_options(void)
 	/* a request takes far longer than anything that is done with its reply */
 	options->request_cost = 100;
 	options->fdw_tuple_cost = 0.01;
+	options->max_concurrency = 8;
 	options->full_refresh_every = DAY_MS;
 	options->keep_runs = 30 * DAY_S;
 	return options;

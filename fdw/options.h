@@ -38,6 +38,7 @@ typedef struct NauthOptions
 	int			max_requests_per_second;	/* 0: any number */
 	double		request_cost;	/* for the planner, of a request */
 	double		fdw_tuple_cost; /* the same, of a user that it sends */
+	int			max_concurrency;	/* requests of a session in flight at once */
 	int			full_refresh_every; /* milliseconds; 0: each refresh is full */
 	int			keep_runs;		/* seconds that the log goes back */
 	bool		notify;			/* of what a run has changed */

@@ -207,15 +207,13 @@ is_limited(const RelOptInfo *rel, const Demand *demand, const List *conditions, 
 		list_length(rel->baserestrictinfo) == list_length(conditions);
 }
 
-/* Let a listing have pages no larger than the limit. */
+/* Let a listing have pages no larger than the limit, and none behind it. */
 static void
 limit_way(const NauthPlanning *planning, const Demand *demand, Way *way)
 {
-	const NauthOptions *options = planning->options;
-	double		limit = Max(demand->limit, options->provider->min_page_size);
+	double		limit = Max(demand->limit, planning->options->provider->min_page_size);
 
-	if (limit < options->settings.page_size)
-		way->query.limit = (int) limit;
+	way->query.limit = (int) limit;
 	way->users = Min(way->users, limit);
 	way->rows = Min(way->rows, Max(demand->limit, 1));
 	way->requests = pages_of(planning, way->users);

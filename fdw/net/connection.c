@@ -28,12 +28,12 @@
 #include "wait.h"
 
 /*
- * Descriptors, of which the server's own file cache must know: epoll, timer,
- * libcurl's wakeup pair and a socket are kept; while in use there may be the
- * resolver's pair and its socket, and one more while IPv6 and IPv4 race.
+ * Descriptors, of which the server's own file cache must know: epoll, timer and
+ * libcurl's wakeup pair; for each user a socket, one more while IPv6 and IPv4
+ * race, the resolver's pair and its socket; and at least one socket is kept.
  */
-#define DESCRIPTORS_KEPT	5
-#define DESCRIPTORS_IN_USE	9
+#define DESCRIPTORS_OPEN	4
+#define DESCRIPTORS_USER	5
 
 typedef struct Connection
 {
@@ -42,7 +42,9 @@ typedef struct Connection
 	void	   *handle;			/* NULL: this place is free */
 	MemoryContext cxt;
 	int			descriptors;	/* reserved for it */
-	bool		in_use;
+	int			users;			/* it is in use by */
+	NauthConnectionUser *sharing;	/* all of them, if they share it */
+	bool		failed;			/* for one of them: close it after the last */
 	bool		in_transaction; /* was used in this transaction */
 	int64		uses;
 	int64		last_use;		/* of nauth_clock() */
@@ -109,7 +111,7 @@ on_transaction_end(XactEvent event, void *arg)
 		int64		due = c->last_use + c->id.idle_timeout * INT64CONST(1000);
 
 		c->in_transaction = false;
-		if (c->handle == NULL || c->in_use)
+		if (c->handle == NULL || c->users > 0)
 			continue;
 		if (outdated || due <= now)
 			close_connection(c);
@@ -136,51 +138,102 @@ nauth_connection_identify(NauthConnectionId *id)
 	id->catalog = catalog;
 }
 
-/* Close the one used longest ago; false if all are in use. */
+/* Have those who share it leave; true if they all could. */
 static bool
-close_oldest(void)
+clear_users(Connection *connection)
+{
+	NauthConnectionUser *next;
+
+	for (NauthConnectionUser *user = connection->sharing; user; user = next)
+	{
+		next = user->next;
+		if (user->yield)
+			user->yield(user);
+	}
+	return connection->users == 0;
+}
+
+/*
+ * Close the one used longest ago.  If all are in use, have somebody leave who
+ * can; false if nobody can.
+ */
+static bool
+make_room(void)
 {
 	Connection *oldest = NULL;
 
 	for (Connection *c = connections; c < connections + NAUTH_CONNECTIONS_MAX; c++)
-		if (c->handle && !c->in_use && (oldest == NULL || c->last_use < oldest->last_use))
+		if (c->handle && c->users == 0 && (oldest == NULL || c->last_use < oldest->last_use))
 			oldest = c;
 	if (oldest)
+	{
 		close_connection(oldest);
-	return oldest != NULL;
+		return true;
+	}
+	for (Connection *c = connections; c < connections + NAUTH_CONNECTIONS_MAX; c++)
+	{
+		for (NauthConnectionUser *user = c->sharing; user; user = user->next)
+		{
+			if (user->yield)
+			{
+				user->yield(user);
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+/* How many descriptors its users need, and what it keeps open besides. */
+static int
+descriptors_of(const Connection *connection)
+{
+	int			sockets = connection->handle ? connection->kind->sockets(connection->handle) : 0;
+
+	return DESCRIPTORS_OPEN + DESCRIPTORS_USER * connection->users +
+		Max(sockets - connection->users, connection->users == 0);
 }
 
 /*
- * Have so many descriptors reserved, if need be in place of another's.  One
- * more must be free: each wait for a socket makes a wait event set, which asks
- * for its descriptor under the same limit.
+ * Reserve what a connection needs, if need be in place of another's; false if
+ * that cannot be had and needs not.  One more must be free: each wait for a
+ * socket makes a wait event set, which asks for its descriptor under the same
+ * limit.
  */
-static void
-reserve(Connection *connection, int descriptors)
+static bool
+reserve(Connection *connection, bool needed)
 {
-	int			more = descriptors - connection->descriptors;
+	int			more = descriptors_of(connection) - connection->descriptors;
 
 	if (more <= 0)
 		nauth_wait_release(-more);
 	else
 	{
-		while (!nauth_wait_reserve(more + 1))
-			if (!close_oldest())
+		while (!nauth_wait_reserve(Max(more, 0) + 1))
+		{
+			if (!needed)
+				return false;
+			if (!make_room())
 				ereport(ERROR,
 						errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 						errmsg("no descriptors are left for a connection"),
 						errhint("Raise max_files_per_process, or close what this session holds open."));
-		nauth_wait_release(1);
+			/* somebody may have left this very connection */
+			more = descriptors_of(connection) - connection->descriptors;
+		}
+		nauth_wait_release(1 + Max(-more, 0));
 	}
-	connection->descriptors = descriptors;
+	connection->descriptors += more;
+	return true;
 }
 
-/* The connection kept for id, or NULL. */
+/* The connection kept for id, or NULL; one in use only to share it. */
 static Connection *
-find_kept(const NauthConnectionId *id, const NauthConnectionKind *kind)
+find_kept(const NauthConnectionId *id, const NauthConnectionKind *kind, bool share)
 {
 	for (Connection *c = connections; c < connections + NAUTH_CONNECTIONS_MAX; c++)
-		if (c->handle && !c->in_use && c->kind == kind && c->id.server == id->server &&
+		if (c->handle && !c->failed && (c->users == 0 || (share && c->sharing)) &&
+			c->kind == kind && c->id.server == id->server &&
 			c->id.mapping == id->mapping && c->id.catalog == id->catalog)
 			return c;
 	return NULL;
@@ -191,18 +244,18 @@ find_kept(const NauthConnectionId *id, const NauthConnectionKind *kind)
  * for its variables would then look clobbered by the PG_TRY below.
  */
 static pg_noinline Connection *
-take_place(const NauthConnectionId *id, const NauthConnectionKind *kind)
+take_place(const NauthConnectionId *id, const NauthConnectionKind *kind, bool share)
 {
-	Connection *kept = find_kept(id, kind);
+	Connection *kept = find_kept(id, kind, share);
 
 	if (kept)
 		return kept;
 	for (;;)
 	{
 		for (Connection *c = connections; c < connections + NAUTH_CONNECTIONS_MAX; c++)
-			if (c->handle == NULL && !c->in_use)
+			if (c->handle == NULL && c->users == 0)
 				return c;
-		if (!close_oldest())
+		if (!make_room())
 			elog(ERROR, "all connections are in use");
 	}
 }
@@ -227,19 +280,34 @@ open_connection(Connection *connection, const NauthConnectionKind *kind)
 				errmsg("could not open what a connection needs: %m"));
 }
 
+/* It is used no more: close it if it must be, else keep what it needs. */
+static void
+end_use(Connection *connection)
+{
+	if (connection->users == 0 && connection->failed)
+	{
+		close_connection(connection);
+		return;
+	}
+	(void) reserve(connection, false);
+	connection->in_transaction = true;
+	connection->uses++;
+	connection->last_use = nauth_clock();
+}
+
 bool
 nauth_connection_use(const NauthConnectionId *id, const NauthConnectionKind *kind,
 					 NauthConnectionUse use, void *arg)
 {
-	Connection *const connection = take_place(id, kind);
+	Connection *const connection = take_place(id, kind, false);
 	bool		again;
 
 	connection->id = *id;
-	connection->in_use = true;
+	connection->users = 1;
 
 	PG_TRY();
 	{
-		reserve(connection, DESCRIPTORS_IN_USE);
+		(void) reserve(connection, true);
 		if (connection->handle == NULL)
 			open_connection(connection, kind);
 		again = use(connection->handle, arg);
@@ -251,29 +319,91 @@ nauth_connection_use(const NauthConnectionId *id, const NauthConnectionKind *kin
 	}
 	PG_END_TRY();
 
-	if (!again)
-	{
-		close_connection(connection);
-		return false;
-	}
-	reserve(connection, DESCRIPTORS_KEPT);
-	connection->in_use = false;
-	connection->in_transaction = true;
-	connection->uses++;
-	connection->last_use = nauth_clock();
-	return true;
+	connection->users = 0;
+	connection->failed = !again;
+	end_use(connection);
+	return again;
 }
 
 void
 nauth_connection_use_last(const NauthConnectionId *id, const NauthConnectionKind *kind,
 						  NauthConnectionUse use, void *arg)
 {
-	Connection *connection = find_kept(id, kind);
+	Connection *connection = find_kept(id, kind, false);
 
 	if (connection == NULL)
 		return;
 	(void) use(connection->handle, arg);
 	close_connection(connection);
+}
+
+/* One user less. */
+static void
+unlink_user(NauthConnectionUser *user)
+{
+	Connection *connection = user->connection;
+
+	for (NauthConnectionUser **link = &connection->sharing; *link; link = &(*link)->next)
+	{
+		if (*link == user)
+		{
+			*link = user->next;
+			break;
+		}
+	}
+	connection->users--;
+	user->connection = NULL;
+}
+
+void *
+nauth_connection_join(NauthConnectionUser *user, const NauthConnectionId *id,
+					  const NauthConnectionKind *kind, int most)
+{
+	Connection *const connection = take_place(id, kind, true);
+	bool		reserved;
+
+	if (most > 0 && connection->users >= most)
+		return NULL;
+	connection->id = *id;
+	connection->users++;
+	user->connection = connection;
+	user->yield = NULL;
+	user->next = connection->sharing;
+	connection->sharing = user;
+
+	PG_TRY();
+	{
+		reserved = reserve(connection, most == 0);
+		if (reserved && connection->handle == NULL)
+			open_connection(connection, kind);
+	}
+	PG_CATCH();
+	{
+		unlink_user(user);
+		if (connection->users == 0)
+			close_connection(connection);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	if (reserved)
+		return connection->handle;
+	unlink_user(user);
+	if (connection->handle == NULL)
+		close_connection(connection);
+	return NULL;
+}
+
+void
+nauth_connection_leave(NauthConnectionUser *user, bool failed)
+{
+	Connection *connection = user->connection;
+
+	if (connection == NULL)
+		return;
+	unlink_user(user);
+	connection->failed |= failed;
+	end_use(connection);
 }
 
 int
@@ -289,7 +419,7 @@ nauth_connection_list(NauthConnectionInfo info[NAUTH_CONNECTIONS_MAX])
 		info->mapping = c->id.mapping;
 		info->kind = c->kind->name;
 		info->sockets = c->kind->sockets(c->handle);
-		info->valid = c->id.catalog == catalog;
+		info->valid = c->id.catalog == catalog && !c->failed;
 		info->uses = c->uses;
 		info->idle = nauth_clock() - c->last_use;
 		info++;
@@ -305,7 +435,7 @@ nauth_connection_close(Oid server)
 
 	for (Connection *c = connections; c < connections + NAUTH_CONNECTIONS_MAX; c++)
 	{
-		if (c->handle && !c->in_use && (!OidIsValid(server) || c->id.server == server))
+		if (c->handle && (!OidIsValid(server) || c->id.server == server) && clear_users(c))
 		{
 			close_connection(c);
 			any = true;

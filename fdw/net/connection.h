@@ -5,7 +5,9 @@
  *
  * One a server, user mapping and kind.  A connection is in use only while
  * something is sent and its reply received, so any other can be closed at any
- * moment; whoever wants it next gets a new one.
+ * moment; whoever wants it next gets a new one.  It is used by one at a time,
+ * or shared by several, as they like; one of these who has failed leaves the
+ * others alone, and nobody else joins them.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -66,6 +68,31 @@ extern void nauth_connection_use_last(const NauthConnectionId *id,
 									  const NauthConnectionKind *kind,
 									  NauthConnectionUse use, void *arg);
 
+/* Somebody who shares a connection, in memory of his own. */
+typedef struct NauthConnectionUser
+{
+	struct Connection *connection;	/* NULL: he shares none */
+	struct NauthConnectionUser *next;
+
+	/*
+	 * He can do without it: cancel what he does with it, and leave.  NULL
+	 * while he cannot.  Must not raise an error.
+	 */
+	void		(*yield) (struct NauthConnectionUser *user);
+} NauthConnectionUser;
+
+/*
+ * Share a connection, opened if need be, until one leaves.  Returns its handle.
+ * With most above 0, NULL instead when that many share it already or no
+ * descriptor is left; with 0 an error is raised for want of descriptors.
+ */
+extern void *nauth_connection_join(NauthConnectionUser *user,
+								   const NauthConnectionId *id,
+								   const NauthConnectionKind *kind, int most);
+
+/* failed: nobody else may use it.  Never raises an error. */
+extern void nauth_connection_leave(NauthConnectionUser *user, bool failed);
+
 /* A connection that is kept, as one sees it from outside. */
 typedef struct NauthConnectionInfo
 {
@@ -73,7 +100,8 @@ typedef struct NauthConnectionInfo
 	Oid			mapping;
 	const char *kind;
 	int			sockets;
-	bool		valid;			/* options have not changed since */
+	bool		valid;			/* it has not failed, and options have not
+								 * changed since */
 	int64_t		uses;
 	int64_t		idle;			/* microseconds since the last use */
 } NauthConnectionInfo;
@@ -84,7 +112,10 @@ typedef struct NauthConnectionInfo
 /* Fills info and returns their number. */
 extern int	nauth_connection_list(NauthConnectionInfo info[NAUTH_CONNECTIONS_MAX]);
 
-/* Close those of a server, or all with InvalidOid; true if there was one. */
+/*
+ * Close those of a server, or all with InvalidOid; true if there was one.  Not
+ * those in use, unless all their users can do without.
+ */
 extern bool nauth_connection_close(Oid server);
 
 #endif							/* NAUTH_CONNECTION_H */

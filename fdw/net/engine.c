@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * engine.c
- *	  libcurl inside a backend: one transfer or one stream at a time.
+ *	  libcurl inside a backend: several transfers, or one stream.
  *
  * curl tells us which sockets and timers it wants watched and never waits
  * itself; we wait in nauth_wait, the only place that may raise an error while
@@ -9,9 +9,14 @@
  * what is wrong in failure, and neither palloc nor ereport, for a longjmp
  * through curl makes its handles unusable and unfreeable.
  *
- * An engine is used as long as all goes well.  Whatever failed, was canceled
- * or ran out of memory is closed with all its connections by connection.c:
- * a handle left in the middle of something is not worth the risk.
+ * Whatever is moved on, all handles of the engine are.  There is one timer for
+ * what curl wants and for what each handle is due; it is set last, when both
+ * are known.
+ *
+ * An engine is used as long as all goes well.  After a failure, a cancel or a
+ * lack of memory connection.c gives it to nobody else, and closes it with its
+ * connections as soon as those who share it have ended: a handle left in the
+ * middle of something is not worth the risk.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -27,8 +32,8 @@
 #include "net/engine.h"
 #include "net/url.h"
 
-/* Idle connections kept: there is one request at a time. */
-#define CONNECTIONS		1
+/* Microseconds for what is there already, before anything is said to be late. */
+#define STEPS_TIME		INT64CONST(20000)
 
 /* What holds for all that is sent. */
 static const struct
@@ -138,14 +143,15 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *data)
 
 	/* CURL_POLL_REMOVE has neither bit */
 	if (!nauth_poll_watch(&engine->poll, fd, what & CURL_POLL_IN, what & CURL_POLL_OUT))
-		nauth_error_set(&engine->failure, NAUTH_ERROR_MEMORY, "a socket could not be watched");
+		engine->broken = "a socket could not be watched";
 	return 0;
 }
 
 static int
 on_timer(CURLM *multi, long milliseconds, void *arg)
 {
-	nauth_poll_timer(&((NauthEngine *) arg)->poll, milliseconds);
+	((NauthEngine *) arg)->due = milliseconds < 0 ? PG_INT64_MAX :
+		nauth_clock() + milliseconds * INT64CONST(1000);
 	return 0;
 }
 
@@ -177,21 +183,22 @@ address_is_forbidden(const struct sockaddr *address)
 static curl_socket_t
 on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
-	NauthEngine *engine = arg;
+	NauthHandle *handle = arg;
 	int			fd;
 
 	if (address_is_forbidden(&address->addr))
 	{
-		nauth_error_set(&engine->failure, NAUTH_ERROR_FORBIDDEN_ADDRESS, NULL);
+		nauth_error_set(&handle->failure, NAUTH_ERROR_FORBIDDEN_ADDRESS, NULL);
 		return CURL_SOCKET_BAD;
 	}
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
 				address->protocol);
 	if (fd >= 0)
-		engine->sockets++;
+		handle->engine->sockets++;
 	return fd;
 }
 
+/* A connection may be closed long after the handle that opened it. */
 static int
 on_close_socket(void *arg, curl_socket_t fd)
 {
@@ -263,7 +270,7 @@ open_multi(NauthEngine *engine)
 	curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, engine);
 	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer);
 	curl_multi_setopt(multi, CURLMOPT_TIMERDATA, engine);
-	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) CONNECTIONS);
+	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, 1L);
 #if LIBCURL_VERSION_NUM >= 0x081400
 	curl_multi_setopt(multi, CURLMOPT_QUICK_EXIT, 1L);
 #endif
@@ -277,6 +284,7 @@ nauth_engine_open(NauthEngine *engine)
 
 	memset(engine, 0, sizeof(*engine));
 	engine->poll.epoll = engine->poll.timer = -1;
+	engine->due = engine->armed = PG_INT64_MAX;
 	start_curl(engine);
 	if (nauth_poll_open(&engine->poll) && open_multi(engine))
 		return true;
@@ -286,25 +294,50 @@ nauth_engine_open(NauthEngine *engine)
 	return false;
 }
 
-/*
- * These two start no thread, so signals may come: before libcurl 7.87 they wait
- * for one that looks up a name.
- */
 void
-nauth_engine_end(NauthEngine *engine)
+nauth_engine_keep(NauthEngine *engine, int connections)
 {
-	if (engine->easy != NULL)
+	curl_multi_setopt(engine->multi, CURLMOPT_MAXCONNECTS, (long) connections);
+}
+
+/*
+ * These start no thread, so signals may come: before libcurl 7.87 they wait for
+ * one that looks up a name.
+ */
+static void
+take_out(NauthHandle *handle)
+{
+	if (handle->added)
+		curl_multi_remove_handle(handle->engine->multi, handle->easy);
+	handle->added = false;
+}
+
+void
+nauth_engine_end(NauthHandle *handle)
+{
+	NauthEngine *engine = handle->engine;
+
+	if (engine == NULL)
+		return;
+	take_out(handle);
+	if (handle->easy)
+		curl_easy_cleanup(handle->easy);
+	for (NauthHandle **link = &engine->handles; *link; link = &(*link)->next)
 	{
-		curl_multi_remove_handle(engine->multi, engine->easy);
-		curl_easy_cleanup(engine->easy);
+		if (*link == handle)
+		{
+			*link = handle->next;
+			break;
+		}
 	}
-	engine->easy = NULL;
+	memset(handle, 0, sizeof(*handle));
 }
 
 void
 nauth_engine_close(NauthEngine *engine)
 {
-	nauth_engine_end(engine);
+	while (engine->handles)
+		nauth_engine_end(engine->handles);
 	if (engine->multi != NULL)
 		curl_multi_cleanup(engine->multi);
 	engine->multi = NULL;
@@ -329,15 +362,23 @@ set_trust(CURL *easy)
 	return code;
 }
 
+void
+nauth_engine_join(NauthEngine *engine, NauthHandle *handle)
+{
+	memset(handle, 0, sizeof(*handle));
+	handle->engine = engine;
+	handle->due = PG_INT64_MAX;
+	handle->next = engine->handles;
+	engine->handles = handle;
+}
+
 CURLcode
-nauth_engine_prepare(NauthEngine *engine, const char *url, int connect_timeout)
+nauth_engine_prepare(NauthHandle *handle, const char *url, int connect_timeout)
 {
 	CURLcode	code = CURLE_OK;
 	CURL	   *easy = curl_easy_init();
 
-	memset(&engine->failure, 0, sizeof(engine->failure));
-	engine->no_memory = false;
-	engine->easy = easy;
+	handle->easy = easy;
 	if (easy == NULL)
 		return CURLE_OUT_OF_MEMORY;
 	for (size_t i = 0; code == CURLE_OK && i < lengthof(policy_numbers); i++)
@@ -349,41 +390,12 @@ nauth_engine_prepare(NauthEngine *engine, const char *url, int connect_timeout)
 	if (code == CURLE_OK)
 		code = set_trust(easy);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) connect_timeout);
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, handle);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
-	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, engine);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, handle);
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
-	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, engine);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, handle->engine);
 	return code;
-}
-
-/*
- * Hand curl what is ready.  A step that may begin to look up a name makes a
- * pair, which outlives a look-up that is given up.
- */
-static void
-advance(NauthEngine *engine, bool looking_up)
-{
-	NauthPollEvent events[NAUTH_POLL_EVENTS];
-	int			count = nauth_poll_drain(&engine->poll, events);
-	CURLMcode	code = CURLM_OK;
-	int			pair[2];
-
-	if (looking_up)
-		expect_pair(engine, pair);
-	curl_enter(engine);
-	errno = 0;
-	for (int i = 0; code == CURLM_OK && i < count; i++)
-		code = curl_multi_socket_action(engine->multi,
-										events[i].fd < 0 ? CURL_SOCKET_TIMEOUT : events[i].fd,
-										(events[i].readable ? CURL_CSELECT_IN : 0) |
-										(events[i].writable ? CURL_CSELECT_OUT : 0),
-										&engine->running);
-	engine->no_memory = errno == ENOMEM;
-	curl_leave(engine);
-	if (looking_up)
-		protect_pair(pair);
-	if (code != CURLM_OK)
-		nauth_error_set(&engine->failure, NAUTH_ERROR_MEMORY, "libcurl ran out of memory");
 }
 
 /*
@@ -397,49 +409,169 @@ mend_standard_input(void)
 		(void) open("/dev/null", O_RDONLY);
 }
 
-CURLcode
-nauth_engine_run(NauthEngine *engine, int64_t deadline)
+static void
+finish(NauthHandle *handle, CURLcode code, bool no_memory)
 {
-	CURLMsg    *message;
-	CURLcode	code = CURLE_OK;
-	int			left;
-
-	curl_enter(engine);
-	engine->no_memory = curl_multi_add_handle(engine->multi, engine->easy) != CURLM_OK;
-	curl_leave(engine);
-	if (engine->no_memory)
-		return CURLE_OUT_OF_MEMORY;
-
-	engine->running = 1;
-	advance(engine, true);
-	for (;;)
-	{
-		if (engine->running == 0 || engine->failure.kind != NAUTH_OK)
-			break;
-		if (!nauth_wait(engine->poll.epoll, deadline))
-		{
-			nauth_error_set(&engine->failure, NAUTH_ERROR_TIMEOUT,
-							"no complete reply came in time");
-			break;
-		}
-		advance(engine, engine->sockets == 0);
-	}
-	message = curl_multi_info_read(engine->multi, &left);
-	if (message != NULL)
-		code = message->data.result;
 	if (code != CURLE_OK)
 		mend_standard_input();
-
+	handle->ended = true;
+	handle->no_memory = no_memory && code != CURLE_OK;
 	/* a lack of memory may come under another name */
-	return code != CURLE_OK && engine->no_memory ? CURLE_OUT_OF_MEMORY : code;
+	handle->code = handle->no_memory ? CURLE_OUT_OF_MEMORY : code;
+}
+
+/*
+ * Find out who has ended.  What a callback found ends its handle even where curl
+ * would go on.
+ */
+static void
+find_ended(NauthEngine *engine, bool no_memory)
+{
+	CURLMsg    *message;
+	int			left;
+
+	while ((message = curl_multi_info_read(engine->multi, &left)) != NULL)
+	{
+		char	   *handle = NULL;
+
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &handle);
+		finish((NauthHandle *) handle, message->data.result, no_memory);
+	}
+	for (NauthHandle *handle = engine->handles; handle; handle = handle->next)
+	{
+		if (!handle->added || handle->ended)
+			continue;
+		if (engine->broken)
+			nauth_error_set(&handle->failure, NAUTH_ERROR_MEMORY, engine->broken);
+		if (handle->failure.kind != NAUTH_OK)
+		{
+			finish(handle, CURLE_OK, false);
+			take_out(handle);
+		}
+	}
+}
+
+/*
+ * Hand curl what is ready; false if nothing was.  A step that may begin to look
+ * up a name makes a pair, which outlives a look-up that is given up.
+ */
+static bool
+advance(NauthEngine *engine)
+{
+	NauthPollEvent events[NAUTH_POLL_EVENTS];
+	int			count = nauth_poll_drain(&engine->poll, events);
+	CURLMcode	code = CURLM_OK;
+	bool		no_memory;
+	int			running;
+	int			pair[2];
+
+	if (count == 0 && engine->due > nauth_clock())
+		return false;
+	expect_pair(engine, pair);
+	curl_enter(engine);
+	errno = 0;
+	for (int i = 0; code == CURLM_OK && i < count; i++)
+	{
+		if (events[i].fd < 0)
+			engine->armed = PG_INT64_MAX;
+		else
+			code = curl_multi_socket_action(engine->multi, events[i].fd,
+											(events[i].readable ? CURL_CSELECT_IN : 0) |
+											(events[i].writable ? CURL_CSELECT_OUT : 0),
+											&running);
+	}
+	if (code == CURLM_OK && engine->due <= nauth_clock())
+	{
+		engine->due = PG_INT64_MAX;
+		code = curl_multi_socket_action(engine->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	}
+	no_memory = errno == ENOMEM;
+	curl_leave(engine);
+	protect_pair(pair);
+	if (code != CURLM_OK)
+		engine->broken = "libcurl ran out of memory";
+	find_ended(engine, no_memory);
+	return true;
+}
+
+/* Set the timer for whatever is due first. */
+static void
+arm(NauthEngine *engine)
+{
+	int64_t		due = engine->due;
+
+	for (const NauthHandle *handle = engine->handles; handle; handle = handle->next)
+		if (!handle->ended)
+			due = Min(due, handle->due);
+	if (due == engine->armed)
+		return;
+	engine->armed = due;
+	nauth_poll_timer(&engine->poll, due == PG_INT64_MAX ? -1 :
+					 (long) ((Max(due - nauth_clock(), 0) + 999) / 1000));
+}
+
+void
+nauth_engine_begin(NauthHandle *handle, int64_t deadline)
+{
+	NauthEngine *engine = handle->engine;
+
+	curl_enter(engine);
+	handle->added = curl_multi_add_handle(engine->multi, handle->easy) == CURLM_OK;
+	curl_leave(engine);
+	handle->due = deadline;
+	if (!handle->added)
+		finish(handle, CURLE_OUT_OF_MEMORY, true);
+	nauth_engine_move(engine);
+}
+
+void
+nauth_engine_move(NauthEngine *engine)
+{
+	int64_t		start = nauth_clock();
+	int64_t		now = start;
+
+	while (now - start < STEPS_TIME && advance(engine))
+		now = nauth_clock();
+	for (NauthHandle *handle = engine->handles; handle; handle = handle->next)
+	{
+		if (handle->ended || handle->due > now)
+			continue;
+		handle->due = PG_INT64_MAX;
+		if (!handle->added)
+			continue;
+		nauth_error_set(&handle->failure, NAUTH_ERROR_TIMEOUT, "no complete reply came in time");
+		finish(handle, CURLE_OK, false);
+		take_out(handle);
+	}
+	arm(engine);
+}
+
+void
+nauth_engine_due(NauthHandle *handle, int64_t deadline)
+{
+	handle->due = deadline;
+	arm(handle->engine);
+}
+
+void
+nauth_engine_wait(NauthHandle *handle)
+{
+	NauthEngine *engine = handle->engine;
+
+	/* late or not, to move on says which */
+	if (!handle->ended)
+	{
+		(void) nauth_wait(engine->poll.epoll, handle->due);
+		nauth_engine_move(engine);
+	}
 }
 
 bool
-nauth_engine_explain(const NauthEngine *engine, CURLcode code, NauthError *error)
+nauth_engine_explain(const NauthHandle *handle, CURLcode code, NauthError *error)
 {
 	size_t		i = 0;
 
-	*error = engine->failure;
+	*error = handle->failure;
 	if (error->kind != NAUTH_OK || code == CURLE_OK)
 		return false;
 	while (i < lengthof(curl_failures) - 1 && curl_failures[i].code != code)

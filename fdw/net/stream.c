@@ -21,6 +21,7 @@
 struct NauthStream
 {
 	NauthEngine engine;
+	NauthHandle handle;
 	curl_socket_t socket;
 };
 
@@ -57,8 +58,9 @@ prepare(NauthStream *stream, const NauthRedisAddress *address, int timeout)
 	else
 		snprintf(url, sizeof(url), "%s://%s:%s/", address->tls ? "https" : "http",
 				 address->host, address->port);
-	code = nauth_engine_prepare(&stream->engine, url, timeout);
-	easy = stream->engine.easy;
+	nauth_engine_join(&stream->engine, &stream->handle);
+	code = nauth_engine_prepare(&stream->handle, url, timeout);
+	easy = stream->handle.easy;
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
 	if (code == CURLE_OK)
@@ -76,14 +78,19 @@ nauth_stream_connect(NauthStream *stream, const NauthRedisAddress *address,
 	CURLcode	code = prepare(stream, address, Min(left, INT_MAX));
 
 	if (code == CURLE_OK)
-		code = nauth_engine_run(&stream->engine, deadline);
-	if (code == CURLE_OK && stream->engine.failure.kind == NAUTH_OK)
 	{
-		code = curl_easy_getinfo(stream->engine.easy, CURLINFO_ACTIVESOCKET, &stream->socket);
+		nauth_engine_begin(&stream->handle, deadline);
+		while (!stream->handle.ended)
+			nauth_engine_wait(&stream->handle);
+		code = stream->handle.code;
+	}
+	if (code == CURLE_OK && stream->handle.failure.kind == NAUTH_OK)
+	{
+		code = curl_easy_getinfo(stream->handle.easy, CURLINFO_ACTIVESOCKET, &stream->socket);
 		if (code == CURLE_OK && stream->socket == CURL_SOCKET_BAD)
 			code = CURLE_COULDNT_CONNECT;
 	}
-	nauth_engine_explain(&stream->engine, code, error);
+	nauth_engine_explain(&stream->handle, code, error);
 	/* of curl's clock and ours, which end together, either may be first */
 	if (error->kind == NAUTH_ERROR_TIMEOUT)
 		return nauth_error_set(error, NAUTH_ERROR_CONNECT, "no connection was made in time");
@@ -115,7 +122,7 @@ nauth_stream_send(NauthStream *stream, const char *data, size_t len,
 	while (len > 0)
 	{
 		size_t		sent = 0;
-		CURLcode	code = curl_easy_send(stream->engine.easy, data, len, &sent);
+		CURLcode	code = curl_easy_send(stream->handle.easy, data, len, &sent);
 
 		if (code == CURLE_OK)
 		{
@@ -124,7 +131,7 @@ nauth_stream_send(NauthStream *stream, const char *data, size_t len,
 		}
 		else if (code != CURLE_AGAIN)
 		{
-			nauth_engine_explain(&stream->engine, code, error);
+			nauth_engine_explain(&stream->handle, code, error);
 			return false;
 		}
 		/* libcurl wants the same bytes again */
@@ -139,7 +146,7 @@ nauth_stream_send_now(NauthStream *stream, const char *data, size_t len)
 {
 	size_t		sent;
 
-	(void) curl_easy_send(stream->engine.easy, data, len, &sent);
+	(void) curl_easy_send(stream->handle.easy, data, len, &sent);
 }
 
 bool
@@ -149,7 +156,7 @@ nauth_stream_receive(NauthStream *stream, char *buffer, size_t size,
 	for (;;)
 	{
 		/* first look, then wait: TLS may hold bytes that the socket has not */
-		CURLcode	code = curl_easy_recv(stream->engine.easy, buffer, size, len);
+		CURLcode	code = curl_easy_recv(stream->handle.easy, buffer, size, len);
 
 		if (code == CURLE_OK && *len > 0)
 			return true;
@@ -158,7 +165,7 @@ nauth_stream_receive(NauthStream *stream, char *buffer, size_t size,
 								   "the connection was closed without a reply");
 		if (code != CURLE_AGAIN)
 		{
-			nauth_engine_explain(&stream->engine, code, error);
+			nauth_engine_explain(&stream->handle, code, error);
 			return false;
 		}
 		if (!wait_ready(stream, false, deadline, error))
@@ -172,5 +179,5 @@ nauth_stream_quiet(NauthStream *stream)
 	char		byte;
 	size_t		len;
 
-	return curl_easy_recv(stream->engine.easy, &byte, sizeof(byte), &len) == CURLE_AGAIN;
+	return curl_easy_recv(stream->handle.easy, &byte, sizeof(byte), &len) == CURLE_AGAIN;
 }

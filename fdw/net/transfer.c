@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * transfer.c
- *	  One HTTP GET at a time.
+ *	  HTTP GETs, several at a time.
  *
  * The on_... functions are called by curl: see engine.c for what they must
  * not do.  A reply is bounded while it arrives, counted as it will be used:
@@ -33,9 +33,7 @@ static const char *const id_headers[] = {"X-Request-Id", "CF-Ray"};
 
 struct NauthTransfer
 {
-	NauthEngine engine;
-
-	/* the request under way */
+	NauthHandle handle;
 	struct curl_slist *headers;
 	const char *retry_header;
 	const char *id_header;
@@ -70,33 +68,33 @@ static const struct
 void *
 nauth_transfer_open(void)
 {
-	NauthTransfer *transfer = palloc0(sizeof(NauthTransfer));
+	NauthEngine *engine = palloc0(sizeof(NauthEngine));
 
-	return nauth_engine_open(&transfer->engine) ? transfer : NULL;
-}
-
-/* Free what a request needed. */
-static void
-end_request(NauthTransfer *transfer)
-{
-	nauth_engine_end(&transfer->engine);
-	curl_slist_free_all(transfer->headers);
-	transfer->headers = NULL;
+	return nauth_engine_open(engine) ? engine : NULL;
 }
 
 void
-nauth_transfer_close(void *handle)
+nauth_transfer_close(void *carrier)
 {
-	NauthTransfer *transfer = handle;
-
-	end_request(transfer);
-	nauth_engine_close(&transfer->engine);
+	nauth_engine_close(carrier);
 }
 
 int
-nauth_transfer_sockets(const void *handle)
+nauth_transfer_sockets(const void *carrier)
 {
-	return ((const NauthTransfer *) handle)->engine.sockets;
+	return ((const NauthEngine *) carrier)->sockets;
+}
+
+int
+nauth_transfer_descriptor(const void *carrier)
+{
+	return ((const NauthEngine *) carrier)->poll.epoll;
+}
+
+NauthTransfer *
+nauth_transfer_make(void)
+{
+	return palloc0(sizeof(NauthTransfer));
 }
 
 /*
@@ -138,13 +136,13 @@ on_body(char *data, size_t size, size_t count, void *arg)
 
 	if (len > NAUTH_TRANSFER_BODY - body->len)
 	{
-		nauth_error_set(&transfer->engine.failure, NAUTH_ERROR_TOO_LARGE, "the reply is too large");
+		nauth_error_set(&transfer->handle.failure, NAUTH_ERROR_TOO_LARGE, "the reply is too large");
 		return 0;
 	}
 	if (len > body->size - body->len &&
 		!grow_body(body, Max(Max(body->len + len, body->size * 2), BODY_FIRST)))
 	{
-		nauth_error_set(&transfer->engine.failure, NAUTH_ERROR_MEMORY, "out of memory");
+		nauth_error_set(&transfer->handle.failure, NAUTH_ERROR_MEMORY, "out of memory");
 		return 0;
 	}
 	memcpy(body->data + body->len, data, len);
@@ -255,13 +253,13 @@ on_header(char *line, size_t size, size_t count, void *arg)
 		(transfer->headers_end && !is_status_line(line, len));
 	if (transfer->header_bytes > NAUTH_TRANSFER_HEADERS)
 	{
-		nauth_error_set(&transfer->engine.failure, NAUTH_ERROR_TOO_LARGE,
+		nauth_error_set(&transfer->handle.failure, NAUTH_ERROR_TOO_LARGE,
 						"the headers of the reply are too large");
 		return 0;
 	}
 	if (!accept_coding(transfer, line, len))
 	{
-		nauth_error_set(&transfer->engine.failure, NAUTH_ERROR_UNREADABLE,
+		nauth_error_set(&transfer->handle.failure, NAUTH_ERROR_UNREADABLE,
 						"the reply is encoded in another way than gzip");
 		return 0;
 	}
@@ -296,16 +294,16 @@ set_headers(NauthTransfer *transfer, const char *headers)
 		transfer->headers = list;
 		headers += len + (headers[len] == '\n');
 	}
-	return curl_easy_setopt(transfer->engine.easy, CURLOPT_HTTPHEADER, transfer->headers);
+	return curl_easy_setopt(transfer->handle.easy, CURLOPT_HTTPHEADER, transfer->headers);
 }
 
 /* Make the handle of a request and tell it everything. */
 static CURLcode
 begin_request(NauthTransfer *transfer, const NauthTransferCall *call)
 {
-	CURLcode	code = nauth_engine_prepare(&transfer->engine, call->request->url,
+	CURLcode	code = nauth_engine_prepare(&transfer->handle, call->request->url,
 											call->connect_timeout);
-	CURL	   *easy = transfer->engine.easy;
+	CURL	   *easy = transfer->handle.easy;
 
 	transfer->retry_header = call->retry_header;
 	transfer->id_header = call->id_header;
@@ -359,10 +357,10 @@ describe_reply(NauthTransfer *transfer, NauthTransferReply *reply)
 	long		status = 0;
 	char	   *type = NULL;
 
-	if (transfer->engine.easy != NULL)
+	if (transfer->handle.easy != NULL)
 	{
-		curl_easy_getinfo(transfer->engine.easy, CURLINFO_RESPONSE_CODE, &status);
-		curl_easy_getinfo(transfer->engine.easy, CURLINFO_CONTENT_TYPE, &type);
+		curl_easy_getinfo(transfer->handle.easy, CURLINFO_RESPONSE_CODE, &status);
+		curl_easy_getinfo(transfer->handle.easy, CURLINFO_CONTENT_TYPE, &type);
 	}
 	reply->status = (int) status;
 	reply->other_type = type != NULL && !type_is_json(type);
@@ -373,28 +371,79 @@ describe_reply(NauthTransfer *transfer, NauthTransferReply *reply)
 	strlcpy(reply->request_id, transfer->request_id, sizeof(reply->request_id));
 }
 
-bool
-nauth_transfer_get(NauthTransfer *transfer, const NauthTransferCall *call,
-				   NauthTransferReply *reply, NauthError *error)
+void
+nauth_transfer_put_off(NauthTransfer *transfer, void *carrier, int64_t time)
 {
-	CURLcode	code = begin_request(transfer, call);
+	if (transfer->handle.engine == NULL)
+		nauth_engine_join(carrier, &transfer->handle);
+	nauth_engine_due(&transfer->handle, time);
+}
+
+void
+nauth_transfer_begin(NauthTransfer *transfer, void *carrier, const NauthTransferCall *call)
+{
+	CURLcode	code;
+
+	nauth_transfer_cancel(transfer);
+	nauth_engine_keep(carrier, call->keep);
+	nauth_engine_join(carrier, &transfer->handle);
+	code = begin_request(transfer, call);
+	if (code == CURLE_OK)
+		nauth_engine_begin(&transfer->handle, call->deadline);
+	else
+	{
+		transfer->handle.code = code;
+		transfer->handle.no_memory = true;
+		transfer->handle.ended = true;
+	}
+}
+
+bool
+nauth_transfer_move(NauthTransfer *transfer)
+{
+	if (!transfer->handle.ended)
+		nauth_engine_move(transfer->handle.engine);
+	return transfer->handle.ended;
+}
+
+void
+nauth_transfer_wait(NauthTransfer *transfer)
+{
+	nauth_engine_wait(&transfer->handle);
+}
+
+void
+nauth_transfer_due(NauthTransfer *transfer, int64_t deadline)
+{
+	if (!transfer->handle.ended)
+		nauth_engine_due(&transfer->handle, deadline);
+}
+
+bool
+nauth_transfer_end(NauthTransfer *transfer, NauthTransferReply *reply, NauthError *error)
+{
+	CURLcode	code = transfer->handle.code;
 
 	memset(reply, 0, sizeof(*reply));
-	if (code == CURLE_OK)
-	{
-		code = nauth_engine_run(&transfer->engine, call->deadline);
-		/* before 8.6 a header line beyond curl's own limit comes as this */
-		if (code == CURLE_OUT_OF_MEMORY && !transfer->engine.no_memory)
-			code = CURLE_FILESIZE_EXCEEDED;
-		/* and a reply that is cut within its headers as a whole one */
-		else if (code == CURLE_OK && !transfer->headers_end)
-			code = CURLE_PARTIAL_FILE;
-	}
+	/* before 8.6 a header line beyond curl's own limit comes as this */
+	if (code == CURLE_OUT_OF_MEMORY && !transfer->handle.no_memory)
+		code = CURLE_FILESIZE_EXCEEDED;
+	/* and a reply that is cut within its headers as a whole one */
+	else if (code == CURLE_OK && !transfer->headers_end)
+		code = CURLE_PARTIAL_FILE;
 
-	reply->again = nauth_engine_explain(&transfer->engine, code, error);
+	reply->again = nauth_engine_explain(&transfer->handle, code, error);
 	describe_reply(transfer, reply);
 	if (error->kind != NAUTH_OK)
 		error->status = reply->status;
-	end_request(transfer);
+	nauth_transfer_cancel(transfer);
 	return error->kind == NAUTH_OK;
+}
+
+void
+nauth_transfer_cancel(NauthTransfer *transfer)
+{
+	nauth_engine_end(&transfer->handle);
+	curl_slist_free_all(transfer->headers);
+	transfer->headers = NULL;
 }

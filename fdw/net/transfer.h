@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * transfer.h
- *	  One HTTP GET at a time.
+ *	  HTTP GETs, several at a time.
  *
  * Only http.c uses this: what may be asked, and how often, is decided there.
  *
@@ -35,6 +35,7 @@ typedef struct NauthTransferCall
 								 * them */
 	int			connect_timeout;	/* milliseconds, like idle_timeout */
 	int			idle_timeout;
+	int			keep;			/* connections kept open unused, at most */
 	int64_t		deadline;		/* of nauth_clock() */
 	const char *retry_header;	/* says as Retry-After does when to come back,
 								 * or at which epoch second; or NULL */
@@ -57,22 +58,57 @@ typedef struct NauthTransferReply
 } NauthTransferReply;
 
 /*
- * Make one, with its connections, in the current memory context; NULL with
- * errno set when it cannot be had.  Raises an error when libcurl cannot be
- * used at all.  These three are a NauthConnectionKind.
+ * What carries transfers, with their connections: make it, in the current
+ * memory context; NULL with errno set when it cannot be had.  Raises an error
+ * when libcurl cannot be used at all.  These three are a NauthConnectionKind.
  */
 extern void *nauth_transfer_open(void);
-extern void nauth_transfer_close(void *handle);
-extern int	nauth_transfer_sockets(const void *handle);
+extern void nauth_transfer_close(void *carrier);
+extern int	nauth_transfer_sockets(const void *carrier);
+
+/* Becomes readable when there is something to move on, or one is due. */
+extern int	nauth_transfer_descriptor(const void *carrier);
+
+/* Make a transfer, to be used again and again, in the current memory context. */
+extern NauthTransfer *nauth_transfer_make(void);
 
 /*
- * Send a request and wait for the whole reply, of whatever status, until the
- * deadline.  False with error and reply->again set otherwise; the transfer is
- * then to be closed.  Raises an error only for an interrupt.
+ * Send a request, as far as that goes without waiting.  Never fails: the end of
+ * it tells.  What call points to but its body is needed no more then, except
+ * retry_header.
  */
-extern bool nauth_transfer_get(NauthTransfer *transfer,
-							   const NauthTransferCall *call,
+extern void nauth_transfer_begin(NauthTransfer *transfer, void *carrier,
+								 const NauthTransferCall *call);
+
+/* Nothing was begun yet: have the descriptor become readable at this time. */
+extern void nauth_transfer_put_off(NauthTransfer *transfer, void *carrier,
+								   int64_t time);
+
+/*
+ * Move all transfers of the carrier on without waiting.  True when this one has
+ * ended, whether by a whole reply, of whatever status, or not.
+ */
+extern bool nauth_transfer_move(NauthTransfer *transfer);
+
+/*
+ * Wait until anything has happened to any transfer of the carrier.  Raises an
+ * error only for an interrupt; the transfer is then to be canceled.
+ */
+extern void nauth_transfer_wait(NauthTransfer *transfer);
+
+/* Another deadline. */
+extern void nauth_transfer_due(NauthTransfer *transfer, int64_t deadline);
+
+/*
+ * What became of one that has ended.  False with error and reply->again set
+ * when there is no whole reply; nothing new should be begun on that carrier
+ * then.
+ */
+extern bool nauth_transfer_end(NauthTransfer *transfer,
 							   NauthTransferReply *reply, NauthError *error);
+
+/* Give it up, wherever it is, or do nothing.  Never raises an error. */
+extern void nauth_transfer_cancel(NauthTransfer *transfer);
 
 /* arg is a NauthBody, so that a memory context can call it. */
 extern void nauth_transfer_free_body(void *arg);

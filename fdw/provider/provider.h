@@ -76,8 +76,8 @@ typedef struct NauthQuery
 	const char *email;			/* LIST: at least all users with this address,
 								 * where finds_emails is set; or NULL */
 	NauthOrder	order;			/* LIST: see by_creation */
-	int			limit;			/* users of a page, or 0 for page_size, which
-								 * is never exceeded; CHANGES: of its first
+	int			limit;			/* users that are enough, in pages of at most
+								 * that many; or 0.  CHANGES: of its first
 								 * page alone */
 	bool		once;			/* LIST and CHANGES: the first page is all
 								 * that is wanted */

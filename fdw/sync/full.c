@@ -138,6 +138,7 @@ nauth_full_run(NauthRun *run)
 	nauth_run_step(run, NAUTH_PHASE_READING_TARGET, step_load, NULL);
 	run->begun_clock = nauth_clock();
 	nauth_directory_begin(run->directory, &all);
+	nauth_directory_ahead(run->directory, NAUTH_AHEAD_AT_ONCE);
 	do
 	{
 		nauth_run_step(run, NAUTH_PHASE_LISTING, step_page, NULL);

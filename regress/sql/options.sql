@@ -116,10 +116,12 @@ CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', ca
 CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', max_requests_per_second '0');
 CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', max_requests_per_second '1001');
 CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', max_requests_per_second '10/s');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', max_concurrency '0');
+CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'clerk', max_concurrency '33');
 CREATE SERVER s FOREIGN DATA WRAPPER neon_auth_fdw
 	OPTIONS (provider 'clerk', redis_prefix 'App-1_x.y:z', cache_ttl '0', cache_stale_ttl '0', cache_max_bytes '64kB',
-		max_requests_per_second '1');
-ALTER SERVER s OPTIONS (SET cache_ttl '1d', SET cache_stale_ttl '24h', SET cache_max_bytes '1TB', SET max_requests_per_second '1000');
+		max_requests_per_second '1', max_concurrency '1');
+ALTER SERVER s OPTIONS (SET cache_ttl '1d', SET cache_stale_ttl '24h', SET cache_max_bytes '1TB', SET max_requests_per_second '1000', SET max_concurrency '32');
 ALTER SERVER s OPTIONS (SET cache_ttl '90', SET cache_stale_ttl '0.5h', SET cache_max_bytes '65536');
 CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (api_key 'sk_test_x', cache_ttl '1min');
 DROP SERVER s;
