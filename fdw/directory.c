@@ -194,6 +194,26 @@ write_request(NauthDirectory *directory, const NauthQuery *query, const char *cu
 
 /* ---- Requests in the background */
 
+/*
+ * Why a listing cannot go on to its next page, or NULL.  A cursor that was there
+ * before means that the listing goes in circles.  To find circles of any length
+ * one earlier cursor is enough, if it is taken anew after twice as many pages
+ * each time (Brent's way).
+ */
+static const char *
+find_obstacle(const Position *position)
+{
+	const char *next = position->next;
+
+	if (next[0] == '\0')
+		return "users that were changed at the same time fill a page";
+	if (strcmp(next, position->cursor) == 0 || strcmp(next, position->landmark) == 0)
+		return "the provider repeated a cursor";
+	if (position->pages >= NAUTH_DIRECTORY_PAGES)
+		return "the listing has too many pages";
+	return NULL;
+}
+
 static void
 free_call(NauthCall **call)
 {
@@ -229,7 +249,11 @@ end_ahead(NauthDirectory *directory, int64 deadline, NauthReply *reply)
 void
 nauth_directory_start(NauthDirectory *directory)
 {
-	write_request(directory, &directory->query, NULL);
+	const Position *position = &directory->position;
+
+	if (directory->ahead || position->last || (position->begun && find_obstacle(position)))
+		return;
+	write_request(directory, &directory->query, position->begun ? position->next : NULL);
 	begin_ahead(directory);
 }
 
@@ -291,26 +315,6 @@ nauth_directory_begin(NauthDirectory *directory, const NauthQuery *query)
 	directory->query = *query;
 	directory->look_ahead = NAUTH_AHEAD_NEVER;
 	memset(&directory->position, 0, sizeof(Position));
-}
-
-/*
- * Why a listing cannot go on to its next page, or NULL.  A cursor that was there
- * before means that the listing goes in circles.  To find circles of any length
- * one earlier cursor is enough, if it is taken anew after twice as many pages
- * each time (Brent's way).
- */
-static const char *
-find_obstacle(const Position *position)
-{
-	const char *next = position->next;
-
-	if (next[0] == '\0')
-		return "users that were changed at the same time fill a page";
-	if (strcmp(next, position->cursor) == 0 || strcmp(next, position->landmark) == 0)
-		return "the provider repeated a cursor";
-	if (position->pages >= NAUTH_DIRECTORY_PAGES)
-		return "the listing has too many pages";
-	return NULL;
 }
 
 /* Go on to the cursor of the next page. */

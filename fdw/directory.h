@@ -65,7 +65,7 @@ typedef enum NauthAhead
 extern void nauth_directory_ahead(NauthDirectory *directory, NauthAhead look_ahead);
 
 /*
- * Begin to ask for the first page of the listing, or for the answer to a query
+ * Begin to ask for the next page of the listing, or for the answer to a query
  * of another kind, in the background; whoever asks for it next gets that.  It is
  * ready when asking does not wait any more, or when waiting for the descriptor
  * is of no use; the descriptor, -1 when it is ready, becomes readable when one

@@ -260,6 +260,13 @@ nauth_kept_leave(NauthKept *kept, int reader)
 }
 
 bool
+nauth_kept_has_more(NauthKept *kept, int reader)
+{
+	tuplestore_select_read_pointer(kept->rows, reader);
+	return kept->ended || !tuplestore_ateof(kept->rows);
+}
+
+bool
 nauth_kept_next(NauthKept *kept, int reader, NauthRow *row)
 {
 	/* a row that was on disk is put into this context, and freed by the slot */

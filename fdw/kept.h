@@ -57,6 +57,9 @@ extern int	nauth_kept_join(NauthKept *kept);
 extern void nauth_kept_rewind(NauthKept *kept, int reader);
 extern void nauth_kept_leave(NauthKept *kept, int reader);
 
+/* Whether there are rows for the reader that have been read already. */
+extern bool nauth_kept_has_more(NauthKept *kept, int reader);
+
 /* The next row, valid until the next call of any reader; false at the end. */
 extern bool nauth_kept_next(NauthKept *kept, int reader, NauthRow *row);
 

@@ -43,6 +43,7 @@ struct NauthListing
 	NauthQuery	query;
 	bool		begun;
 	int64		users;			/* in its pages so far */
+	bool		leads;			/* the next page is ours to ask for */
 	bool		direct;			/* what is left comes from the provider alone */
 	bool		ended;
 	NauthError	failure;		/* why the answer is a stale one */
@@ -89,7 +90,7 @@ void
 nauth_listing_begin(NauthListing *listing, const NauthQuery *query)
 {
 	listing->query = *query;
-	listing->begun = listing->ended = false;
+	listing->begun = listing->ended = listing->leads = false;
 	listing->users = 0;
 	listing->direct = listing->shared == NULL;
 	listing->page = NULL;
@@ -297,6 +298,7 @@ next_for_all(NauthListing *listing)
 {
 	bool		answered;
 
+	listing->leads = false;
 	nauth_directory_hurry(listing->directory, nauth_shared_has_stale(listing->shared) ?
 						  NAUTH_HURRY_ALWAYS : NAUTH_HURRY_SILENCE);
 	answered = ask_provider(listing);
@@ -366,7 +368,7 @@ next_shared(NauthListing *listing)
 			listing->ended = true;
 			break;
 		case NAUTH_SHARED_LEAD:
-			next_for_all(listing);
+			listing->leads = true;
 			break;
 		case NAUTH_SHARED_DIRECT:
 			count_query(listing, NAUTH_CACHE_MISSES);
@@ -388,8 +390,45 @@ next_page(NauthListing *listing)
 	listing->provider_page = NULL;
 	if (listing->direct)
 		next_direct(listing);
+	else if (listing->leads)
+		next_for_all(listing);
 	else
 		next_shared(listing);
+}
+
+/* Whether the page has more users. */
+static bool
+has_more(const NauthListing *listing)
+{
+	return (listing->page && listing->next < listing->page->count) ||
+		(listing->provider_page && listing->next < listing->provider_page->count);
+}
+
+void
+nauth_listing_start(NauthListing *listing)
+{
+	while (!has_more(listing) && !listing->ended && !listing->direct && !listing->leads)
+		next_page(listing);
+	if (!has_more(listing) && !listing->ended)
+		nauth_directory_start(listing->directory);
+}
+
+bool
+nauth_listing_at_end(const NauthListing *listing)
+{
+	return listing->ended && !has_more(listing);
+}
+
+bool
+nauth_listing_ready(const NauthListing *listing)
+{
+	return has_more(listing) || listing->ended || nauth_directory_ready(listing->directory);
+}
+
+int
+nauth_listing_descriptor(const NauthListing *listing)
+{
+	return has_more(listing) || listing->ended ? -1 : nauth_directory_descriptor(listing->directory);
 }
 
 /* The time of change of a user of the page. */

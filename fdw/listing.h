@@ -53,6 +53,17 @@ extern void nauth_listing_begin(NauthListing *listing, const NauthQuery *query);
 extern bool nauth_listing_next(NauthListing *listing, NauthRow *row, const char **reason);
 
 /*
+ * Begin to get what comes next, without waiting for the provider; for another
+ * session that asks it for the same page, and for Redis, it may wait.  It is ready
+ * when to wait for the descriptor is of no use; the descriptor, -1 then, becomes
+ * readable when one should look whether it is.
+ */
+extern void nauth_listing_start(NauthListing *listing);
+extern bool nauth_listing_ready(const NauthListing *listing);
+extern bool nauth_listing_at_end(const NauthListing *listing);
+extern int	nauth_listing_descriptor(const NauthListing *listing);
+
+/*
  * Of a query by time of change that was just begun: whether its first page
  * is in that order and goes back behind a moment, so that it has all who changed
  * from then on.  Reads that page.

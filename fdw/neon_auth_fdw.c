@@ -102,6 +102,10 @@ neon_auth_fdw_handler(PG_FUNCTION_ARGS)
 	routine->IterateForeignScan = neonAuthIterateForeignScan;
 	routine->ReScanForeignScan = neonAuthReScanForeignScan;
 	routine->EndForeignScan = neonAuthEndForeignScan;
+	routine->IsForeignPathAsyncCapable = neonAuthIsForeignPathAsyncCapable;
+	routine->ForeignAsyncRequest = neonAuthForeignAsyncRequest;
+	routine->ForeignAsyncConfigureWait = neonAuthForeignAsyncConfigureWait;
+	routine->ForeignAsyncNotify = neonAuthForeignAsyncNotify;
 	routine->ExplainForeignScan = neonAuthExplainForeignScan;
 	routine->AnalyzeForeignTable = neonAuthAnalyzeForeignTable;
 	routine->ImportForeignSchema = neonAuthImportForeignSchema;

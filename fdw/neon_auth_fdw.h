@@ -67,6 +67,12 @@ extern TupleTableSlot *neonAuthIterateForeignScan(ForeignScanState *node);
 extern void neonAuthReScanForeignScan(ForeignScanState *node);
 extern void neonAuthEndForeignScan(ForeignScanState *node);
 
+/* in async.c */
+extern bool neonAuthIsForeignPathAsyncCapable(ForeignPath *path);
+extern void neonAuthForeignAsyncRequest(AsyncRequest * areq);
+extern void neonAuthForeignAsyncConfigureWait(AsyncRequest * areq);
+extern void neonAuthForeignAsyncNotify(AsyncRequest * areq);
+
 /* in explain.c */
 extern void neonAuthExplainForeignScan(ForeignScanState *node, struct ExplainState *es);
 

@@ -204,6 +204,31 @@ fill_slot(const NauthScan *scan, const NauthRow *row, bool counts, TupleTableSlo
 	ExecStoreVirtualTuple(slot);
 }
 
+static NauthSource *
+source_of(const NauthScan *scan)
+{
+	return scan->kept ? nauth_kept_source(scan->kept) : scan->source;
+}
+
+bool
+nauth_scan_start(ForeignScanState *node)
+{
+	NauthScan  *scan = node->fdw_state;
+
+	if (!scan->begun)
+		begin_reading(node);
+	if (scan->nobody || (scan->kept && nauth_kept_has_more(scan->kept, scan->reader)))
+		return true;
+	nauth_source_start(source_of(scan));
+	return nauth_source_ready(source_of(scan));
+}
+
+int
+nauth_scan_descriptor(ForeignScanState *node)
+{
+	return nauth_source_descriptor(source_of(node->fdw_state));
+}
+
 TupleTableSlot *
 neonAuthIterateForeignScan(ForeignScanState *node)
 {
@@ -214,10 +239,14 @@ neonAuthIterateForeignScan(ForeignScanState *node)
 	ExecClearTuple(slot);
 	if (!scan->begun)
 		begin_reading(node);
-	if (scan->nobody)
+
+	/* who does not wait is told no row, until there is one */
+	if (node->ss.ps.async_capable && !nauth_scan_start(node))
 		return slot;
-	if (scan->kept ? nauth_kept_next(scan->kept, scan->reader, &row) :
-		nauth_source_next(scan->source, &row))
+	scan->ended = scan->nobody ||
+		!(scan->kept ? nauth_kept_next(scan->kept, scan->reader, &row) :
+		  nauth_source_next(scan->source, &row));
+	if (!scan->ended)
 		fill_slot(scan, &row, node->ss.ss_currentRelation == NULL, slot);
 
 	/* another scan may read on while this row is still of use */
@@ -232,6 +261,7 @@ neonAuthReScanForeignScan(ForeignScanState *node)
 {
 	NauthScan  *scan = node->fdw_state;
 
+	scan->ended = false;
 	if (!scan->keeps || bms_overlap(node->ss.ps.chgParam, scan->params))
 		scan->begun = false;
 	else if (scan->kept)

@@ -28,6 +28,7 @@ typedef struct NauthScan
 
 	/* set when the first row is wanted */
 	bool		begun;
+	bool		ended;			/* there are no more rows */
 	bool		nobody;			/* can be what is wanted */
 	NauthSource *source;		/* of rows that are not kept */
 	NauthKept  *kept;			/* or those that are */
@@ -42,5 +43,14 @@ typedef struct NauthScan
  */
 extern bool nauth_scan_wanted(ForeignScanState *node, const NauthProvider *provider, bool known,
 							  NauthQuery *wanted);
+
+/*
+ * Begin to get the next row, without waiting; whether it is there, or there is
+ * none.
+ */
+extern bool nauth_scan_start(ForeignScanState *node);
+
+/* Becomes readable when one should look whether it is; -1: at once. */
+extern int	nauth_scan_descriptor(ForeignScanState *node);
 
 #endif							/* NAUTH_SCAN_H */

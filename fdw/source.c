@@ -37,6 +37,8 @@ struct NauthSource
 	/* the query under way */
 	NauthQuery	query;
 	bool		reading;
+	bool		unproved;		/* that it goes back far enough */
+	bool		ended;			/* with the last of them */
 	int64		rows;
 	int64		left_out;
 	TimestampTz last;			/* by which the rows are ordered */
@@ -65,7 +67,7 @@ nauth_source_begin(NauthSource *source, const NauthQuery *wanted)
 {
 	source->wanted = *wanted;
 	source->done = 0;
-	source->reading = false;
+	source->reading = source->ended = false;
 }
 
 NauthListingStats
@@ -89,16 +91,16 @@ static bool
 begin_next(NauthSource *source)
 {
 	NauthQuery *query = &source->query;
-	bool		since = source->wanted.kind == NAUTH_QUERY_CHANGES && source->wanted.limit == 0;
 
-	if (!nauth_query_next(&source->wanted, source->options, &source->done, query))
+	source->ended = !nauth_query_next(&source->wanted, source->options, &source->done, query);
+	if (source->ended)
 		return false;
 	if (query->once && query->limit > 0)
 		query->limit = Min(query->limit + SPARE_USERS, source->options->settings.page_size);
 	source->rows = source->left_out = 0;
 	nauth_listing_begin(source->listing, query);
-	if (since && !nauth_listing_reaches(source->listing, query->from))
-		begin_all(source);
+	source->unproved = source->wanted.kind == NAUTH_QUERY_CHANGES && source->wanted.limit == 0;
+	source->reading = true;
 	return true;
 }
 
@@ -146,9 +148,9 @@ check_order(NauthSource *source, const NauthRow *row)
 	source->last = time;
 }
 
-/* The end of a page that was to be enough: it was, or there are no more users. */
+/* The end of a query; a page that was to be enough was, or there are no more users. */
 static void
-check_enough(const NauthSource *source)
+end_query(NauthSource *source)
 {
 	const NauthQuery *query = &source->query;
 	int			page = nauth_read_limit(&source->options->settings, query, NULL);
@@ -156,6 +158,7 @@ check_enough(const NauthSource *source)
 	if (query->once && source->wanted.limit > 0 && source->rows < source->wanted.limit &&
 		source->rows + source->left_out >= page)
 		fail(source, "too many users of its first page had to be left out");
+	source->reading = false;
 }
 
 bool
@@ -168,18 +171,17 @@ nauth_source_next(NauthSource *source, NauthRow *row)
 		MemoryContext old;
 		bool		found;
 
-		if (!source->reading && !begin_next(source))
+		if (source->ended || (!source->reading && !begin_next(source)))
 			return false;
-		source->reading = true;
+		if (source->unproved && !nauth_listing_reaches(source->listing, source->query.from))
+			begin_all(source);
+		source->unproved = false;
 		MemoryContextReset(source->row_cxt);
 		old = MemoryContextSwitchTo(source->row_cxt);
 		found = nauth_listing_next(source->listing, row, &reason);
 		MemoryContextSwitchTo(old);
 		if (!found)
-		{
-			check_enough(source);
-			source->reading = false;
-		}
+			end_query(source);
 		else if (reason)
 			note_left_out(source, reason);
 		else
@@ -189,4 +191,29 @@ nauth_source_next(NauthSource *source, NauthRow *row)
 			return true;
 		}
 	}
+}
+
+void
+nauth_source_start(NauthSource *source)
+{
+	while (!source->ended && (source->reading || begin_next(source)))
+	{
+		nauth_listing_start(source->listing);
+		if (!nauth_listing_at_end(source->listing))
+			break;
+		end_query(source);
+	}
+}
+
+bool
+nauth_source_ready(const NauthSource *source)
+{
+	return source->ended || (source->reading && !nauth_listing_at_end(source->listing) &&
+							 nauth_listing_ready(source->listing));
+}
+
+int
+nauth_source_descriptor(const NauthSource *source)
+{
+	return source->reading ? nauth_listing_descriptor(source->listing) : -1;
 }

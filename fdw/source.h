@@ -38,6 +38,11 @@ extern void nauth_source_begin(NauthSource *source, const NauthQuery *wanted);
  */
 extern bool nauth_source_next(NauthSource *source, NauthRow *row);
 
+/* As of a listing, for what nauth_source_next will return. */
+extern void nauth_source_start(NauthSource *source);
+extern bool nauth_source_ready(const NauthSource *source);
+extern int	nauth_source_descriptor(const NauthSource *source);
+
 extern NauthListingStats nauth_source_stats(const NauthSource *source);
 
 #endif							/* NAUTH_SOURCE_H */

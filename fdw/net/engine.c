@@ -415,6 +415,7 @@ finish(NauthHandle *handle, CURLcode code, bool no_memory)
 	if (code != CURLE_OK)
 		mend_standard_input();
 	handle->ended = true;
+	handle->engine->news = true;
 	handle->no_memory = no_memory && code != CURLE_OK;
 	/* a lack of memory may come under another name */
 	handle->code = handle->no_memory ? CURLE_OUT_OF_MEMORY : code;
@@ -498,8 +499,9 @@ advance(NauthEngine *engine)
 static void
 arm(NauthEngine *engine)
 {
-	int64_t		due = engine->due;
+	int64_t		due = engine->news ? 0 : engine->due;
 
+	engine->news = false;
 	for (const NauthHandle *handle = engine->handles; handle; handle = handle->next)
 		if (!handle->ended)
 			due = Min(due, handle->due);

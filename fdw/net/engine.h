@@ -41,6 +41,7 @@ struct NauthEngine
 	NauthHandle *handles;
 	int64_t		due;			/* curl wants to be called, of nauth_clock() */
 	int64_t		armed;			/* the timer is set for this */
+	bool		news;			/* a handle has ended */
 	sigset_t	signals;		/* mask outside curl */
 	int			sockets;		/* open now */
 	const char *broken;			/* what none of its handles can survive */
@@ -73,7 +74,10 @@ extern CURLcode nauth_engine_prepare(NauthHandle *handle, const char *url,
  */
 extern void nauth_engine_begin(NauthHandle *handle, int64_t deadline);
 
-/* Move all handles on as far as that goes without waiting. */
+/*
+ * Move all handles on as far as that goes without waiting.  When one has ended by
+ * that the descriptor becomes readable once more, for whoever waits for that one.
+ */
 extern void nauth_engine_move(NauthEngine *engine);
 
 /*
