@@ -84,12 +84,16 @@ explain_reading(const NauthListingStats *stats, ExplainState *es)
 	{
 		ExplainPropertyInteger("Pages", NULL, stats->pages, es);
 		ExplainPropertyInteger("Users", NULL, stats->users, es);
+		ExplainPropertyInteger("Bytes", NULL, stats->bytes, es);
 		ExplainPropertyInteger("Retries", NULL, stats->retries, es);
+		ExplainPropertyFloat("Pause Time", "ms", stats->paused / 1000.0, 3, es);
 	}
 	else
 		ExplainPropertyText("Read",
-							psprintf("pages=" INT64_FORMAT " users=" INT64_FORMAT " retries=" INT64_FORMAT,
-									 stats->pages, stats->users, stats->retries), es);
+							psprintf("pages=" INT64_FORMAT " users=" INT64_FORMAT " bytes=" INT64_FORMAT
+									 " retries=" INT64_FORMAT "%s",
+									 stats->pages, stats->users, stats->bytes, stats->retries,
+									 stats->paused >= 1000 ? psprintf(" pause=%.3f ms", stats->paused / 1000.0) : ""), es);
 	if (stats->cached)
 		explain_cache(stats, es);
 }

@@ -115,14 +115,23 @@ nauth_listing_begin(NauthListing *listing, const NauthQuery *query)
 	}
 }
 
-NauthListingStats
-nauth_listing_stats(const NauthListing *listing)
+void
+nauth_listing_add_stats(const NauthListing *listing, NauthListingStats *sum)
 {
-	NauthListingStats stats = listing->stats;
+	const NauthHttpStats *http = nauth_directory_stats(listing->directory);
+	const NauthListingStats *stats = &listing->stats;
 
-	stats.requests = nauth_directory_stats(listing->directory)->requests;
-	stats.retries = nauth_directory_stats(listing->directory)->retries;
-	return stats;
+	sum->requests += http->requests;
+	sum->retries += http->retries;
+	sum->bytes += http->bytes;
+	sum->paused += http->paused;
+	sum->pages += stats->pages;
+	sum->users += stats->users;
+	sum->cached |= stats->cached;
+	sum->hits += stats->hits;
+	sum->stale += stats->stale;
+	sum->misses += stats->misses;
+	sum->age = Max(sum->age, stats->age);
 }
 
 /* ---- Messages */

@@ -83,6 +83,9 @@ typedef struct NauthListingStats
 	int64		retries;		/* of these, after a failed one */
 	int64		pages;			/* read, wherever from */
 	int64		users;			/* in them */
+	int64		bytes;			/* of replies, decompressed */
+	int64		paused;			/* microseconds of back-off, and of pauses
+								 * that the provider or the pace wants */
 	bool		cached;			/* there is a cache, and it was to be used */
 	int64		hits;			/* queries answered by the cache */
 	int64		stale;			/* the same, with users older than cache_ttl */
@@ -90,6 +93,7 @@ typedef struct NauthListingStats
 	int64		age;			/* microseconds, of the oldest; or -1 */
 } NauthListingStats;
 
-extern NauthListingStats nauth_listing_stats(const NauthListing *listing);
+/* Add those of a listing to those of others, of the same server. */
+extern void nauth_listing_add_stats(const NauthListing *listing, NauthListingStats *sum);
 
 #endif							/* NAUTH_LISTING_H */

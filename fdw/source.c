@@ -23,19 +23,32 @@
 /* Users asked for beyond the rows that are wanted: some may be left out. */
 #define SPARE_USERS		10
 
+/* Queries that are under way at the same time, at most. */
+#define QUERIES_MAX		8
+
+/* One of the queries that are sent. */
+typedef struct Sent
+{
+	NauthListing *listing;		/* or NULL, if there was no need for it yet */
+	NauthQuery	query;
+} Sent;
+
 struct NauthSource
 {
 	const NauthOptions *options;
-	NauthListing *listing;
+	bool		wide;
+	Sent		sent[QUERIES_MAX];	/* a ring */
+	int			first;			/* the one that is read, or read next */
+	int			count;			/* begun, from that on */
 	MemoryContext row_cxt;		/* values of one row */
 	bool		warned;			/* of a user left out */
 
 	/* what is wanted */
 	NauthQuery	wanted;
 	int			done;			/* of its ids */
+	int			taken;			/* queries made of it so far */
 
-	/* the query under way */
-	NauthQuery	query;
+	/* the query that is read */
 	bool		reading;
 	bool		unproved;		/* that it goes back far enough */
 	bool		ended;			/* with the last of them */
@@ -50,7 +63,7 @@ nauth_source_open(Oid serverid, Oid userid, bool wide)
 	NauthSource *source = palloc0(sizeof(NauthSource));
 
 	source->options = nauth_options_get(serverid, userid);
-	source->listing = nauth_listing_open(source->options, wide);
+	source->wide = wide;
 	source->row_cxt = AllocSetContextCreate(CurrentMemoryContext, "neon_auth_fdw row",
 											ALLOCSET_DEFAULT_SIZES);
 	return source;
@@ -66,41 +79,83 @@ void
 nauth_source_begin(NauthSource *source, const NauthQuery *wanted)
 {
 	source->wanted = *wanted;
-	source->done = 0;
+	source->done = source->taken = 0;
+	source->count = 0;
 	source->reading = source->ended = false;
 }
 
 NauthListingStats
 nauth_source_stats(const NauthSource *source)
 {
-	return nauth_listing_stats(source->listing);
+	NauthListingStats stats = {.age = -1};
+
+	for (int i = 0; i < QUERIES_MAX; i++)
+		if (source->sent[i].listing)
+			nauth_listing_add_stats(source->sent[i].listing, &stats);
+	return stats;
+}
+
+static NauthListing *
+listing_of(const NauthSource *source)
+{
+	return source->sent[source->first].listing;
 }
 
 /* Ask for everything, where the latest changes are not enough. */
 static void
 begin_all(NauthSource *source)
 {
-	NauthQuery	all = {.kind = NAUTH_QUERY_LIST};
+	Sent	   *sent = &source->sent[source->first];
 
-	source->query = all;
-	nauth_listing_begin(source->listing, &all);
+	memset(&sent->query, 0, sizeof(NauthQuery));
+	sent->query.kind = NAUTH_QUERY_LIST;
+	nauth_listing_begin(sent->listing, &sent->query);
 }
 
-/* Begin the next query; false if there is none. */
+/* Begin one more query behind those that are; false if there is none. */
 static bool
-begin_next(NauthSource *source)
+begin_one(NauthSource *source)
 {
-	NauthQuery *query = &source->query;
+	Sent	   *sent = &source->sent[(source->first + source->count) % QUERIES_MAX];
+	NauthQuery *query = &sent->query;
 
-	source->ended = !nauth_query_next(&source->wanted, source->options, &source->done, query);
-	if (source->ended)
+	if (!nauth_query_next(&source->wanted, source->options, &source->done, query))
 		return false;
 	if (query->once && query->limit > 0)
 		query->limit = Min(query->limit + SPARE_USERS, source->options->settings.page_size);
+	if (sent->listing == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(source));
+
+		sent->listing = nauth_listing_open(source->options, source->wide);
+		MemoryContextSwitchTo(old);
+	}
+	nauth_listing_begin(sent->listing, query);
+	source->count++;
+	source->taken++;
+	return true;
+}
+
+/*
+ * Begin to read the next query; false if there is none.  Whoever wants the second
+ * will want the rest, which are sent without waiting.
+ */
+static bool
+begin_next(NauthSource *source)
+{
+	source->ended = source->count == 0 && !begin_one(source);
+	if (source->ended)
+		return false;
 	source->rows = source->left_out = 0;
-	nauth_listing_begin(source->listing, query);
 	source->unproved = source->wanted.kind == NAUTH_QUERY_CHANGES && source->wanted.limit == 0;
 	source->reading = true;
+	while (source->taken > 1 && source->count < Min(QUERIES_MAX, source->options->max_concurrency) &&
+		   begin_one(source))
+	{
+		if (source->count == 2)
+			nauth_listing_start(listing_of(source));
+		nauth_listing_start(source->sent[(source->first + source->count - 1) % QUERIES_MAX].listing);
+	}
 	return true;
 }
 
@@ -152,13 +207,15 @@ check_order(NauthSource *source, const NauthRow *row)
 static void
 end_query(NauthSource *source)
 {
-	const NauthQuery *query = &source->query;
+	const NauthQuery *query = &source->sent[source->first].query;
 	int			page = nauth_read_limit(&source->options->settings, query, NULL);
 
 	if (query->once && source->wanted.limit > 0 && source->rows < source->wanted.limit &&
 		source->rows + source->left_out >= page)
 		fail(source, "too many users of its first page had to be left out");
 	source->reading = false;
+	source->first = (source->first + 1) % QUERIES_MAX;
+	source->count--;
 }
 
 bool
@@ -173,12 +230,12 @@ nauth_source_next(NauthSource *source, NauthRow *row)
 
 		if (source->ended || (!source->reading && !begin_next(source)))
 			return false;
-		if (source->unproved && !nauth_listing_reaches(source->listing, source->query.from))
+		if (source->unproved && !nauth_listing_reaches(listing_of(source), source->wanted.from))
 			begin_all(source);
 		source->unproved = false;
 		MemoryContextReset(source->row_cxt);
 		old = MemoryContextSwitchTo(source->row_cxt);
-		found = nauth_listing_next(source->listing, row, &reason);
+		found = nauth_listing_next(listing_of(source), row, &reason);
 		MemoryContextSwitchTo(old);
 		if (!found)
 			end_query(source);
@@ -198,8 +255,8 @@ nauth_source_start(NauthSource *source)
 {
 	while (!source->ended && (source->reading || begin_next(source)))
 	{
-		nauth_listing_start(source->listing);
-		if (!nauth_listing_at_end(source->listing))
+		nauth_listing_start(listing_of(source));
+		if (!nauth_listing_at_end(listing_of(source)))
 			break;
 		end_query(source);
 	}
@@ -208,12 +265,12 @@ nauth_source_start(NauthSource *source)
 bool
 nauth_source_ready(const NauthSource *source)
 {
-	return source->ended || (source->reading && !nauth_listing_at_end(source->listing) &&
-							 nauth_listing_ready(source->listing));
+	return source->ended || (source->reading && !nauth_listing_at_end(listing_of(source)) &&
+							 nauth_listing_ready(listing_of(source)));
 }
 
 int
 nauth_source_descriptor(const NauthSource *source)
 {
-	return source->reading ? nauth_listing_descriptor(source->listing) : -1;
+	return source->reading ? nauth_listing_descriptor(listing_of(source)) : -1;
 }

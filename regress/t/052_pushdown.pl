@@ -54,6 +54,20 @@ query_is('a NULL for an array', "SELECT count(*) FROM app.users WHERE id = ANY (
 query_is('ids that are long', "SELECT count(*) FROM app.users WHERE id = ANY (ARRAY(SELECT repeat('é', 100) || n FROM generate_series(1, 20) n))",
 	'0', '2 list');
 
+# Many batches are in flight at once, once the second is wanted.
+my $many = "FROM app.users WHERE id = ANY (ARRAY(SELECT 'user_' || n FROM generate_series(1, 850) n) || $list)";
+$clerk->fault({ match => 'list', latency_ms => 100, times => 11 });
+query_is('1100 ids', "SELECT count(*) $many", '250', '11 list');
+cmp_ok($clerk->stats->{in_flight_max}, '>', 4, 'at the same time');
+query_is('of which the first is enough', "SELECT count(*) FROM (SELECT 1 FROM app.users WHERE id = ANY ($list) LIMIT 1) u", '1', '1 list');
+$node->safe_psql('postgres', "ALTER SERVER clerk OPTIONS (ADD max_concurrency '1')");
+query_is('or one after the other', "SELECT count(*) $many", '250', '11 list');
+is($clerk->stats->{in_flight_max}, 1, 'if that is wanted');
+$node->safe_psql('postgres', "ALTER SERVER clerk OPTIONS (DROP max_concurrency)");
+$clerk->fault({ match => 'get', latency_ms => 100, times => 20 });
+query_is('ids that have to be asked for alone', "SELECT count(*) FROM app.users WHERE id = ANY (ARRAY(SELECT '-' || n FROM generate_series(1, 20) n))", '0', '20 get');
+cmp_ok($clerk->stats->{in_flight_max}, '>', 1, 'are, at the same time');
+
 # ---- A lookup for each row of another table
 
 query_is('a lookup each', 'SELECT count(u.id) FROM (SELECT * FROM pick WHERE n <= 60) p LEFT JOIN app.users u USING (id)', '3', '3 get');
@@ -233,9 +247,11 @@ query_is('in a subquery for each row', 'SELECT count(s) FROM (SELECT (SELECT max
 my $explain = 'EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off, FORMAT';
 my $plan = decode_json($node->safe_psql('postgres', "$explain JSON) SELECT id FROM app.users"))->[0]->{Plan};
 is(join(' ', map { $plan->{$_} } qw(Requests Pages Users Retries)), '7 7 301 0', 'EXPLAIN counts requests, pages and users');
+cmp_ok($plan->{Bytes}, '>', 301 * 200, 'and bytes');
 $clerk->fault({ match => 'list', status => 503 });
 $plan = decode_json($node->safe_psql('postgres', "$explain JSON) SELECT id FROM app.users ORDER BY updated_at DESC LIMIT 3"))->[0]->{Plan}->{Plans}->[0];
 is(join(' ', map { $plan->{$_} } qw(Requests Pages Users Retries)), '2 1 13 1', 'and retries');
+cmp_ok($plan->{'Pause Time'}, '>', 0, 'and the pause before one');
 for my $format ('XML', 'YAML', 'TEXT')
 {
 	like($node->safe_psql('postgres', "$explain $format) $join"), qr/Requests\W+7/, "EXPLAIN as $format");
