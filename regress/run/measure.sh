@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# `make freshness`, `make bench`: run the script of that name in regress/bench, which says what it measures and by which
+# variables, on a private server with simulated providers. It asserts nothing of what it measures.
+#
+#	NAUTH_MEASURE=bench regress/run/measure.sh
+#
+# Copyright (c) 2026, neon_auth_fdw contributors
+
+set -euo pipefail
+# shellcheck source=SCRIPTDIR/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+main()
+{
+	local prove
+
+	enter_work_folder
+	say "Building"
+	build_and_install
+	build_simulator
+	mkdir "$work/tap"
+	mapfile -t prove < <(prove_command)
+	"${prove[@]}" -v "$TOP/regress/bench/$NAUTH_MEASURE.pl"
+}
+
+if [[ -n ${NAUTH_WORK:-} ]]; then
+	main
+else
+	run_in_work_folder measure.sh "${BUILD_PACKAGES[@]}" "${CHECK_PACKAGES[@]}"
+fi
