@@ -119,7 +119,8 @@ read_users(Sample *sample, TupleDesc desc, const NauthOptions *options, bool wid
 													  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext user_cxt = AllocSetContextCreate(listing_cxt, "neon_auth_fdw user", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(listing_cxt);
-	NauthListing *listing = nauth_listing_open(options, wide);
+	NauthListingTold told = {0};
+	NauthListing *listing = nauth_listing_open(options, wide, &told);
 	bool		ended = false;
 
 	nauth_listing_begin(listing, &query);

@@ -16,6 +16,7 @@
 #include "executor/execAsync.h"
 #include "executor/executor.h"
 #include "foreign/fdwapi.h"
+#include "miscadmin.h"
 #include "storage/latch.h"
 
 #include "neon_auth_fdw.h"
@@ -84,12 +85,13 @@ neonAuthForeignAsyncConfigureWait(AsyncRequest * areq)
 	AppendState *append = (AppendState *) areq->requestor;
 	int			fd;
 
-	/* what is there by now needs no wait */
+	/* what is there by now needs no wait, not even for the others */
 	if (nauth_scan_start(node))
 	{
 		areq->callback_pending = false;
 		answer(areq);
 		ExecAsyncResponse(areq);
+		SetLatch(MyLatch);
 		return;
 	}
 	fd = nauth_scan_descriptor(node);

@@ -34,6 +34,8 @@ struct NauthKept
 	TupleTableSlot *slot;
 	bool		ended;			/* all rows have been read */
 	Bitmapset  *idle;			/* read pointers that nobody uses */
+	int64	   *places;			/* rows that each read pointer is behind */
+	int			n_places;
 };
 
 /* A server of which raw_json is wanted. */
@@ -225,6 +227,7 @@ void
 nauth_kept_restart(NauthKept *kept, const NauthQuery *wanted)
 {
 	tuplestore_clear(kept->rows);
+	memset(kept->places, 0, kept->n_places * sizeof(int64));
 	begin(kept, wanted);
 }
 
@@ -238,6 +241,12 @@ nauth_kept_join(NauthKept *kept)
 		kept->idle = bms_del_member(kept->idle, reader);
 	else
 		reader = tuplestore_alloc_read_pointer(kept->rows, EXEC_FLAG_REWIND);
+	if (reader >= kept->n_places)
+	{
+		kept->places = kept->places ? repalloc(kept->places, (reader + 1) * sizeof(int64)) :
+			palloc((reader + 1) * sizeof(int64));
+		kept->n_places = reader + 1;
+	}
 	MemoryContextSwitchTo(old);
 	nauth_kept_rewind(kept, reader);
 	return reader;
@@ -248,6 +257,7 @@ nauth_kept_rewind(NauthKept *kept, int reader)
 {
 	tuplestore_select_read_pointer(kept->rows, reader);
 	tuplestore_rescan(kept->rows);
+	kept->places[reader] = 0;
 }
 
 void
@@ -262,8 +272,7 @@ nauth_kept_leave(NauthKept *kept, int reader)
 bool
 nauth_kept_has_more(NauthKept *kept, int reader)
 {
-	tuplestore_select_read_pointer(kept->rows, reader);
-	return kept->ended || !tuplestore_ateof(kept->rows);
+	return kept->ended || kept->places[reader] < tuplestore_tuple_count(kept->rows);
 }
 
 bool
@@ -289,6 +298,7 @@ nauth_kept_next(NauthKept *kept, int reader, NauthRow *row)
 		if (found)
 			tuplestore_putvalues(kept->rows, kept->slot->tts_tupleDescriptor, row->values, row->nulls);
 	}
+	kept->places[reader] += found;
 	MemoryContextSwitchTo(old);
 	return found;
 }

@@ -36,8 +36,7 @@ struct NauthListing
 	NauthDirectory *directory;
 	NauthShared *shared;		/* NULL: the cache is not to be used */
 	NauthListingStats stats;
-	bool		noticed;		/* that the directory is too large */
-	bool		warned;			/* of a stale answer */
+	NauthListingTold *told;
 
 	/* the query */
 	NauthQuery	query;
@@ -59,13 +58,14 @@ struct NauthListing
 };
 
 NauthListing *
-nauth_listing_open(const NauthOptions *options, bool wide)
+nauth_listing_open(const NauthOptions *options, bool wide, NauthListingTold *told)
 {
 	NauthListing *listing = palloc0(sizeof(NauthListing));
 	NauthCache *cache;
 
 	listing->options = options;
 	listing->wide = wide;
+	listing->told = told;
 	listing->directory = nauth_directory_open(options, options->scan_timeout);
 	listing->stats.age = -1;
 	listing->single.users = &listing->user;
@@ -139,9 +139,9 @@ nauth_listing_add_stats(const NauthListing *listing, NauthListingStats *sum)
 static void
 notice_too_large(NauthListing *listing)
 {
-	if (listing->noticed)
+	if (listing->told->too_large)
 		return;
-	listing->noticed = true;
+	listing->told->too_large = true;
 	ereport(NOTICE,
 			errmsg("users of server \"%s\" are more than the cache takes", listing->options->server),
 			errhint("Option \"cache_max_bytes\" of the server sets the limit; neon_auth.users_sync has none."));
@@ -152,9 +152,9 @@ warn_stale(NauthListing *listing, int64 age)
 {
 	NauthReport report;
 
-	if (listing->warned)
+	if (listing->told->stale)
 		return;
-	listing->warned = true;
+	listing->told->stale = true;
 	nauth_report_describe(&listing->failure, NAUTH_PEER_PROVIDER, listing->options->server, &report);
 	ereport(WARNING,
 			errcode(ERRCODE_WARNING),

@@ -31,12 +31,20 @@ extern int	nauth_cache_mode;	/* in neon_auth_fdw.c */
 
 typedef struct NauthListing NauthListing;
 
+/* What the user was told once, by all listings of a scan; zeroed by the caller. */
+typedef struct NauthListingTold
+{
+	bool		too_large;		/* for the cache */
+	bool		stale;
+} NauthListingTold;
+
 /*
  * Open one, which can answer one query after another, in the current memory
- * context, without any I/O.  options must live as long.  wide: raw_json is
- * wanted.
+ * context, without any I/O.  options and told must live as long.  wide: raw_json
+ * is wanted.
  */
-extern NauthListing *nauth_listing_open(const NauthOptions *options, bool wide);
+extern NauthListing *nauth_listing_open(const NauthOptions *options, bool wide,
+										NauthListingTold *told);
 
 /*
  * Begin a query of any kind; what it points to must live until its end.  A count

@@ -98,6 +98,7 @@ neon_auth_fdw_handler(PG_FUNCTION_ARGS)
 	routine->GetForeignPaths = neonAuthGetForeignPaths;
 	routine->GetForeignPlan = neonAuthGetForeignPlan;
 	routine->GetForeignUpperPaths = neonAuthGetForeignUpperPaths;
+	routine->ReparameterizeForeignPathByChild = neonAuthReparameterizeForeignPathByChild;
 	routine->BeginForeignScan = neonAuthBeginForeignScan;
 	routine->IterateForeignScan = neonAuthIterateForeignScan;
 	routine->ReScanForeignScan = neonAuthReScanForeignScan;

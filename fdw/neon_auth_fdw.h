@@ -53,10 +53,11 @@ extern ForeignScan *neonAuthGetForeignPlan(PlannerInfo *root, RelOptInfo *basere
 										   List *tlist, List *scan_clauses,
 										   Plan *outer_plan);
 
-/* What a plan wants, of NauthPlanWanted: kind, order, limit and once. */
+/* What a plan wants, of NauthPlanWanted: kind, order, limit, once, most_ids. */
 extern void nauth_plan_wanted(const List *list, NauthQuery *query);
 
 /* in paths.c */
+extern List *neonAuthReparameterizeForeignPathByChild(PlannerInfo *root, List *fdw_private, RelOptInfo *child_rel);
 extern void neonAuthGetForeignUpperPaths(PlannerInfo *root, UpperRelationKind stage,
 										 RelOptInfo *input_rel, RelOptInfo *output_rel,
 										 void *extra);

@@ -17,6 +17,8 @@
 
 #include <math.h>
 
+#include "catalog/pg_type.h"
+#include "optimizer/appendinfo.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
@@ -25,6 +27,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/selfuncs.h"
+#include "utils/typcache.h"
 
 #include "neon_auth_fdw.h"
 #include "pgcompat.h"
@@ -69,14 +72,13 @@ ordered_column(const PathKey * pathkey, RelOptInfo *rel, Oid table)
 {
 	ListCell   *lc;
 
+	if (pathkey->pk_opfamily != lookup_type_cache(TIMESTAMPTZOID, TYPECACHE_BTREE_OPFAMILY)->btree_opf)
+		return -1;
 	foreach(lc, pathkey->pk_eclass->ec_members)
 	{
-		const Var  *var = (Var *) lfirst_node(EquivalenceMember, lc)->em_expr;
-		int			column;
+		int			column = nauth_query_column((Node *) lfirst_node(EquivalenceMember, lc)->em_expr,
+												rel->relid, table);
 
-		if (!IsA(var, Var) || var->varno != rel->relid || var->varattno <= 0)
-			continue;
-		column = nauth_column_find(get_attname(table, var->varattno, false));
 		if (column == NAUTH_CREATED_AT || column == NAUTH_UPDATED_AT)
 			return column;
 	}
@@ -197,14 +199,32 @@ selectivity_of(PlannerInfo *root, const List *conditions)
 }
 
 /*
+ * Whether a qual is that the time ordered by is there, as it is always: so that
+ * max() is an order with a limit.
+ */
+static bool
+is_idle(const RestrictInfo *rinfo, RelOptInfo *rel, const Demand *demand)
+{
+	const NauthPlanning *planning = rel->fdw_private;
+	const		NullTest *test = (const NullTest *) rinfo->clause;
+
+	return IsA(test, NullTest) && test->nulltesttype == IS_NOT_NULL && demand->first &&
+		nauth_query_column((Node *) test->arg, rel->relid, planning->table) == (int) demand->column;
+}
+
+/*
  * Whether the rows of a scan with these conditions are those that the limit
  * counts, and come as it wants them.
  */
 static bool
-is_limited(const RelOptInfo *rel, const Demand *demand, const List *conditions, bool in_order)
+is_limited(RelOptInfo *rel, const Demand *demand, const List *conditions, bool in_order)
 {
-	return demand->limit >= 0 && demand->ordered && (demand->first == NULL || in_order) &&
-		list_length(rel->baserestrictinfo) == list_length(conditions);
+	int			others = list_length(rel->baserestrictinfo) - list_length(conditions);
+	ListCell   *lc;
+
+	foreach(lc, rel->baserestrictinfo)
+		others -= is_idle(lfirst_node(RestrictInfo, lc), rel, demand);
+	return demand->limit >= 0 && demand->ordered && (demand->first == NULL || in_order) && others == 0;
 }
 
 /* Let a listing have pages no larger than the limit, and none behind it. */
@@ -319,6 +339,11 @@ add_named(PlannerInfo *root, RelOptInfo *rel, NauthPlanCondition *found, double 
 	{
 		way.users = nauth_estimate_array_length(root, (Node *) found->condition.value);
 		way.requests = ceil(way.users / Max(provider->max_ids, 1));
+
+		/* there may be far more of them than one thinks */
+		if (planning->counted)
+			way.query.most_ids = (int) Min(pages_of(planning, planning->users) * Max(provider->max_ids, 1),
+										   INT_MAX);
 	}
 	add_way(root, rel, &way);
 }
@@ -328,10 +353,8 @@ static bool
 is_id(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass * ec, EquivalenceMember * em, void *arg)
 {
 	const NauthPlanning *planning = rel->fdw_private;
-	const Var  *var = (Var *) em->em_expr;
 
-	return IsA(var, Var) && var->varno == rel->relid && var->varattno > 0 &&
-		nauth_column_find(get_attname(planning->table, var->varattno, false)) == NAUTH_ID;
+	return nauth_query_column((Node *) em->em_expr, rel->relid, planning->table) == NAUTH_ID;
 }
 
 /* Clauses that may compare our column id with another relation's value. */
@@ -375,6 +398,17 @@ add_lookups(PlannerInfo *root, RelOptInfo *rel)
 		if (!bms_is_empty(outer))
 			add_named(root, rel, found, 1, outer);
 	}
+}
+
+/* The values of a lookup, of a relation's child that takes the place of its parent. */
+List *
+neonAuthReparameterizeForeignPathByChild(PlannerInfo *root, List *fdw_private, RelOptInfo *child_rel)
+{
+	List	   *copy = list_copy(fdw_private);
+
+	for (int i = NauthPathValues; i <= NauthPathQuals; i++)
+		lfirst(list_nth_cell(copy, i)) = nauth_adjust_to_child(root, list_nth(copy, i), child_rel);
+	return copy;
 }
 
 void

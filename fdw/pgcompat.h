@@ -64,6 +64,15 @@
 #define nauth_estimate_array_length(root, array) estimate_array_length(array)
 #endif
 
+/* expressions of a parent as those of its child */
+#if PG_VERSION_NUM >= 160000
+#define nauth_adjust_to_child(root, node, child) \
+	adjust_appendrel_attrs_multilevel(root, (Node *) (node), child, (child)->top_parent)
+#else
+#define nauth_adjust_to_child(root, node, child) \
+	adjust_appendrel_attrs_multilevel(root, (Node *) (node), (child)->relids, (child)->top_parent_relids)
+#endif
+
 /* the direction of a path key */
 #if PG_VERSION_NUM >= 180000
 #define nauth_pathkey_descends(key) ((key)->pk_cmptype == COMPARE_GT)

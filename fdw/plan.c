@@ -167,7 +167,8 @@ neonAuthGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntab
 	planning->cached = cached >= 0 && ids < 0;
 	planning->users = cached >= 0 ? cached :
 		baserel->tuples > 0 ? baserel->tuples : count_synced(planning->options->server);
-	if (planning->users <= 0 && cached < 0)
+	planning->counted = planning->users > 0 || cached >= 0;
+	if (!planning->counted)
 		planning->users = DEFAULT_USERS;
 	baserel->fdw_private = planning;
 	baserel->tuples = planning->users;
@@ -186,7 +187,7 @@ neonAuthGetForeignPaths(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntable
 List *
 nauth_plan_list(const NauthQuery *query)
 {
-	return list_make4_int(query->kind, query->order, query->limit, query->once);
+	return list_make5_int(query->kind, query->order, query->limit, query->once, query->most_ids);
 }
 
 void
@@ -197,6 +198,7 @@ nauth_plan_wanted(const List *list, NauthQuery *query)
 	query->order = lsecond_int(list);
 	query->limit = lthird_int(list);
 	query->once = lfourth_int(list);
+	query->most_ids = list_nth_int(list, 4);
 }
 
 /* Attribute numbers that the scan's target list and quals read. */

@@ -27,6 +27,7 @@ typedef struct NauthPlanning
 	const NauthOptions *options;
 	Oid			table;
 	double		users;			/* in the directory */
+	bool		counted;		/* that is known, if only of some time ago */
 	bool		cached;			/* and they are at hand, for long enough */
 	List	   *conditions;		/* of quals of the relation alone */
 } NauthPlanning;

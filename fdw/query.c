@@ -31,9 +31,8 @@
 
 /* ---- Quals */
 
-/* The column of the directory that a node is, or -1. */
-static int
-column_of(const Node *node, Index relid, Oid table)
+int
+nauth_query_column(const Node *node, Index relid, Oid table)
 {
 	const Var  *var = (const Var *) node;
 
@@ -47,7 +46,7 @@ static int
 test_of(Oid operator, Oid collation, NauthColumn column)
 {
 	if (column == NAUTH_ID || column == NAUTH_EMAIL)
-		return operator == TextEqualOperator && get_collation_isdeterministic(collation) ?
+		return operator == TextEqualOperator && OidIsValid(collation) && get_collation_isdeterministic(collation) ?
 			NAUTH_TEST_EQUAL : -1;
 	if (column == NAUTH_CREATED_AT || column == NAUTH_UPDATED_AT)
 	{
@@ -79,7 +78,7 @@ match_operator(PlannerInfo *root, OpExpr *op, Index relid, Oid table, NauthCondi
 		return false;
 	left = linitial(op->args);
 	right = lsecond(op->args);
-	column = column_of(left, relid, table);
+	column = nauth_query_column(left, relid, table);
 	if (column < 0)
 	{
 		Node	   *swapped = left;
@@ -87,7 +86,7 @@ match_operator(PlannerInfo *root, OpExpr *op, Index relid, Oid table, NauthCondi
 		left = right;
 		right = swapped;
 		operator = get_commutator(operator);
-		column = column_of(left, relid, table);
+		column = nauth_query_column(left, relid, table);
 	}
 	if (column < 0 || !OidIsValid(operator))
 		return false;
@@ -104,7 +103,7 @@ static bool
 match_array(PlannerInfo *root, ScalarArrayOpExpr * op, Index relid, Oid table,
 			NauthCondition *condition)
 {
-	int			column = column_of(linitial(op->args), relid, table);
+	int			column = nauth_query_column(linitial(op->args), relid, table);
 	Node	   *array = lsecond(op->args);
 
 	if (column != NAUTH_ID || !op->useOr || test_of(op->opno, op->inputcollid, column) < 0 ||
@@ -147,8 +146,12 @@ narrow_ids(NauthQuery *query, const NauthProvider *provider, const NauthValue *v
 	const char **ids;
 
 	if (value->test == NAUTH_TEST_ANY)
-		deconstruct_array(DatumGetArrayTypeP(value->value), TEXTOID, -1, false, TYPALIGN_INT,
-						  &elements, &nulls, &count);
+	{
+		ArrayType  *array = DatumGetArrayTypeP(value->value);
+
+		/* the type of its elements may be another one of the same bytes */
+		deconstruct_array(array, ARR_ELEMTYPE(array), -1, false, TYPALIGN_INT, &elements, &nulls, &count);
+	}
 	query->ids = ids = palloc(Max(count, 1) * sizeof(char *));
 	for (int i = 0; i < count; i++)
 	{
@@ -202,7 +205,7 @@ static int64_t
 moment_of(const NauthValue *value)
 {
 	TimestampTz time;
-	int			overflow = 0;
+	int			overflow;		/* is infinity then */
 
 	switch (value->type)
 	{
@@ -215,9 +218,9 @@ moment_of(const NauthValue *value)
 		default:
 			time = DatumGetTimestampTz(value->value);
 	}
-	if (overflow < 0 || TIMESTAMP_IS_NOBEGIN(time))
+	if (TIMESTAMP_IS_NOBEGIN(time))
 		return NAUTH_MOMENT_MIN;
-	if (overflow > 0 || TIMESTAMP_IS_NOEND(time))
+	if (TIMESTAMP_IS_NOEND(time))
 		return NAUTH_MOMENT_MAX;
 	return Min(Max(nauth_timestamptz_to_moment(time), NAUTH_MOMENT_MIN), NAUTH_MOMENT_MAX);
 }

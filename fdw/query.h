@@ -27,6 +27,9 @@ typedef enum NauthTest
 	NAUTH_TEST_GREATER = BTGreaterStrategyNumber
 } NauthTest;
 
+/* The column of the table, relation relid of the query, that a node is, or -1. */
+extern int	nauth_query_column(const Node *node, Index relid, Oid table);
+
 /* A qual that a provider may be able to work out. */
 typedef struct NauthCondition
 {

@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "foreign/foreign.h"
@@ -132,6 +133,11 @@ nauth_scan_wanted(ForeignScanState *node, const NauthProvider *provider, bool kn
 									   &value.isnull);
 		somebody &= nauth_query_narrow(wanted, provider, &value);
 	}
+	if (wanted->most_ids > 0 && wanted->n_ids > wanted->most_ids)
+	{
+		wanted->ids = NULL;
+		wanted->n_ids = 0;
+	}
 	return somebody;
 }
 
@@ -144,8 +150,8 @@ make_key(const NauthScan *scan, const NauthOptions *options, const NauthQuery *w
 {
 	if (scan->params || wanted->ids)
 		return NULL;
-	return psprintf("%d %d " INT64_FORMAT " %s", wanted->limit, wanted->once, (int64) wanted->from,
-					nauth_query_url(options, wanted));
+	return psprintf("%d %d %d " INT64_FORMAT " %s", wanted->order, wanted->limit, wanted->once,
+					(int64) wanted->from, nauth_query_url(options, wanted));
 }
 
 /* Begin to read what is wanted with the parameters of now. */
@@ -204,6 +210,20 @@ fill_slot(const NauthScan *scan, const NauthRow *row, bool counts, TupleTableSlo
 	ExecStoreVirtualTuple(slot);
 }
 
+/*
+ * Give the row memory of its own, for another scan may read on while it is still of
+ * use.  It has no transactions, in whose place there would be anything.
+ */
+static void
+materialize(TupleTableSlot *slot)
+{
+	HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, true, NULL);
+
+	HeapTupleHeaderSetXmin(tuple->t_data, InvalidTransactionId);
+	HeapTupleHeaderSetXmax(tuple->t_data, InvalidTransactionId);
+	HeapTupleHeaderSetCmin(tuple->t_data, InvalidTransactionId);
+}
+
 static NauthSource *
 source_of(const NauthScan *scan)
 {
@@ -249,9 +269,8 @@ neonAuthIterateForeignScan(ForeignScanState *node)
 	if (!scan->ended)
 		fill_slot(scan, &row, node->ss.ss_currentRelation == NULL, slot);
 
-	/* another scan may read on while this row is still of use */
 	if (scan->kept && !TupIsNull(slot))
-		ExecMaterializeSlot(slot);
+		materialize(slot);
 	return slot;
 }
 

@@ -42,6 +42,7 @@ struct NauthSource
 	int			count;			/* begun, from that on */
 	MemoryContext row_cxt;		/* values of one row */
 	bool		warned;			/* of a user left out */
+	NauthListingTold told;
 
 	/* what is wanted */
 	NauthQuery	wanted;
@@ -127,7 +128,7 @@ begin_one(NauthSource *source)
 	{
 		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(source));
 
-		sent->listing = nauth_listing_open(source->options, source->wide);
+		sent->listing = nauth_listing_open(source->options, source->wide, &source->told);
 		MemoryContextSwitchTo(old);
 	}
 	nauth_listing_begin(sent->listing, query);
@@ -214,8 +215,9 @@ end_query(NauthSource *source)
 		source->rows + source->left_out >= page)
 		fail(source, "too many users of its first page had to be left out");
 	source->reading = false;
-	source->first = (source->first + 1) % QUERIES_MAX;
 	source->count--;
+	if (source->count > 0)
+		source->first = (source->first + 1) % QUERIES_MAX;
 }
 
 bool

@@ -54,14 +54,15 @@ write_bound(NauthRequest *request, const char *name, int64_t moment, int64_t mil
 
 /*
  * Clerk does not say whether its bounds are part of the window.  A window may
- * have somebody too many at its edges, never too few.
+ * have somebody too many at its edges, never too few.  Nor does it say what it
+ * thinks of times before 1970, in which there were no users.
  */
 static void
 write_window(const NauthQuery *query, NauthRequest *request)
 {
 	if (!query->windowed)
 		return;
-	if (query->from > NAUTH_MOMENT_MIN || query->from == NAUTH_MOMENT_UNKNOWN)
+	if (query->from > MILLISECOND || query->from == NAUTH_MOMENT_UNKNOWN)
 		write_bound(request, "created_at_after", query->from, query->from / MILLISECOND - 1);
 	if (query->before < NAUTH_MOMENT_MAX)
 		write_bound(request, "created_at_before", query->before, (query->before + MILLISECOND - 1) / MILLISECOND);

@@ -73,6 +73,7 @@ typedef struct NauthQuery
 	const char *const *ids;		/* LIST: only these users, as many as n_ids,
 								 * up to max_ids; or NULL */
 	int			n_ids;
+	int			most_ids;		/* of a scan: rather all users than more; or 0 */
 	const char *email;			/* LIST: at least all users with this address,
 								 * where finds_emails is set; or NULL */
 	NauthOrder	order;			/* LIST: see by_creation */

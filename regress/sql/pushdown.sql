@@ -80,7 +80,10 @@ EXPLAIN (VERBOSE, COSTS OFF) SELECT id FROM members ORDER BY created_at DESC LIM
 EXPLAIN (VERBOSE, COSTS OFF) SELECT id FROM members ORDER BY created_at DESC;
 EXPLAIN (VERBOSE, COSTS OFF) SELECT id FROM members ORDER BY updated_at DESC LIMIT 10;
 
+EXPLAIN (VERBOSE, COSTS OFF) SELECT max(updated_at), max(created_at), min(created_at) FROM users;
+
 -- not where that would not be all that is read
+EXPLAIN (VERBOSE, COSTS OFF) SELECT id FROM users ORDER BY updated_at DESC, id LIMIT 10;
 EXPLAIN (VERBOSE, COSTS OFF) SELECT id FROM users ORDER BY updated_at DESC LIMIT 501;
 EXPLAIN (VERBOSE, COSTS OFF) SELECT id FROM users ORDER BY updated_at LIMIT 10;
 EXPLAIN (VERBOSE, COSTS OFF) SELECT id FROM users ORDER BY updated_at DESC FETCH FIRST 10 ROWS WITH TIES;

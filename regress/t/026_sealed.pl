@@ -343,7 +343,7 @@ is(outcome('user'), 'right, requests 1, corrupt', 'and nobody for a user');
 
 # a growing listing
 $redis->ask('FLUSHALL');
-run_sql('SELECT id FROM app.users LIMIT 1');
+run_sql('SELECT EXISTS (SELECT FROM app.users)');
 my $growing = save();
 my $growing_head = key_like(qr/:n$/);
 is(outcome('narrow'), 'right, requests 2', 'a growing listing is continued');

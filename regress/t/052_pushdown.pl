@@ -68,6 +68,12 @@ $clerk->fault({ match => 'get', latency_ms => 100, times => 20 });
 query_is('ids that have to be asked for alone', "SELECT count(*) FROM app.users WHERE id = ANY (ARRAY(SELECT '-' || n FROM generate_series(1, 20) n))", '0', '20 get');
 cmp_ok($clerk->stats->{in_flight_max}, '>', 1, 'are, at the same time');
 
+# A listing, where that is less.  How many users there are is known since ANALYZE.
+$node->safe_psql('postgres', 'ANALYZE app.users');
+query_is('more ids than pages have users', "SELECT count(*) FROM app.users WHERE id = ANY (ARRAY(SELECT 'user_' || n FROM generate_series(1, 650) n) || $list)", '250', '7 list');
+query_is('less of them', "SELECT count(*) $many", '250', '7 list');
+query_is('and few', "SELECT count(*) FROM app.users WHERE id = ANY ($list)", '250', '3 list');
+
 # ---- A lookup for each row of another table
 
 query_is('a lookup each', 'SELECT count(u.id) FROM (SELECT * FROM pick WHERE n <= 60) p LEFT JOIN app.users u USING (id)', '3', '3 get');
@@ -144,7 +150,20 @@ query_is('another order than asked for', "SELECT count(*) FROM app.users WHERE u
 
 # ---- Orders and limits
 
-my $newest = 'SELECT id FROM S.users ORDER BY created_at DESC, id LIMIT 10';
+$node->safe_psql('postgres', <<'SQL');
+CREATE FUNCTION odd.lt(timestamptz, timestamptz) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT $1 > $2';
+CREATE FUNCTION odd.le(timestamptz, timestamptz) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT $1 >= $2';
+CREATE FUNCTION odd.gt(timestamptz, timestamptz) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT $1 < $2';
+CREATE FUNCTION odd.ge(timestamptz, timestamptz) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT $1 <= $2';
+CREATE FUNCTION odd.cmp(timestamptz, timestamptz) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT timestamptz_cmp($2, $1)';
+CREATE OPERATOR odd.<<~ (LEFTARG = timestamptz, RIGHTARG = timestamptz, FUNCTION = odd.lt);
+CREATE OPERATOR odd.<<=~ (LEFTARG = timestamptz, RIGHTARG = timestamptz, FUNCTION = odd.le);
+CREATE OPERATOR odd.>>~ (LEFTARG = timestamptz, RIGHTARG = timestamptz, FUNCTION = odd.gt);
+CREATE OPERATOR odd.>>=~ (LEFTARG = timestamptz, RIGHTARG = timestamptz, FUNCTION = odd.ge);
+CREATE OPERATOR CLASS odd.turned FOR TYPE timestamptz USING btree AS OPERATOR 1 odd.<<~, OPERATOR 2 odd.<<=~,
+	OPERATOR 3 =, OPERATOR 4 odd.>>=~, OPERATOR 5 odd.>>~, FUNCTION 1 odd.cmp(timestamptz, timestamptz);
+SQL
+
 sub ordered_is
 {
 	my ($name, $sql, $copy, $requests, $sim) = @_;
@@ -164,6 +183,10 @@ ordered_is('the latest changes', 'SELECT updated_at FROM app.users ORDER BY upda
 ordered_is('a filter besides', "SELECT updated_at FROM app.users WHERE name > 'F' ORDER BY updated_at DESC LIMIT 5", 'people', '7 list');
 ordered_is('the newest of Better Auth', 'SELECT created_at FROM auth.users ORDER BY created_at DESC LIMIT 7', 'members', '1 list', $auth);
 ordered_is('its oldest', 'SELECT created_at FROM auth.users ORDER BY created_at LIMIT 7', 'members', '1 list', $auth);
+ordered_is('the latest change alone', 'SELECT max(updated_at) FROM app.users', 'people', '1 list');
+ordered_is('the first and the last user', 'SELECT min(created_at), max(created_at) FROM app.users', 'people', '2 list');
+is(run_sql('SELECT created_at FROM app.users ORDER BY created_at USING OPERATOR(odd.<<~) LIMIT 3'),
+	run_sql('SELECT created_at FROM people ORDER BY created_at DESC LIMIT 3'), 'an order of operators that are turned round');
 query_is('any', 'SELECT count(*) FROM (SELECT 1 FROM app.users LIMIT 5) u', '5', '1 list');
 query_is('a limit that a cursor goes through', <<'SQL', "2\n3\n0", '1 list');
 BEGIN; DECLARE c CURSOR FOR SELECT 1 FROM app.users ORDER BY updated_at DESC LIMIT 5;
@@ -241,6 +264,22 @@ query_is('a thousand rescans', 'SET enable_material = off; SET neon_auth_fdw.pus
 	$node->safe_psql('postgres', 'SELECT count(*) FROM generate_series(1, 1000) n JOIN people u ON u.name IS NOT NULL AND n > length(u.name) + 990'),
 	'7 list');
 query_is('in a subquery for each row', 'SELECT count(s) FROM (SELECT (SELECT max(name) FROM app.users u WHERE u.email <> p.id) AS s FROM pick p) q', '15', '7 list');
+
+is(run_sql('SELECT count(*) FROM app.users a JOIN app.users b USING (id) WHERE a.xmin::text <> \'0\' OR b.xmax::text <> \'0\''), '0',
+	'shared rows have no transactions');
+
+# A lookup in a join of partitions.
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE pu (id text, name text) PARTITION BY HASH (id);
+CREATE FOREIGN TABLE pu0 PARTITION OF pu FOR VALUES WITH (MODULUS 1, REMAINDER 0) SERVER clerk;
+CREATE TABLE pp (id text, n int) PARTITION BY HASH (id);
+CREATE TABLE pp0 PARTITION OF pp FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+INSERT INTO pp SELECT id, n FROM pick ORDER BY n LIMIT 3;
+ANALYZE pp;
+SQL
+query_is('a join of partitions', 'SET enable_partitionwise_join = on; SELECT count(pu.id) FROM pp JOIN pu USING (id)', '3', '3 get');
+like(run_sql('CREATE FOREIGN TABLE app.posix (id text COLLATE "C") SERVER clerk; CREATE TABLE posix AS SELECT \'x\' COLLATE "POSIX" AS id; SELECT * FROM app.posix WHERE id = (SELECT id FROM posix LIMIT 1)'),
+	qr/42P22: could not determine which collation/, 'collations that are not one');
 
 # ---- EXPLAIN
 

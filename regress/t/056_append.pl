@@ -77,6 +77,8 @@ $_->fault({ match => 'list', latency_ms => 1500 }) for @sims;
 $node->safe_psql('postgres', "ALTER SERVER s$_ OPTIONS (ADD request_timeout '2s')") for 1 .. SERVERS;
 $session->ask("SET statement_timeout = '6s'");
 same_as_copy('five slow servers are waited for at the same time', $all, '3 5 7 9 11');
+$_->fault({ match => 'get', latency_ms => 1500 }) for @sims;
+same_as_copy('also where rows are kept', "$all WHERE id = (SELECT max(id) FROM copy)", '1 1 1 1 1');
 $session->ask('SET enable_async_append = off');
 $_->fault({ match => 'list', latency_ms => 1500 }) for @sims;
 like($session->ask($all), qr/ERROR:  57014/, 'without that it would take too long');
