@@ -49,42 +49,57 @@ extern PGDLLEXPORT void _PG_init(void);
 NAUTH_FUNCTION(neon_auth_fdw_handler);
 NAUTH_FUNCTION(neon_auth_providers);
 
+/*
+ * When a first attempt to load the library ran out of memory half-way, the server
+ * does not forget what it has defined.
+ */
+static bool
+is_defined(const char *setting)
+{
+	return GetConfigOption(setting, true, false) != NULL &&
+		(GetConfigOptionFlags(setting, true) & GUC_CUSTOM_PLACEHOLDER) == 0;
+}
+
 void
 _PG_init(void)
 {
-	DefineCustomStringVariable("neon_auth_fdw.allowed_urls",
-							   "Base URLs that may be asked besides the providers' own, separated by commas.",
-							   "An https host may be written as *.example.com. Only here can http be allowed.",
-							   &nauth_allowed_urls,
-							   "",
-							   PGC_SUSET,
-							   0,
-							   NULL, NULL, NULL);
-	DefineCustomEnumVariable("neon_auth_fdw.cache",
-							 "Whether queries use the cache.",
-							 "With \"off\" they ask the provider; with \"refill\" they do so and cache its answer.",
-							 &nauth_cache_mode,
-							 NAUTH_CACHE_ON,
-							 cache_modes,
-							 PGC_USERSET,
-							 0,
-							 NULL, NULL, NULL);
-	DefineCustomStringVariable("neon_auth_fdw.ca_file",
-							   "File with the certificate authorities (PEM) that are trusted instead of the system's.",
-							   "It counts for connections to providers and to Redis that are made from now on.",
-							   &nauth_ca_file,
-							   "",
-							   PGC_SUSET,
-							   0,
-							   NULL, NULL, NULL);
-	DefineCustomBoolVariable("neon_auth_fdw.pushdown",
-							 "Whether providers are asked for what a query wants alone.",
-							 "Without, they are asked for all users, and the rest is worked out here. It counts when a query is planned.",
-							 &nauth_pushdown,
-							 true,
-							 PGC_USERSET,
-							 GUC_EXPLAIN,
-							 NULL, NULL, NULL);
+	if (!is_defined("neon_auth_fdw.allowed_urls"))
+		DefineCustomStringVariable("neon_auth_fdw.allowed_urls",
+								   "Base URLs that may be asked besides the providers' own, separated by commas.",
+								   "An https host may be written as *.example.com. Only here can http be allowed.",
+								   &nauth_allowed_urls,
+								   "",
+								   PGC_SUSET,
+								   0,
+								   NULL, NULL, NULL);
+	if (!is_defined("neon_auth_fdw.cache"))
+		DefineCustomEnumVariable("neon_auth_fdw.cache",
+								 "Whether queries use the cache.",
+								 "With \"off\" they ask the provider; with \"refill\" they do so and cache its answer.",
+								 &nauth_cache_mode,
+								 NAUTH_CACHE_ON,
+								 cache_modes,
+								 PGC_USERSET,
+								 0,
+								 NULL, NULL, NULL);
+	if (!is_defined("neon_auth_fdw.ca_file"))
+		DefineCustomStringVariable("neon_auth_fdw.ca_file",
+								   "File with the certificate authorities (PEM) that are trusted instead of the system's.",
+								   "It counts for connections to providers and to Redis that are made from now on.",
+								   &nauth_ca_file,
+								   "",
+								   PGC_SUSET,
+								   0,
+								   NULL, NULL, NULL);
+	if (!is_defined("neon_auth_fdw.pushdown"))
+		DefineCustomBoolVariable("neon_auth_fdw.pushdown",
+								 "Whether providers are asked for what a query wants alone.",
+								 "Without, they are asked for all users, and the rest is worked out here. It counts when a query is planned.",
+								 &nauth_pushdown,
+								 true,
+								 PGC_USERSET,
+								 GUC_EXPLAIN,
+								 NULL, NULL, NULL);
 	MarkGUCPrefixReserved("neon_auth_fdw");
 }
 
