@@ -148,6 +148,21 @@ query_is('exactly one time', 'SELECT count(*) > 0 FROM app.users WHERE updated_a
 $clerk->fault({ match => 'list', ignore_order => \1 });
 query_is('another order than asked for', "SELECT count(*) FROM app.users WHERE updated_at >= (SELECT max(updated_at) FROM people)", '2', '8 list');
 
+query_is('in two ways in one statement', "SELECT (SELECT count(*) FROM app.users WHERE updated_at >= (SELECT max(updated_at) FROM people)) > 0,
+	(SELECT count(*) FROM app.users WHERE updated_at >= '1970-01-01')", 't|301', '9 list');
+query_is('of two times that are known', "SELECT (SELECT count(*) FROM app.users WHERE updated_at >= '2100-01-01'), (SELECT count(*) FROM app.users WHERE updated_at >= '1970-01-01')",
+	'0|301', '9 list');
+
+# More users than a page have changed at the same moment.
+$odd->create({ first_name => "Same $_", created_at => 1790000000000, updated_at => 1790000000000 }) for 1 .. 60;
+my $moment = q(to_timestamp(1790000000));
+query_is('more than a page at one moment', "SELECT count(*) FROM odd.users WHERE updated_at >= $moment", '60', '3 list', $odd);
+query_is('and nobody after it', "SELECT count(*) FROM odd.users WHERE updated_at > $moment", '0', '1 list', $odd);
+for my $user (grep { $_->{updated_at} == 1790000000000 } @{ $odd->users })
+{
+	$odd->remove($user->{id});
+}
+
 # ---- Orders and limits
 
 $node->safe_psql('postgres', <<'SQL');

@@ -57,6 +57,10 @@ same_as_copy('with none', "$all WHERE id = ANY ('{}')", '0 0 0 0 0');
 same_as_copy('an order', 'SELECT created_at FROM everybody ORDER BY created_at DESC LIMIT 7');
 same_as_copy('a count', 'SELECT count(*) FROM everybody', '3 5 7 9 11');
 same_as_copy('what changed', "$all WHERE updated_at >= (SELECT max(updated_at) FROM copy)");
+$_->reset_stats for @sims;
+is(join(' ', map { $_->requests } @sims) . ' ' . $session->must('SELECT count(*) FROM (SELECT id FROM s5.users UNION ALL SELECT id FROM s5.users UNION ALL SELECT id FROM s1.users) u'),
+	'0 0 0 0 0 220', 'a server twice');
+is(join(' ', map { $_->requests } @sims), '3 0 0 0 11', 'which share a listing');
 same_as_copy('a join with itself', 'SELECT a.server, a.id FROM everybody a JOIN everybody b USING (server, id)');
 same_as_copy('in a loop', 'SELECT n, (SELECT count(*) FROM everybody WHERE length(name) > n) FROM generate_series(5, 12) n');
 same_as_copy('in a lateral subquery', 'SELECT n, u.* FROM generate_series(5, 12) n, LATERAL (SELECT id FROM everybody WHERE length(name) = n) u');
