@@ -32,7 +32,6 @@
 #define NAUTH_SECRET_MAX	4096
 #define PREFIX_MAX			63
 #define REQUESTS_MAX		1000
-#define CONCURRENCY_MAX	32
 #define BYTES_MIN			(INT64CONST(64) * 1024)
 #define BYTES_MAX			(INT64CONST(1) << 40)
 
@@ -97,7 +96,7 @@ static const Option option_table[] = {
 	{"max_requests_per_second", ForeignServerRelationId, OPTION_INTEGER,
 	offsetof(NauthOptions, max_requests_per_second), 1, REQUESTS_MAX},
 	{"max_concurrency", ForeignServerRelationId, OPTION_INTEGER,
-	offsetof(NauthOptions, max_concurrency), 1, CONCURRENCY_MAX},
+	offsetof(NauthOptions, max_concurrency), 1, NAUTH_CONCURRENCY_MAX},
 	{"full_refresh_every", ForeignServerRelationId, OPTION_MILLISECONDS,
 	offsetof(NauthOptions, full_refresh_every), 0, 24 * DAY_MS},
 	{"keep_runs", ForeignServerRelationId, OPTION_SECONDS,

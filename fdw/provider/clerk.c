@@ -51,7 +51,7 @@ write_page_parameters(const NauthSettings *settings, const NauthQuery *query,
 		nauth_request_parameter(request, "order_by", "-updated_at");
 		return;
 	}
-	nauth_request_parameter(request, "order_by", "created_at");
+	nauth_request_parameter(request, "order_by", query->newest ? "-created_at" : "created_at");
 	if (cursor != NULL)
 		nauth_request_parameter(request, "starting_after", cursor);
 	write_window(query, request);

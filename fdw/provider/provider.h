@@ -66,6 +66,8 @@ typedef struct NauthQuery
 								 * be in or out. */
 	int64_t		from;
 	int64_t		before;
+	bool		newest;			/* LIST: only the user created last, where
+								 * counts_windows is set; a page of one */
 } NauthQuery;
 
 typedef enum NauthFlaw

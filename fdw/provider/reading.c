@@ -32,6 +32,8 @@ nauth_read_limit(const NauthSettings *settings, const NauthQuery *query,
 {
 	int			limit = settings->page_size;
 
+	if (query->newest)
+		return 1;
 	if (query->kind != NAUTH_QUERY_CHANGES)
 		return limit;
 	if (cursor == NULL && query->limit > 0 && query->limit < limit)
