@@ -15,7 +15,6 @@
 #include "postgres.h"
 
 #include <inttypes.h>
-#include <math.h>
 
 #include "spread.h"
 
@@ -36,11 +35,18 @@
 /* Begins a cursor that leads into a window. */
 #define MARK			'\001'
 
-/* Users that a window should have: seldom does chance make that a full page. */
+/*
+ * Users that a window should have: two standard deviations less than a page, so
+ * that chance seldom makes it a full one.
+ */
 static double
 aim_of(const NauthSpread *spread)
 {
-	return spread->page_size - 2 * sqrt(spread->page_size);
+	int			root = 1;
+
+	while (root * root < spread->page_size)
+		root++;
+	return spread->page_size - 2 * root;
 }
 
 void
@@ -169,8 +175,9 @@ nauth_spread_start(NauthSpread *spread, NauthPage *page)
 		time == 0 || strlen(page->next) > NAUTH_ID_MAX)
 		return;
 	here = page->users[page->count - 1].created_at;
-	spread->pointless = (spread->newest - here) / time < PAGES_MIN;
-	if (spread->pointless)
+
+	/* with each page anew: the first users of a directory may be few for long */
+	if ((spread->newest - here) / time < PAGES_MIN)
 		return;
 	spread->on = true;
 	learn(spread, page->count, time);

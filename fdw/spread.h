@@ -37,7 +37,7 @@ typedef struct NauthSpread
 {
 	int			page_size;
 	bool		on;				/* windows are cut */
-	bool		pointless;		/* and will not be */
+	bool		pointless;		/* nor will be */
 	int64_t		newest;			/* creation of the youngest user known of */
 	double		users;			/* in windows of late; the later the more they
 								 * count */
