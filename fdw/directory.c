@@ -16,7 +16,14 @@
 #include "cache/gate.h"
 #include "directory.h"
 #include "report.h"
+#include "spread.h"
 #include "wait.h"
+
+/* The first pages of windows, and who was created last. */
+#define AHEAD_MAX		(NAUTH_CONCURRENCY_MAX + 1)
+
+/* Asks for the user who was created last. */
+static const NauthQuery newest_user = {.kind = NAUTH_QUERY_LIST,.order = NAUTH_ORDER_NEWEST,.limit = 1};
 
 /* How far a listing has come. */
 typedef struct Position
@@ -29,6 +36,13 @@ typedef struct Position
 	char		landmark[NAUTH_CURSOR_MAX]; /* an earlier cursor */
 } Position;
 
+/* A request begun in the background. */
+typedef struct Ahead
+{
+	NauthCall  *call;			/* or NULL */
+	bool		wanted;
+} Ahead;
+
 struct NauthDirectory
 {
 	const NauthOptions *options;
@@ -37,12 +51,14 @@ struct NauthDirectory
 	int64		budget;			/* microseconds of waiting that are left */
 	NauthRequest request;		/* too large for the stack */
 	NauthError	error;
-	NauthCall  *ahead;			/* begun in the background, or NULL */
-	NauthCall  *current;		/* had been; the last reply is its, or NULL */
+	Ahead		ahead[AHEAD_MAX];
+	NauthCall  *current;		/* was among these; the last reply is its, or
+								 * NULL */
 
 	/* the listing */
 	NauthQuery	query;
 	NauthAhead	look_ahead;
+	NauthSpread spread;
 	NauthPage	page;
 	Position	position;
 	Position	before;			/* the last page */
@@ -194,6 +210,69 @@ write_request(NauthDirectory *directory, const NauthQuery *query, const char *cu
 
 /* ---- Requests in the background */
 
+/* The one for what was written, or NULL. */
+static Ahead *
+find_ahead(NauthDirectory *directory)
+{
+	for (Ahead *ahead = directory->ahead; ahead < directory->ahead + AHEAD_MAX; ahead++)
+		if (ahead->call && nauth_http_asks(ahead->call, &directory->request))
+			return ahead;
+	return NULL;
+}
+
+static void
+free_call(NauthCall **call)
+{
+	if (*call)
+		nauth_http_free(*call);
+	*call = NULL;
+}
+
+/* Give up those that nobody wants any more, and want none. */
+static void
+free_unwanted(NauthDirectory *directory)
+{
+	for (Ahead *ahead = directory->ahead; ahead < directory->ahead + AHEAD_MAX; ahead++)
+	{
+		if (!ahead->wanted)
+			free_call(&ahead->call);
+		ahead->wanted = false;
+	}
+}
+
+/* What was written will be asked for soon.  True if it was begun just now. */
+static bool
+begin_ahead(NauthDirectory *directory)
+{
+	int64		start = nauth_clock();
+	Ahead	   *ahead = find_ahead(directory);
+	bool		known = ahead != NULL;
+
+	for (int i = 0; i < AHEAD_MAX && ahead == NULL; i++)
+		if (directory->ahead[i].call == NULL)
+			ahead = &directory->ahead[i];
+	if (ahead == NULL)
+		return false;
+	ahead->wanted = true;
+	if (!known)
+		ahead->call = nauth_http_begin(directory->http, &directory->request);
+	directory->budget -= nauth_clock() - start;
+	return !known;
+}
+
+/*
+ * Wait for the reply to what was written, which is on its way.  The reply before
+ * it is done with.
+ */
+static bool
+end_ahead(NauthDirectory *directory, Ahead *ahead, int64 deadline, NauthReply *reply)
+{
+	free_call(&directory->current);
+	directory->current = ahead->call;
+	ahead->call = NULL;
+	return nauth_http_end(directory->current, deadline, reply, &directory->error);
+}
+
 /*
  * Why a listing cannot go on to its next page, or NULL.  A cursor that was there
  * before means that the listing goes in circles.  To find circles of any length
@@ -214,63 +293,52 @@ find_obstacle(const Position *position)
 	return NULL;
 }
 
-static void
-free_call(NauthCall **call)
-{
-	if (*call)
-		nauth_http_free(*call);
-	*call = NULL;
-}
-
-/* What was written will be asked for next. */
-static void
-begin_ahead(NauthDirectory *directory)
-{
-	int64		start = nauth_clock();
-
-	free_call(&directory->ahead);
-	directory->ahead = nauth_http_begin(directory->http, &directory->request);
-	directory->budget -= nauth_clock() - start;
-}
-
-/*
- * Wait for the reply to what was written, if just that is on its way.  The
- * reply before it is done with.
- */
+/* Write the request for what comes next; false if nothing does. */
 static bool
-end_ahead(NauthDirectory *directory, int64 deadline, NauthReply *reply)
+write_next(NauthDirectory *directory)
 {
-	free_call(&directory->current);
-	directory->current = directory->ahead;
-	directory->ahead = NULL;
-	return nauth_http_end(directory->current, deadline, reply, &directory->error);
+	const Position *position = &directory->position;
+	NauthQuery	query = directory->query;
+	NauthError	error = {0};
+	const char *inner;
+
+	if (position->last || (position->begun && find_obstacle(position)))
+		return false;
+	(void) nauth_spread_aim(position->begun ? position->next : NULL, &query, &inner, &error);
+	write_request(directory, &query, inner);
+	return error.kind == NAUTH_OK;
 }
 
 void
 nauth_directory_start(NauthDirectory *directory)
 {
-	const Position *position = &directory->position;
+	Ahead	   *ahead;
 
-	if (directory->ahead || position->last || (position->begun && find_obstacle(position)))
+	if (!write_next(directory))
 		return;
-	write_request(directory, &directory->query, position->begun ? position->next : NULL);
-	begin_ahead(directory);
+	(void) begin_ahead(directory);
+	ahead = find_ahead(directory);
+	if (ahead)
+		ahead->wanted = false;
 }
 
 bool
 nauth_directory_ready(NauthDirectory *directory)
 {
 	int64		start = nauth_clock();
-	bool		ready = directory->ahead == NULL || nauth_http_done(directory->ahead);
+	Ahead	   *ahead = write_next(directory) ? find_ahead(directory) : NULL;
+	bool		ready = ahead == NULL || nauth_http_done(ahead->call);
 
 	directory->budget -= nauth_clock() - start;
 	return ready;
 }
 
 int
-nauth_directory_descriptor(const NauthDirectory *directory)
+nauth_directory_descriptor(NauthDirectory *directory)
 {
-	return directory->ahead ? nauth_http_descriptor(directory->ahead) : -1;
+	Ahead	   *ahead = write_next(directory) ? find_ahead(directory) : NULL;
+
+	return ahead ? nauth_http_descriptor(ahead->call) : -1;
 }
 
 void
@@ -291,13 +359,15 @@ ask(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
 {
 	int64		start = nauth_clock();
 	int64		deadline = start + directory->budget;
+	Ahead	   *ahead;
 	bool		answered;
 
 	*missing = false;
 	memset(&directory->error, 0, sizeof(NauthError));
 	write_request(directory, query, cursor);
-	if (directory->ahead && nauth_http_asks(directory->ahead, &directory->request))
-		answered = end_ahead(directory, deadline, reply);
+	ahead = find_ahead(directory);
+	if (ahead)
+		answered = end_ahead(directory, ahead, deadline, reply);
 	else
 		answered = nauth_http_get(directory->http, &directory->request,
 								  deadline, reply, &directory->error);
@@ -311,9 +381,10 @@ ask(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
 void
 nauth_directory_begin(NauthDirectory *directory, const NauthQuery *query)
 {
-	free_call(&directory->ahead);
+	free_unwanted(directory);
 	directory->query = *query;
 	directory->look_ahead = NAUTH_AHEAD_NEVER;
+	nauth_spread_begin(&directory->spread, directory->options->settings.page_size);
 	memset(&directory->position, 0, sizeof(Position));
 }
 
@@ -351,20 +422,29 @@ read_page(NauthDirectory *directory)
 {
 	const NauthOptions *options = directory->options;
 	NauthPage  *page = &directory->page;
-	const char *cursor = directory->position.begun ? directory->position.cursor : NULL;
+	NauthQuery	query = directory->query;
+	NauthError *error = &directory->error;
+	const char *cursor;
 	NauthReply	reply;
+	bool		windowed;
 	bool		missing;
 
-	if (!ask(directory, &directory->query, cursor, &reply, &missing) ||
-		!options->provider->read_page(&options->settings, &directory->query, cursor, &reply, page,
-									  &directory->error))
+	memset(error, 0, sizeof(*error));
+	windowed = nauth_spread_aim(directory->position.begun ? directory->position.cursor : NULL,
+								&query, &cursor, error);
+	if (error->kind != NAUTH_OK || !ask(directory, &query, cursor, &reply, &missing) ||
+		!options->provider->read_page(&options->settings, &query, cursor, &reply, page, error))
 		return false;
-	note_page(directory, page->next, page->last);
 
 	/* by time of change all users of a page may have been read before */
-	if (page->count == 0 && !page->last && !page->reread &&
-		directory->query.kind == NAUTH_QUERY_LIST)
-		return nauth_error_set(&directory->error, NAUTH_ERROR_INCOMPLETE, "a page before the end has no users");
+	if (page->count == 0 && !page->last && !page->reread && query.kind == NAUTH_QUERY_LIST)
+	{
+		note_page(directory, page->next, page->last);
+		return nauth_error_set(error, NAUTH_ERROR_INCOMPLETE, "a page before the end has no users");
+	}
+	if (windowed ? !nauth_spread_take(&directory->spread, &query, page, error) : !nauth_spread_check(page, error))
+		return false;
+	note_page(directory, page->next, page->last);
 	return true;
 }
 
@@ -378,34 +458,126 @@ has_enough(const NauthDirectory *directory)
 	return query->once || (query->limit > 0 && (int64) directory->position.pages * page >= query->limit);
 }
 
-/* Begin to ask for the page after the one that was read. */
+/* Whether more than the next page may be asked for, if the listing is large. */
+static bool
+may_spread(const NauthDirectory *directory)
+{
+	const NauthProvider *provider = directory->options->provider;
+	const NauthQuery *query = &directory->query;
+
+	return directory->look_ahead != NAUTH_AHEAD_NEVER && directory->options->max_concurrency > 1 &&
+		provider->counts_windows && provider->by_creation == NAUTH_PAGES_ALL &&
+		query->kind == NAUTH_QUERY_LIST && query->order != NAUTH_ORDER_NEWEST &&
+		!query->windowed && query->ids == NULL && query->email == NULL && query->limit == 0;
+}
+
+/*
+ * Find out when the youngest user was created, if that was asked.  A failure is
+ * none of the listing, which goes on as before.
+ */
+static void
+read_newest(NauthDirectory *directory)
+{
+	const NauthOptions *options = directory->options;
+	const NauthQuery *query = &newest_user;
+	NauthUser	user;
+	NauthPage	page = {.users = &user,.capacity = 1};
+	NauthReply	reply;
+	bool		missing;
+
+	if (!nauth_spread_wants_newest(&directory->spread, directory->position.pages))
+		return;
+	write_request(directory, query, NULL);
+	if (find_ahead(directory) == NULL)
+		return;
+	directory->spread.pointless = true;
+	if (ask(directory, query, NULL, &reply, &missing) &&
+		options->provider->read_page(&options->settings, query, NULL, &reply, &page, &directory->error) &&
+		page.count == 1 && user.has_created_at)
+	{
+		directory->spread.newest = user.created_at;
+		directory->spread.pointless = false;
+	}
+}
+
+/* Begin to ask for the page at this cursor. */
+static void
+want_page(NauthDirectory *directory, const char *cursor)
+{
+	NauthQuery	query = directory->query;
+	NauthError	error;
+	const char *inner;
+	bool		windowed = nauth_spread_aim(cursor, &query, &inner, &error);
+
+	write_request(directory, &query, inner);
+	if (begin_ahead(directory))
+		directory->spread.asked += windowed;
+}
+
+/* Do not give up what was begun for the page at this cursor. */
+static void
+keep_ahead(NauthDirectory *directory, const char *cursor)
+{
+	NauthQuery	query = directory->query;
+	NauthError	error;
+	const char *inner;
+	Ahead	   *ahead;
+
+	(void) nauth_spread_aim(cursor, &query, &inner, &error);
+	write_request(directory, &query, inner);
+	ahead = find_ahead(directory);
+	if (ahead)
+		ahead->wanted = true;
+}
+
+/* Begin to ask for what comes after the page that was read. */
 static void
 look_ahead(NauthDirectory *directory)
 {
 	const Position *position = &directory->position;
+	int			most = directory->options->max_concurrency;
+	char		cursor[NAUTH_CURSOR_MAX];
 
-	if (directory->look_ahead == NAUTH_AHEAD_NEVER || directory->options->max_concurrency == 1 ||
-		position->last || has_enough(directory) || find_obstacle(position) ||
+	if (directory->look_ahead == NAUTH_AHEAD_NEVER || most == 1 || position->last ||
+		has_enough(directory) || find_obstacle(position) ||
 		(directory->look_ahead == NAUTH_AHEAD_LATER && position->pages < 2))
 		return;
-	write_request(directory, &directory->query, position->next);
-	begin_ahead(directory);
+	/* who may stop early has not more on its way than was of use already */
+	if (directory->look_ahead == NAUTH_AHEAD_LATER)
+		most = Min(most, position->pages);
+	want_page(directory, position->next);
+	for (int i = 1; i < most && nauth_spread_ahead(&directory->spread, position->next, i, cursor); i++)
+		want_page(directory, cursor);
+	if (may_spread(directory) && nauth_spread_wants_newest(&directory->spread, position->pages))
+	{
+		write_request(directory, &newest_user, NULL);
+		(void) begin_ahead(directory);
+	}
+	free_unwanted(directory);
 }
 
 bool
 nauth_directory_try_next(NauthDirectory *directory, const NauthPage **page)
 {
+	NauthPage  *read = &directory->page;
+
 	*page = NULL;
 	directory->before = directory->position;
 	if (directory->position.last)
 		return true;
+	read_newest(directory);
 	do
 	{
 		if (!advance_cursor(directory) || !read_page(directory))
 			return false;
-	} while (directory->page.reread);
-	look_ahead(directory);
-	*page = &directory->page;
+		if (may_spread(directory) && !read->reread)
+		{
+			nauth_spread_start(&directory->spread, read);
+			strlcpy(directory->position.next, read->next, NAUTH_CURSOR_MAX);
+		}
+		look_ahead(directory);
+	} while (read->reread || (read->count == 0 && !read->last && directory->query.kind == NAUTH_QUERY_LIST));
+	*page = read;
 	return true;
 }
 
@@ -435,10 +607,10 @@ nauth_directory_skip(NauthDirectory *directory, const char *next, bool last)
 		nauth_directory_fail(directory);
 	note_page(directory, next, last);
 
-	/* it was read ahead in vain */
-	write_request(directory, &directory->query, next);
-	if (directory->ahead && (last || !nauth_http_asks(directory->ahead, &directory->request)))
-		free_call(&directory->ahead);
+	/* what was begun for other pages was in vain */
+	if (!last)
+		keep_ahead(directory, next);
+	free_unwanted(directory);
 }
 
 /* ---- Users and counts */

@@ -73,7 +73,7 @@ extern void nauth_directory_ahead(NauthDirectory *directory, NauthAhead look_ahe
  */
 extern void nauth_directory_start(NauthDirectory *directory);
 extern bool nauth_directory_ready(NauthDirectory *directory);
-extern int	nauth_directory_descriptor(const NauthDirectory *directory);
+extern int	nauth_directory_descriptor(NauthDirectory *directory);
 
 /* Go back to where the listing was before its last page. */
 extern void nauth_directory_back(NauthDirectory *directory);

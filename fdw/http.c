@@ -273,6 +273,7 @@ static NauthCall *
 take_call(NauthHttp *http, const NauthRequest *request)
 {
 	NauthCall  *call = http->spare;
+	NauthCall **end = &http->calls;
 
 	if (call)
 		http->spare = call->next;
@@ -285,8 +286,12 @@ take_call(NauthHttp *http, const NauthRequest *request)
 		call->http = http;
 		MemoryContextSwitchTo(old);
 	}
-	call->next = http->calls;
-	http->calls = call;
+
+	/* at the end, for who comes first may be sent first */
+	while (*end)
+		end = &(*end)->next;
+	*end = call;
+	call->next = NULL;
 
 	call->state = CALL_WAITING;
 	call->background = false;

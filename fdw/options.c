@@ -35,7 +35,6 @@
 #define PREFIX_MAX			63
 #define REQUESTS_MAX		1000
 #define COST_MAX			1e10
-#define CONCURRENCY_MAX	32
 #define BYTES_MIN			(INT64CONST(64) * 1024)
 #define BYTES_MAX			(INT64CONST(1) << 40)
 
@@ -105,7 +104,7 @@ static const Option option_table[] = {
 	{"fdw_tuple_cost", ForeignServerRelationId, OPTION_COST,
 	offsetof(NauthOptions, fdw_tuple_cost), 0, 0},
 	{"max_concurrency", ForeignServerRelationId, OPTION_INTEGER,
-	offsetof(NauthOptions, max_concurrency), 1, CONCURRENCY_MAX},
+	offsetof(NauthOptions, max_concurrency), 1, NAUTH_CONCURRENCY_MAX},
 	{"full_refresh_every", ForeignServerRelationId, OPTION_MILLISECONDS,
 	offsetof(NauthOptions, full_refresh_every), 0, 24 * DAY_MS},
 	{"keep_runs", ForeignServerRelationId, OPTION_SECONDS,

@@ -16,6 +16,9 @@
 /* Members that option "ignore_changes" may name. */
 #define NAUTH_MAX_MEMBERS	24
 
+/* Values of option "max_concurrency". */
+#define NAUTH_CONCURRENCY_MAX	32
+
 /* All that is known of a server, for one role. */
 typedef struct NauthOptions
 {

@@ -106,7 +106,7 @@ read_order(const char *value, SimQuery *query, SimReply *reply)
 	return true;
 }
 
-/* Both bounds are taken as exclusive, which Clerk does not document. */
+/* Whether the bounds are part of the window Clerk does not document. */
 static bool
 read_before(const char *value, SimQuery *query, SimReply *reply)
 {
@@ -115,7 +115,7 @@ read_before(const char *value, SimQuery *query, SimReply *reply)
 	if (!sim_parse_int(value, INT64_MIN + 1, INT64_MAX, &time))
 		return sim_clerk_invalid(reply, "created_at_before",
 								 "must be an integer.");
-	query->max[SIM_BY_CREATED] = time - 1;
+	query->max[SIM_BY_CREATED] = sim_config.bounds_included ? time : time - 1;
 	return true;
 }
 
@@ -127,7 +127,7 @@ read_after(const char *value, SimQuery *query, SimReply *reply)
 	if (!sim_parse_int(value, INT64_MIN, INT64_MAX - 1, &time))
 		return sim_clerk_invalid(reply, "created_at_after",
 								 "must be an integer.");
-	query->min[SIM_BY_CREATED] = time + 1;
+	query->min[SIM_BY_CREATED] = sim_config.bounds_included ? time : time + 1;
 	return true;
 }
 

@@ -27,6 +27,10 @@
  *		--last-seen		better_auth only: users have a "lastSeenAt", a second
  *						later in each list reply, though nothing else changes
  *
+ *		--bounds included	clerk only: created_at_before and created_at_after
+ *						are times of users in the window; by default they are
+ *						"excluded"
+ *
  * FILE gets the port when the simulator is ready.  SIGTERM and SIGINT end it.
  *
  * Indexes number the users in creation order from 0: fixture, generated,
@@ -121,6 +125,7 @@ static const struct option flags[] = {
 	{"fault", required_argument, NULL, 'F'},
 	{"hide", required_argument, NULL, 'h'},
 	{"last-seen", no_argument, NULL, 'L'},
+	{"bounds", required_argument, NULL, 'B'},
 	{NULL, 0, NULL, 0}
 };
 
@@ -224,6 +229,11 @@ read_flag(int flag, const char *value)
 			break;
 		case 'L':
 			sim_config.last_seen = true;
+			break;
+		case 'B':
+			sim_config.bounds_included = strcmp(value, "included") == 0;
+			if (!sim_config.bounds_included && strcmp(value, "excluded") != 0)
+				die("--bounds are included or excluded, not", value);
 			break;
 		default:
 			read_number_flag(flag, value);

@@ -216,6 +216,7 @@ typedef struct SimConfig
 	const char *hidden[SIM_MAX_HIDDEN]; /* members of a user not served */
 	int			n_hidden;
 	bool		last_seen;		/* users have a lastSeenAt */
+	bool		bounds_included;	/* in windows of time of creation */
 } SimConfig;
 
 typedef struct SimStats

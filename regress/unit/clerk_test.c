@@ -48,6 +48,12 @@ test_requests(void)
 			"its next page");
 	unit_write(CLERK, NAUTH_QUERY_COUNT, NULL, NULL);
 	is_text(unit_request.url, "https://auth.example.com/v1/users/count", "the count");
+	unit_query.order = NAUTH_ORDER_NEWEST;
+	unit_query.limit = 1;
+	unit_write(CLERK, NAUTH_QUERY_LIST, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/v1/users?limit=1&order_by=-created_at", "who was created last");
+	unit_query.order = NAUTH_ORDER_OWN;
+	unit_query.limit = 0;
 	unit_write(CLERK, NAUTH_QUERY_USER, "user_1", NULL);
 	is_text(unit_request.url, "https://auth.example.com/v1/users/user_1", "one user");
 	unit_write(CLERK, NAUTH_QUERY_USER, "../users?a#b", NULL);
