@@ -283,8 +283,8 @@ $sim->clear_faults;
 
 # ---- What it leaves behind: nothing
 
-my $meter = new_meter($node, first => 30, times => 100, providers => [],
-	bounds => { malloc => 48 * 1024, contexts => 24 * 1024, resident => 1024 * 1024 });
+my $meter = new_meter($node, first => 200, times => 100, providers => [],
+	bounds => { malloc => 24 * 1024, contexts => 24 * 1024, resident => 1024 * 1024 });
 my $in_flight = 'DECLARE c CURSOR FOR SELECT * FROM ok.users; FETCH 210 FROM c;';
 my $away = 'SELECT neon_auth.disconnect_all();';
 
