@@ -14,55 +14,9 @@
 #include "postgres.h"
 
 #include "cache/gate.h"
-#include "directory.h"
+#include "directory_state.h"
 #include "report.h"
-#include "spread.h"
 #include "wait.h"
-
-/* The first pages of windows, and who was created last. */
-#define AHEAD_MAX		(NAUTH_CONCURRENCY_MAX + 1)
-
-/* Asks for the user who was created last. */
-static const NauthQuery newest_user = {.kind = NAUTH_QUERY_LIST,.order = NAUTH_ORDER_NEWEST,.limit = 1};
-
-/* How far a listing has come. */
-typedef struct Position
-{
-	bool		begun;
-	bool		last;			/* at its end */
-	int			pages;			/* asked for, with those read again */
-	char		cursor[NAUTH_CURSOR_MAX];	/* the page was asked for with it */
-	char		next[NAUTH_CURSOR_MAX]; /* cursor of the next one */
-	char		landmark[NAUTH_CURSOR_MAX]; /* an earlier cursor */
-} Position;
-
-/* A request begun in the background. */
-typedef struct Ahead
-{
-	NauthCall  *call;			/* or NULL */
-	bool		wanted;
-} Ahead;
-
-struct NauthDirectory
-{
-	const NauthOptions *options;
-	NauthCache *cache;			/* or NULL */
-	NauthHttp  *http;
-	int64		budget;			/* microseconds of waiting that are left */
-	NauthRequest request;		/* too large for the stack */
-	NauthError	error;
-	Ahead		ahead[AHEAD_MAX];
-	NauthCall  *current;		/* was among these; the last reply is its, or
-								 * NULL */
-
-	/* the listing */
-	NauthQuery	query;
-	NauthAhead	look_ahead;
-	NauthSpread spread;
-	NauthPage	page;
-	Position	position;
-	Position	before;			/* the last page */
-};
 
 void
 nauth_directory_redis(const NauthOptions *options, NauthRedisOptions *redis)
@@ -200,151 +154,12 @@ accept_reply(NauthDirectory *directory, const NauthReply *reply, bool *missing)
 	return nauth_error_set(error, status_error(reply->status), NULL);
 }
 
-static void
-write_request(NauthDirectory *directory, const NauthQuery *query, const char *cursor)
+void
+nauth_directory_write(NauthDirectory *directory, const NauthQuery *query, const char *cursor)
 {
 	const NauthOptions *options = directory->options;
 
 	options->provider->write_request(&options->settings, query, cursor, &directory->request);
-}
-
-/* ---- Requests in the background */
-
-/* The one for what was written, or NULL. */
-static Ahead *
-find_ahead(NauthDirectory *directory)
-{
-	for (Ahead *ahead = directory->ahead; ahead < directory->ahead + AHEAD_MAX; ahead++)
-		if (ahead->call && nauth_http_asks(ahead->call, &directory->request))
-			return ahead;
-	return NULL;
-}
-
-static void
-free_call(NauthCall **call)
-{
-	if (*call)
-		nauth_http_free(*call);
-	*call = NULL;
-}
-
-/* Give up those that nobody wants any more, and want none. */
-static void
-free_unwanted(NauthDirectory *directory)
-{
-	for (Ahead *ahead = directory->ahead; ahead < directory->ahead + AHEAD_MAX; ahead++)
-	{
-		if (!ahead->wanted)
-			free_call(&ahead->call);
-		ahead->wanted = false;
-	}
-}
-
-/* What was written will be asked for soon.  True if it was begun just now. */
-static bool
-begin_ahead(NauthDirectory *directory)
-{
-	int64		start = nauth_clock();
-	Ahead	   *ahead = find_ahead(directory);
-	bool		known = ahead != NULL;
-
-	for (int i = 0; i < AHEAD_MAX && ahead == NULL; i++)
-		if (directory->ahead[i].call == NULL)
-			ahead = &directory->ahead[i];
-	if (ahead == NULL)
-		return false;
-	ahead->wanted = true;
-	if (!known)
-		ahead->call = nauth_http_begin(directory->http, &directory->request);
-	directory->budget -= nauth_clock() - start;
-	return !known;
-}
-
-/*
- * Wait for the reply to what was written, which is on its way.  The reply before
- * it is done with.
- */
-static bool
-end_ahead(NauthDirectory *directory, Ahead *ahead, int64 deadline, NauthReply *reply)
-{
-	free_call(&directory->current);
-	directory->current = ahead->call;
-	ahead->call = NULL;
-	return nauth_http_end(directory->current, deadline, reply, &directory->error);
-}
-
-/*
- * Why a listing cannot go on to its next page, or NULL.  A cursor that was there
- * before means that the listing goes in circles.  To find circles of any length
- * one earlier cursor is enough, if it is taken anew after twice as many pages
- * each time (Brent's way).
- */
-static const char *
-find_obstacle(const Position *position)
-{
-	const char *next = position->next;
-
-	if (next[0] == '\0')
-		return "users that were changed at the same time fill a page";
-	if (strcmp(next, position->cursor) == 0 || strcmp(next, position->landmark) == 0)
-		return "the provider repeated a cursor";
-	if (position->pages >= NAUTH_DIRECTORY_PAGES)
-		return "the listing has too many pages";
-	return NULL;
-}
-
-/* Write the request for what comes next; false if nothing does. */
-static bool
-write_next(NauthDirectory *directory)
-{
-	const Position *position = &directory->position;
-	NauthQuery	query = directory->query;
-	NauthError	error = {0};
-	const char *inner;
-
-	if (position->last || (position->begun && find_obstacle(position)))
-		return false;
-	(void) nauth_spread_aim(position->begun ? position->next : NULL, &query, &inner, &error);
-	write_request(directory, &query, inner);
-	return error.kind == NAUTH_OK;
-}
-
-void
-nauth_directory_start(NauthDirectory *directory)
-{
-	Ahead	   *ahead;
-
-	if (!write_next(directory))
-		return;
-	(void) begin_ahead(directory);
-	ahead = find_ahead(directory);
-	if (ahead)
-		ahead->wanted = false;
-}
-
-bool
-nauth_directory_ready(NauthDirectory *directory)
-{
-	int64		start = nauth_clock();
-	Ahead	   *ahead = write_next(directory) ? find_ahead(directory) : NULL;
-	bool		ready = ahead == NULL || nauth_http_done(ahead->call);
-
-	directory->budget -= nauth_clock() - start;
-	return ready;
-}
-
-int
-nauth_directory_descriptor(NauthDirectory *directory)
-{
-	Ahead	   *ahead = write_next(directory) ? find_ahead(directory) : NULL;
-
-	return ahead ? nauth_http_descriptor(ahead->call) : -1;
-}
-
-void
-nauth_directory_ahead(NauthDirectory *directory, NauthAhead look_ahead)
-{
-	directory->look_ahead = look_ahead;
 }
 
 /* ---- Requests whose reply is waited for */
@@ -353,9 +168,9 @@ nauth_directory_ahead(NauthDirectory *directory, NauthAhead look_ahead)
  * Send a request to the provider.  True with a reply to be read; else the
  * error is set, and *missing as in accept_reply.
  */
-static bool
-ask(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
-	NauthReply *reply, bool *missing)
+bool
+nauth_directory_ask(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
+					NauthReply *reply, bool *missing)
 {
 	int64		start = nauth_clock();
 	int64		deadline = start + directory->budget;
@@ -364,10 +179,10 @@ ask(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
 
 	*missing = false;
 	memset(&directory->error, 0, sizeof(NauthError));
-	write_request(directory, query, cursor);
-	ahead = find_ahead(directory);
+	nauth_directory_write(directory, query, cursor);
+	ahead = nauth_ahead_find(directory);
 	if (ahead)
-		answered = end_ahead(directory, ahead, deadline, reply);
+		answered = nauth_ahead_end(directory, ahead, deadline, reply);
 	else
 		answered = nauth_http_get(directory->http, &directory->request,
 								  deadline, reply, &directory->error);
@@ -381,11 +196,31 @@ ask(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
 void
 nauth_directory_begin(NauthDirectory *directory, const NauthQuery *query)
 {
-	free_unwanted(directory);
+	nauth_ahead_clear(directory);
 	directory->query = *query;
 	directory->look_ahead = NAUTH_AHEAD_NEVER;
 	nauth_spread_begin(&directory->spread, directory->options->settings.page_size);
 	memset(&directory->position, 0, sizeof(Position));
+}
+
+/*
+ * Why a listing cannot go on to its next page, or NULL.  A cursor that was there
+ * before means that the listing goes in circles.  To find circles of any length
+ * one earlier cursor is enough, if it is taken anew after twice as many pages
+ * each time (Brent's way).
+ */
+const char *
+nauth_directory_obstacle(const Position *position)
+{
+	const char *next = position->next;
+
+	if (next[0] == '\0')
+		return "users that were changed at the same time fill a page";
+	if (strcmp(next, position->cursor) == 0 || strcmp(next, position->landmark) == 0)
+		return "the provider repeated a cursor";
+	if (position->pages >= NAUTH_DIRECTORY_PAGES)
+		return "the listing has too many pages";
+	return NULL;
 }
 
 /* Go on to the cursor of the next page. */
@@ -397,7 +232,7 @@ advance_cursor(NauthDirectory *directory)
 
 	if (!position->begun)
 		return true;
-	obstacle = find_obstacle(position);
+	obstacle = nauth_directory_obstacle(position);
 	if (obstacle)
 		return nauth_error_set(&directory->error, NAUTH_ERROR_INCOMPLETE, obstacle);
 	if ((position->pages & (position->pages - 1)) == 0)
@@ -432,7 +267,7 @@ read_page(NauthDirectory *directory)
 	memset(error, 0, sizeof(*error));
 	windowed = nauth_spread_aim(directory->position.begun ? directory->position.cursor : NULL,
 								&query, &cursor, error);
-	if (error->kind != NAUTH_OK || !ask(directory, &query, cursor, &reply, &missing) ||
+	if (error->kind != NAUTH_OK || !nauth_directory_ask(directory, &query, cursor, &reply, &missing) ||
 		!options->provider->read_page(&options->settings, &query, cursor, &reply, page, error))
 		return false;
 
@@ -448,114 +283,6 @@ read_page(NauthDirectory *directory)
 	return true;
 }
 
-/* Whether the pages read have as many users as are wanted. */
-static bool
-has_enough(const NauthDirectory *directory)
-{
-	const NauthQuery *query = &directory->query;
-	int			page = nauth_read_limit(&directory->options->settings, query, NULL);
-
-	return query->once || (query->limit > 0 && (int64) directory->position.pages * page >= query->limit);
-}
-
-/* Whether more than the next page may be asked for, if the listing is large. */
-static bool
-may_spread(const NauthDirectory *directory)
-{
-	const NauthProvider *provider = directory->options->provider;
-	const NauthQuery *query = &directory->query;
-
-	return directory->look_ahead != NAUTH_AHEAD_NEVER && directory->options->max_concurrency > 1 &&
-		provider->counts_windows && provider->by_creation == NAUTH_PAGES_ALL &&
-		query->kind == NAUTH_QUERY_LIST && query->order != NAUTH_ORDER_NEWEST &&
-		!query->windowed && query->ids == NULL && query->email == NULL && query->limit == 0;
-}
-
-/*
- * Find out when the youngest user was created, if that was asked.  A failure is
- * none of the listing, which goes on as before.
- */
-static void
-read_newest(NauthDirectory *directory)
-{
-	const NauthOptions *options = directory->options;
-	const NauthQuery *query = &newest_user;
-	NauthUser	user;
-	NauthPage	page = {.users = &user,.capacity = 1};
-	NauthReply	reply;
-	bool		missing;
-
-	if (!nauth_spread_wants_newest(&directory->spread, directory->position.pages))
-		return;
-	write_request(directory, query, NULL);
-	if (find_ahead(directory) == NULL)
-		return;
-	directory->spread.pointless = true;
-	if (ask(directory, query, NULL, &reply, &missing) &&
-		options->provider->read_page(&options->settings, query, NULL, &reply, &page, &directory->error) &&
-		page.count == 1 && user.has_created_at)
-	{
-		directory->spread.newest = user.created_at;
-		directory->spread.pointless = false;
-	}
-}
-
-/* Begin to ask for the page at this cursor. */
-static void
-want_page(NauthDirectory *directory, const char *cursor)
-{
-	NauthQuery	query = directory->query;
-	NauthError	error;
-	const char *inner;
-	bool		windowed = nauth_spread_aim(cursor, &query, &inner, &error);
-
-	write_request(directory, &query, inner);
-	if (begin_ahead(directory))
-		directory->spread.asked += windowed;
-}
-
-/* Do not give up what was begun for the page at this cursor. */
-static void
-keep_ahead(NauthDirectory *directory, const char *cursor)
-{
-	NauthQuery	query = directory->query;
-	NauthError	error;
-	const char *inner;
-	Ahead	   *ahead;
-
-	(void) nauth_spread_aim(cursor, &query, &inner, &error);
-	write_request(directory, &query, inner);
-	ahead = find_ahead(directory);
-	if (ahead)
-		ahead->wanted = true;
-}
-
-/* Begin to ask for what comes after the page that was read. */
-static void
-look_ahead(NauthDirectory *directory)
-{
-	const Position *position = &directory->position;
-	int			most = directory->options->max_concurrency;
-	char		cursor[NAUTH_CURSOR_MAX];
-
-	if (directory->look_ahead == NAUTH_AHEAD_NEVER || most == 1 || position->last ||
-		has_enough(directory) || find_obstacle(position) ||
-		(directory->look_ahead == NAUTH_AHEAD_LATER && position->pages < 2))
-		return;
-	/* who may stop early has not more on its way than was of use already */
-	if (directory->look_ahead == NAUTH_AHEAD_LATER)
-		most = Min(most, position->pages);
-	want_page(directory, position->next);
-	for (int i = 1; i < most && nauth_spread_ahead(&directory->spread, position->next, i, cursor); i++)
-		want_page(directory, cursor);
-	if (may_spread(directory) && nauth_spread_wants_newest(&directory->spread, position->pages))
-	{
-		write_request(directory, &newest_user, NULL);
-		(void) begin_ahead(directory);
-	}
-	free_unwanted(directory);
-}
-
 bool
 nauth_directory_try_next(NauthDirectory *directory, const NauthPage **page)
 {
@@ -565,17 +292,17 @@ nauth_directory_try_next(NauthDirectory *directory, const NauthPage **page)
 	directory->before = directory->position;
 	if (directory->position.last)
 		return true;
-	read_newest(directory);
+	nauth_ahead_newest(directory);
 	do
 	{
 		if (!advance_cursor(directory) || !read_page(directory))
 			return false;
-		if (may_spread(directory) && !read->reread)
+		if (nauth_ahead_may_spread(directory) && !read->reread)
 		{
 			nauth_spread_start(&directory->spread, read);
 			strlcpy(directory->position.next, read->next, NAUTH_CURSOR_MAX);
 		}
-		look_ahead(directory);
+		nauth_ahead_look(directory);
 	} while (read->reread || (read->count == 0 && !read->last && directory->query.kind == NAUTH_QUERY_LIST));
 	*page = read;
 	return true;
@@ -609,8 +336,8 @@ nauth_directory_skip(NauthDirectory *directory, const char *next, bool last)
 
 	/* what was begun for other pages was in vain */
 	if (!last)
-		keep_ahead(directory, next);
-	free_unwanted(directory);
+		nauth_ahead_keep(directory, next);
+	nauth_ahead_clear(directory);
 }
 
 /* ---- Users and counts */
@@ -623,7 +350,7 @@ nauth_directory_try_user(NauthDirectory *directory, const char *id,
 	NauthReply	reply;
 	bool		missing;
 
-	*found = ask(directory, &query, NULL, &reply, &missing) &&
+	*found = nauth_directory_ask(directory, &query, NULL, &reply, &missing) &&
 		nauth_read_user(directory->options->provider, id, &reply, user,
 						&directory->error);
 	return *found || missing;
@@ -645,7 +372,7 @@ nauth_directory_try_count(NauthDirectory *directory, const NauthQuery *query, in
 	NauthReply	reply;
 	bool		missing;
 
-	return ask(directory, query, NULL, &reply, &missing) &&
+	return nauth_directory_ask(directory, query, NULL, &reply, &missing) &&
 		directory->options->provider->read_count(&reply, count, &directory->error);
 }
 
