@@ -109,11 +109,21 @@ retire_stale(NauthShared *shared, Words *words)
 							nauth_shared_number(RETIRED_TTL, words->retired_ttl), NULL);
 }
 
-/* Run the control exchange; the lease goes with it, if it is ours still. */
+/*
+ * Run the control exchange; the lease goes with it, if it is ours still, or it is
+ * kept for the next page for a while.
+ */
 static bool
-run(NauthShared *shared)
+run(NauthShared *shared, bool keep)
 {
-	if (shared->lease_until > nauth_clock())
+	char		ttl[FIELD_MAX];
+	bool		ours = shared->lease_until > nauth_clock();
+	int64_t		until = ours && keep ? nauth_clock() + AHEAD_TTL * INT64CONST(1000) : 0;
+
+	if (ours && keep)
+		nauth_redis_command(shared->control, NAUTH_REDIS_INTEGER, "PEXPIRE", shared->lease_key,
+							nauth_shared_number(AHEAD_TTL, ttl), NULL);
+	else if (ours)
 		nauth_redis_command(shared->control, NAUTH_REDIS_INTEGER, "DEL", shared->lease_key, NULL);
 	nauth_redis_exec(shared->control);
 	if (!nauth_cache_run(shared->cache, shared->control))
@@ -121,7 +131,7 @@ run(NauthShared *shared)
 		nauth_shared_direct(shared);
 		return false;
 	}
-	shared->lease_until = 0;
+	shared->lease_until = until;
 	return true;
 }
 
@@ -144,7 +154,7 @@ put_too_large(NauthShared *shared, const NauthCodecProgress *progress, Words *wo
 	set_head(shared, words);
 	retire_stale(shared, words);
 	nauth_redis_command(shared->control, NAUTH_REDIS_INTEGER, "DEL", words->pages, words->growing, NULL);
-	(void) run(shared);
+	(void) run(shared, false);
 }
 
 /* The one page of a query replaces whatever was there. */
@@ -159,7 +169,7 @@ put_single(NauthShared *shared, const Words *words)
 	nauth_redis_word(shared->control, words->wide, strlen(words->wide));
 	add_element(shared, ELEMENT_WIDE);
 	nauth_redis_command(shared->control, NAUTH_REDIS_INTEGER, "PEXPIRE", words->pages, words->ttl, NULL);
-	if (run(shared))
+	if (run(shared, false))
 		nauth_cache_count(shared->cache, NAUTH_CACHE_BYTES_WRITTEN, written(shared));
 }
 
@@ -179,7 +189,7 @@ put_half(NauthShared *shared, const Words *words, const char *field, int element
  * the meantime, which is the right one then: the next page belongs to that.
  */
 static bool
-put_page(NauthShared *shared, const NauthCodecPage *page, Words *words)
+put_page(NauthShared *shared, const NauthCodecPage *page, Words *words, bool ahead)
 {
 	NauthRedisExchange *control = shared->control;
 	int			narrow;
@@ -197,7 +207,7 @@ put_page(NauthShared *shared, const NauthCodecPage *page, Words *words)
 		nauth_redis_command(control, NAUTH_REDIS_INTEGER, "DEL", words->growing, NULL);
 		retire_stale(shared, words);
 	}
-	if (!run(shared))
+	if (!run(shared, ahead && !page->last))
 		return true;
 	nauth_cache_count(shared->cache, NAUTH_CACHE_BYTES_WRITTEN, written(shared));
 	if (nauth_redis_integer(control, length) < 2 * page->progress.pages)
@@ -221,7 +231,7 @@ set_progress(NauthShared *shared, NauthCodecPage *page)
 }
 
 bool
-nauth_shared_put(NauthShared *shared, NauthCodecPage *page)
+nauth_shared_put(NauthShared *shared, NauthCodecPage *page, bool ahead)
 {
 	const NauthCacheOptions *options = &shared->cache->options;
 	int64_t		life = nauth_shared_life(shared, shared->wanted.single && page->count == 0);
@@ -248,7 +258,7 @@ nauth_shared_put(NauthShared *shared, NauthCodecPage *page)
 	else if (!close_head(shared, state, &page->progress, words.head, life))
 		nauth_shared_direct(shared);
 	else
-		ours = put_page(shared, page, &words);
+		ours = put_page(shared, page, &words, ahead);
 	if (shared->phase == PHASE_DIRECT)
 		nauth_shared_release(shared);
 	if (ours)

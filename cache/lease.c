@@ -25,6 +25,44 @@ typedef struct Attempt
 	char		silence_key[NAUTH_CACHE_KEY];
 } Attempt;
 
+static NauthShared *of_session = NULL;
+
+void
+nauth_shared_enlist(NauthShared *shared)
+{
+	shared->next_of_session = of_session;
+	of_session = shared;
+}
+
+void
+nauth_shared_delist(NauthShared *shared)
+{
+	NauthShared **link = &of_session;
+
+	while (*link != shared)
+		link = &(*link)->next_of_session;
+	*link = shared->next_of_session;
+}
+
+/*
+ * Take the lease over from another listing of this session, which cannot go on while
+ * this one waits for it.
+ */
+static bool
+take_from_ourselves(NauthShared *shared)
+{
+	for (NauthShared *other = of_session; other; other = other->next_of_session)
+	{
+		if (other == shared || other->lease_until <= nauth_clock() ||
+			strcmp(other->lease_key, shared->lease_key) != 0)
+			continue;
+		shared->lease_until = other->lease_until;
+		other->lease_until = 0;
+		return true;
+	}
+	return false;
+}
+
 void
 nauth_shared_release(NauthShared *shared)
 {
@@ -33,7 +71,7 @@ nauth_shared_release(NauthShared *shared)
 	shared->lease_until = 0;
 }
 
-/* Begin the control exchange with an attempt to get the lease. */
+/* Begin the control exchange with an attempt to get the lease, or to prolong ours. */
 static void
 begin_attempt(NauthShared *shared, Attempt *attempt)
 {
@@ -42,7 +80,9 @@ begin_attempt(NauthShared *shared, Attempt *attempt)
 	nauth_redis_reset(control);
 	nauth_cache_key(shared->cache, NAUTH_CACHE_SILENCE, attempt->silence_key);
 	attempt->lease = nauth_redis_command(control, NAUTH_REDIS_OK_OR_NIL, "SET", shared->lease_key, "1",
-										 "NX", "PX", nauth_shared_number(LEASE_TTL, attempt->ttl), NULL);
+										 "PX", nauth_shared_number(LEASE_TTL, attempt->ttl), NULL);
+	if (shared->lease_until <= nauth_clock())
+		nauth_redis_word(control, "NX", 2);
 	attempt->silence = nauth_redis_command(control, NAUTH_REDIS_TEXT, "GET", attempt->silence_key, NULL);
 }
 
@@ -54,9 +94,10 @@ run_attempt(NauthShared *shared, const Attempt *attempt)
 	if (!nauth_health_may_write(shared->cache->health) ||
 		!nauth_cache_run(shared->cache, shared->control))
 		return NAUTH_LEASE_FAULT;
-	if (!nauth_redis_done(shared->control, attempt->lease))
+	if (nauth_redis_done(shared->control, attempt->lease))
+		shared->lease_until = until;
+	else if (!take_from_ourselves(shared))
 		return NAUTH_LEASE_OTHERS;
-	shared->lease_until = until;
 	shared->silence = nauth_cache_silence(shared->cache, nauth_redis_text(shared->control, attempt->silence, 0));
 	if (shared->silence == 0)
 		return NAUTH_LEASE_OURS;

@@ -34,6 +34,7 @@ release_all(void *arg)
 {
 	NauthShared *shared = arg;
 
+	nauth_shared_delist(shared);
 	if (shared->lease_until > nauth_clock())
 		nauth_redis_send_last(shared->release, &shared->cache->options.redis);
 	nauth_bytes_free(&shared->narrow);
@@ -57,6 +58,7 @@ nauth_shared_open(NauthCache *cache)
 	shared->on_reset.func = release_all;
 	shared->on_reset.arg = shared;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &shared->on_reset);
+	nauth_shared_enlist(shared);
 	return shared;
 }
 

@@ -57,11 +57,13 @@ extern NauthSharedStep nauth_shared_next(NauthShared *shared, int64_t deadline,
 										 const NauthCodecPage **page);
 
 /*
- * After LEAD: the page as the provider gave it; its progress is set here.  True
- * if it is the next page now, for all.  Otherwise another session has put its
- * own page there, or the cache is of no use any more: the next step tells.
+ * After LEAD: the page as the provider gave it; its progress is set here.  ahead:
+ * the page behind it was asked for already, so that this session should be the one
+ * to fetch it, if it does not take too long.  True if it is the next page now,
+ * for all.  Otherwise another session has put its own page there, or the cache is
+ * of no use any more: the next step tells.
  */
-extern bool nauth_shared_put(NauthShared *shared, NauthCodecPage *page);
+extern bool nauth_shared_put(NauthShared *shared, NauthCodecPage *page, bool ahead);
 
 /*
  * After LEAD: the provider gave none.  for_all: it will give nobody one, so that

@@ -17,6 +17,7 @@
 
 /* Milliseconds that Redis keeps things. */
 #define LEASE_TTL		5000
+#define AHEAD_TTL		1000	/* of a lease for a page asked for already */
 #define NEGATIVE_TTL	5000	/* that a user does not exist */
 #define REST_TTL		90000	/* a growing listing that rests longer is left
 								 * alone */
@@ -36,6 +37,7 @@ typedef enum NauthSharedPhase
 
 struct NauthShared
 {
+	struct NauthShared *next_of_session;
 	NauthCache *cache;
 	NauthSharedWanted wanted;
 	NauthSharedPhase phase;
@@ -153,6 +155,10 @@ typedef enum NauthLease
 	NAUTH_LEASE_GONE,			/* nothing should be added to the generation */
 	NAUTH_LEASE_FAULT			/* Redis is of no use */
 } NauthLease;
+
+/* One more listing of this session, and one less. */
+extern void nauth_shared_enlist(NauthShared *shared);
+extern void nauth_shared_delist(NauthShared *shared);
 
 /* Get the lease for the first page, and the epoch made. */
 extern NauthLease nauth_shared_take_lease(NauthShared *shared);

@@ -122,6 +122,12 @@ nauth_directory_ready(NauthDirectory *directory)
 	return ready;
 }
 
+bool
+nauth_directory_is_ahead(NauthDirectory *directory)
+{
+	return write_next(directory) && nauth_ahead_find(directory) != NULL;
+}
+
 int
 nauth_directory_descriptor(NauthDirectory *directory)
 {

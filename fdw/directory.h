@@ -50,7 +50,7 @@ extern bool nauth_directory_try_next(NauthDirectory *directory, const NauthPage 
 
 /*
  * When to begin to ask for the page after the one that is being used: never,
- * which is so until told, for others may be about to read it too; not before the
+ * which is so until told; not before the
  * second page was wanted, since most listings that nobody reads to their end are
  * left on the first; or at once.
  */
@@ -74,6 +74,9 @@ extern void nauth_directory_ahead(NauthDirectory *directory, NauthAhead look_ahe
 extern void nauth_directory_start(NauthDirectory *directory);
 extern bool nauth_directory_ready(NauthDirectory *directory);
 extern int	nauth_directory_descriptor(NauthDirectory *directory);
+
+/* Whether the next page was asked for already. */
+extern bool nauth_directory_is_ahead(NauthDirectory *directory);
 
 /* Go back to where the listing was before its last page. */
 extern void nauth_directory_back(NauthDirectory *directory);

@@ -97,8 +97,7 @@ nauth_listing_begin(NauthListing *listing, const NauthQuery *query)
 	listing->provider_page = NULL;
 	listing->failure.kind = NAUTH_OK;
 	nauth_directory_begin(listing->directory, query);
-	if (listing->direct)
-		nauth_directory_ahead(listing->directory, NAUTH_AHEAD_LATER);
+	nauth_directory_ahead(listing->directory, NAUTH_AHEAD_LATER);
 	if (listing->shared)
 	{
 		MemoryContext old;
@@ -329,7 +328,7 @@ next_for_all(NauthListing *listing)
 	count_query(listing, NAUTH_CACHE_MISSES);
 	listing->page = encode_page(listing);
 	listing->provider_page = NULL;
-	if (!nauth_shared_put(listing->shared, listing->own))
+	if (!nauth_shared_put(listing->shared, listing->own, nauth_directory_is_ahead(listing->directory)))
 	{
 		/* another session was quicker: its page is next */
 		listing->page = NULL;
@@ -382,7 +381,6 @@ next_shared(NauthListing *listing)
 		case NAUTH_SHARED_DIRECT:
 			count_query(listing, NAUTH_CACHE_MISSES);
 			listing->direct = true;
-			nauth_directory_ahead(directory, NAUTH_AHEAD_LATER);
 			break;
 	}
 	if (nauth_shared_info(listing->shared).too_large)

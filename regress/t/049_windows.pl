@@ -242,6 +242,33 @@ for my $time (qw(first second))
 	cmp_ok($sim->stats->{in_flight_max}, '>', 2, '... in windows as soon as that is known');
 }
 
+# ---- Through a cache that does
+
+$node->safe_psql('postgres', "ALTER SERVER large OPTIONS (SET cache_max_bytes '64MB')");
+$redis->ask('FLUSHALL');
+$sim->reset_stats;
+like(listing('large'), qr/^\Q$truth\E$/m, 'a listing for the cache: the same users');
+cmp_ok($sim->stats->{in_flight_max}, '>', 2, '... in windows');
+cmp_ok($sim->stats->{list}, '<=', 1.5 * $pages + 12, '... and not too many requests');
+$sim->reset_stats;
+like(listing('large'), qr/^\Q$truth\E$/m, 'the same from the cache');
+is($sim->requests, 0, '... without a request');
+
+# Somebody rests in the middle, with windows in flight, and others go on.
+for my $rows (120, 400, 900, 1500)
+{
+	$redis->ask('FLUSHALL');
+	$session->must("BEGIN; DECLARE c CURSOR FOR SELECT u::text AS u FROM large.users u; CREATE TEMP TABLE part (n serial, u text)");
+	$session->must("DO \$\$ DECLARE c refcursor := 'c'; t text; BEGIN FOR i IN 1 .. $rows LOOP FETCH c INTO t; INSERT INTO part (u) VALUES (t); END LOOP; END \$\$");
+	like(new_session($node)->must("SELECT count(*), count(DISTINCT id), md5(string_agg(u::text, ',')) FROM large.users u"), qr/^\Q$truth\E$/m,
+		"another session goes on behind $rows users");
+	$session->must("DO \$\$ DECLARE c refcursor := 'c'; t text; BEGIN LOOP FETCH c INTO t; EXIT WHEN NOT FOUND; INSERT INTO part (u) VALUES (t); END LOOP; END \$\$");
+	is($session->must("SELECT count(*), count(DISTINCT u::large.users), md5(string_agg(u, ',' ORDER BY n)) FROM part"),
+		$truth, '... and the one who rested has them, too');
+	$session->must('COMMIT; DROP TABLE part');
+}
+is($session->must("SELECT sum(corrupt) FROM neon_auth.cache_stats()"), 0, 'no place in a listing was damaged');
+
 # ---- Refreshes
 
 sub last_run { return $session->ask('SELECT status, users, inserted, updated, tombstoned, held FROM neon_auth.sync_run ORDER BY run_id DESC LIMIT 1'); }
