@@ -145,6 +145,7 @@ put_list(SimQuery *query, const SimRequest *request, SimReply *reply,
 {
 	sim_query_run(query, request->fault, page);
 	sim_query_put(&reply->body, page);
+	sim_clerk_note_page(request, page);
 }
 
 static void

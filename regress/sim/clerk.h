@@ -24,6 +24,9 @@ extern bool sim_clerk_invalid(SimReply *reply, const char *param,
 extern bool sim_clerk_read_query(const SimRequest *request, SimQuery *query,
 								 SimReply *reply);
 
+/* The reply to this request is that page. */
+extern void sim_clerk_note_page(const SimRequest *request, const SimPage *page);
+
 /* in clerk_json.c */
 extern void sim_clerk_put_user(SimBuf *buf, const SimUser *user);
 

@@ -17,6 +17,17 @@
 
 #define MAX_FILTER_VALUES 100
 
+/* Pages that are remembered. */
+#define N_PAGES 16384
+
+/* The last user of a page, and what it was asked with. */
+static struct
+{
+	int64_t		index;
+	uint64_t	asked;
+}			pages[N_PAGES];
+static size_t n_pages;
+
 typedef enum Support
 {
 	LIST_ONLY,					/* not allowed when counting */
@@ -183,6 +194,57 @@ read_emails(const SimRequest *request, SimQuery *query, SimReply *reply)
 		sim_clerk_invalid(reply, "email_address", "takes at most 100 values.");
 }
 
+/* All parameters but the cursor, as a number. */
+static uint64_t
+asked_with(const SimRequest *request)
+{
+	uint64_t	hash = UINT64_C(14695981039346656037);
+
+	for (int i = 0; i < request->n_params; i++)
+	{
+		if (strcmp(request->params[i].name, "starting_after") == 0)
+			continue;
+		for (const char *c = request->params[i].name; *c; c++)
+			hash = (hash ^ (unsigned char) *c) * UINT64_C(1099511628211);
+		hash = (hash ^ '=') * UINT64_C(1099511628211);
+		for (const char *c = request->params[i].value; *c; c++)
+			hash = (hash ^ (unsigned char) *c) * UINT64_C(1099511628211);
+		hash = (hash ^ '&') * UINT64_C(1099511628211);
+	}
+	return hash;
+}
+
+void
+sim_clerk_note_page(const SimRequest *request, const SimPage *page)
+{
+	if (page->users.n == 0)
+		return;
+	pages[n_pages % N_PAGES].index = page->users.item[page->users.n - 1];
+	pages[n_pages % N_PAGES].asked = asked_with(request);
+	n_pages++;
+}
+
+/*
+ * With a cursor "all other parameters must stay identical".  That of no page that
+ * is remembered may be anything.
+ */
+static bool
+cursor_fits(const SimRequest *request, int64_t index)
+{
+	uint64_t	asked = asked_with(request);
+	bool		ends_page = false;
+
+	for (size_t i = 0; i < N_PAGES && i < n_pages; i++)
+	{
+		if (pages[i].index != index)
+			continue;
+		if (pages[i].asked == asked)
+			return true;
+		ends_page = true;
+	}
+	return !ends_page;
+}
+
 /*
  * A user deleted since still marks its place; Clerk does not document that.
  */
@@ -204,6 +266,9 @@ read_cursor(const SimRequest *request, SimQuery *query, SimReply *reply)
 	index = sim_users_find(id);
 	if (index < 0 || !sim_users_get(index, &user))
 		return sim_clerk_invalid(reply, "starting_after", "names no user.");
+	if (!cursor_fits(request, index))
+		return sim_clerk_invalid(reply, "starting_after",
+								 "continues a list with other parameters.");
 	query->after = true;
 	query->after_time = user.created;
 	query->after_index = index;
