@@ -34,7 +34,7 @@ static const NauthKnownCode known_codes[] = {
 	{"VALIDATION_ERROR", NULL},
 	{"YOU_ARE_NOT_ALLOWED_TO_GET_USER", "Set a session token of a user whose role has the permissions user:list and user:get, such as admin, with: ALTER USER MAPPING FOR ... SERVER %s OPTIONS (SET api_key '...');"},
 	{"YOU_ARE_NOT_ALLOWED_TO_LIST_USERS", "Set a session token of a user whose role has the permissions user:list and user:get, such as admin, with: ALTER USER MAPPING FOR ... SERVER %s OPTIONS (SET api_key '...');"},
-	{NULL}
+	{NULL, NULL}
 };
 
 static void

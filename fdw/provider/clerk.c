@@ -40,7 +40,7 @@ static const NauthKnownCode known_codes[] = {
 	{"request_invalid_for_environment", NULL},
 	{"request_invalid_for_instance", NULL},
 	{"resource_not_found", NULL},
-	{NULL}
+	{NULL, NULL}
 };
 
 static void
