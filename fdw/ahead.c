@@ -64,7 +64,7 @@ begin_ahead(NauthDirectory *directory)
 		return false;
 	ahead->wanted = true;
 	if (!known)
-		ahead->call = nauth_http_begin(directory->http, &directory->request);
+		ahead->call = nauth_http_begin(directory->http, &directory->request, directory->budget);
 	directory->budget -= nauth_clock() - start;
 	return !known;
 }

@@ -84,6 +84,12 @@ nauth_directory_cache(const NauthDirectory *directory)
 	return directory->cache;
 }
 
+int64
+nauth_directory_asked_at(const NauthDirectory *directory)
+{
+	return directory->asked_at;
+}
+
 const NauthError *
 nauth_directory_error(const NauthDirectory *directory)
 {
@@ -187,6 +193,7 @@ nauth_directory_ask(NauthDirectory *directory, const NauthQuery *query, const ch
 		answered = nauth_http_get(directory->http, &directory->request,
 								  deadline, reply, &directory->error);
 	directory->budget -= nauth_clock() - start;
+	directory->asked_at = reply->asked_at;
 	nauth_read_failure(directory->options->provider, reply, &directory->error);
 	return answered && accept_reply(directory, reply, missing);
 }
@@ -214,11 +221,14 @@ nauth_directory_obstacle(const Position *position)
 {
 	const char *next = position->next;
 
+	/* windows are not as full as pages, and may be up to half as many more */
+	int			most = next[0] == NAUTH_SPREAD_MARK ? NAUTH_DIRECTORY_PAGES * 2 : NAUTH_DIRECTORY_PAGES;
+
 	if (next[0] == '\0')
 		return "users that were changed at the same time fill a page";
 	if (strcmp(next, position->cursor) == 0 || strcmp(next, position->landmark) == 0)
 		return "the provider repeated a cursor";
-	if (position->pages >= NAUTH_DIRECTORY_PAGES)
+	if (position->pages >= most)
 		return "the listing has too many pages";
 	return NULL;
 }

@@ -75,6 +75,12 @@ extern void nauth_directory_start(NauthDirectory *directory);
 extern bool nauth_directory_ready(NauthDirectory *directory);
 extern int	nauth_directory_descriptor(NauthDirectory *directory);
 
+/*
+ * When the last reply was asked for, of nauth_clock(): a page that was begun in the
+ * background may have been long before it was wanted.
+ */
+extern int64 nauth_directory_asked_at(const NauthDirectory *directory);
+
 /* Whether the next page was asked for already. */
 extern bool nauth_directory_is_ahead(NauthDirectory *directory);
 

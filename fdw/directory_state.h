@@ -44,6 +44,7 @@ struct NauthDirectory
 	int64		budget;			/* microseconds of waiting that are left */
 	NauthRequest request;		/* too large for the stack */
 	NauthError	error;
+	int64		asked_at;		/* for the last reply, of nauth_clock() */
 	Ahead		ahead[AHEAD_MAX];
 	NauthCall  *current;		/* was among these; the last reply is its, or
 								 * NULL */

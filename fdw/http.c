@@ -31,6 +31,9 @@
 /* What came in the background is used for so many times as long as a try takes. */
 #define KEPT_FOR		6
 
+/* A time-out that is noticed so soon after it. */
+#define ON_TIME			INT64CONST(100000)
+
 typedef enum CallState
 {
 	CALL_REFUSED,				/* it may never be sent */
@@ -53,6 +56,7 @@ struct NauthCall
 	bool		background;		/* nobody waits for it yet */
 	int			tries;
 	int64_t		not_before;		/* in the background */
+	int64_t		longest;		/* a try in the background */
 	int64_t		begun;			/* the last try */
 	int64_t		pause;			/* to be made after that */
 	int64_t		paused_since;
@@ -244,10 +248,10 @@ static void
 try_to_send(NauthCall *call)
 {
 	NauthHttp  *http = call->http;
-	int64_t		timeout = http->options.request_timeout * INT64CONST(1000);
 	int64_t		wait;
 
-	if (call->state != CALL_WAITING || nauth_clock() < call->not_before)
+	/* one at a time is for who waits for it */
+	if (call->state != CALL_WAITING || nauth_clock() < call->not_before || http->options.concurrency == 1)
 		return;
 	if (call->user.connection == NULL)
 		call->carrier = nauth_connection_join(&call->user, &http->options.connection, &provider_connection,
@@ -259,7 +263,7 @@ try_to_send(NauthCall *call)
 	call->user.yield = NULL;
 	wait = http->options.gate->ask(http->options.gate);
 	if (wait == 0)
-		send_request(call, nauth_clock() + timeout);
+		send_request(call, nauth_clock() + call->longest);
 	else
 	{
 		call->not_before = nauth_clock() + wait;
@@ -312,10 +316,11 @@ take_call(NauthHttp *http, const NauthRequest *request)
 }
 
 NauthCall *
-nauth_http_begin(NauthHttp *http, const NauthRequest *request)
+nauth_http_begin(NauthHttp *http, const NauthRequest *request, int64_t longest)
 {
 	NauthCall  *call = take_call(http, request);
 
+	call->longest = Min(longest, http->options.request_timeout * INT64CONST(1000));
 	call->background = true;
 	try_to_send(call);
 	return call;
@@ -324,9 +329,18 @@ nauth_http_begin(NauthHttp *http, const NauthRequest *request)
 bool
 nauth_http_done(NauthCall *call)
 {
-	try_to_send(call);
-	if (call->state == CALL_SENT && nauth_transfer_move(call->transfer))
+	/*
+	 * also what waits to be sent moves the others on: the descriptor is
+	 * theirs, too
+	 */
+	if (call->user.connection && nauth_transfer_move(call->transfer))
 		read_end(call);
+
+	/* noticed on time, so somebody has waited for it: to ask anew is no use */
+	if (call->state == CALL_FAILED && call->error.kind == NAUTH_ERROR_TIMEOUT &&
+		nauth_clock() - call->begun < call->longest + ON_TIME)
+		call->background = false;
+	try_to_send(call);
 	return call->user.connection == NULL;
 }
 
@@ -487,6 +501,7 @@ nauth_http_end(NauthCall *call, int64_t deadline, NauthReply *reply, NauthError 
 		PG_END_TRY();
 	}
 	*error = call->error;
+	reply->asked_at = call->begun;
 	reply->status = call->got.status;
 	reply->other_type = call->got.other_type;
 	strlcpy(reply->request_id, call->got.request_id, sizeof(reply->request_id));

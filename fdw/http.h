@@ -110,14 +110,16 @@ extern bool nauth_http_get(NauthHttp *http, const NauthRequest *request,
 typedef struct NauthCall NauthCall;
 
 /*
- * Send a request without waiting, if that may be done now.  request is copied.
+ * Send a request without waiting, if that may be done now; longest, in microseconds,
+ * bounds the try, as the option does.  request is copied.
  * Whatever is wrong with it is told at its end.  Raises an error for an
  * interrupt, or when the server has no memory left for a connection.
  *
  * "Without waiting" leaves out Redis, which may be asked whether a request may
  * be sent: that takes up to its time-out.
  */
-extern NauthCall *nauth_http_begin(NauthHttp *http, const NauthRequest *request);
+extern NauthCall *nauth_http_begin(NauthHttp *http, const NauthRequest *request,
+								   int64_t longest);
 
 /*
  * Move it on without waiting.  True when waiting for its descriptor is of no

@@ -42,6 +42,7 @@ typedef struct NauthReply
 	char		request_id[NAUTH_ERROR_REQUEST_ID]; /* as a header has it, of
 													 * any form, or "" */
 	NauthSpan	body;
+	int64_t		asked_at;		/* of nauth_clock() */
 } NauthReply;
 
 /* Start over: url is base and path joined, there are no headers. */

@@ -33,8 +33,7 @@
 /* How much wider or narrower than the last ones the next may be. */
 #define CHANGE_MAX		4.0
 
-/* Begins a cursor that leads into a window. */
-#define MARK			'\001'
+#define MARK			NAUTH_SPREAD_MARK
 
 /*
  * Users that a window should have: two standard deviations less than a page, so

@@ -33,6 +33,9 @@
 /* Pages read one after the other before it is thought of. */
 #define NAUTH_SPREAD_AFTER	3
 
+/* Begins a cursor that leads into a window. */
+#define NAUTH_SPREAD_MARK	'\001'
+
 typedef struct NauthSpread
 {
 	int			page_size;

@@ -540,7 +540,11 @@ nauth_engine_move(NauthEngine *engine)
 			continue;
 		handle->due = PG_INT64_MAX;
 		if (!handle->added)
+		{
+			/* whoever put it off may not be the one who moves on now */
+			engine->news = true;
 			continue;
+		}
 		nauth_error_set(&handle->failure, NAUTH_ERROR_TIMEOUT, "no complete reply came in time");
 		finish(handle, CURLE_OK, false);
 		take_out(handle);

@@ -76,8 +76,11 @@ step_load(NauthRun *run, void *arg)
 static void
 step_page(NauthRun *run, void *arg)
 {
-	run->asked_at = GetCurrentTimestamp();
+	TimestampTz wanted_at = GetCurrentTimestamp();
+	int64		now = nauth_clock();
+
 	run->page = nauth_directory_next(run->directory);
+	run->asked_at = wanted_at - Max(now - nauth_directory_asked_at(run->directory), 0);
 	if (run->page)
 		nauth_apply_page(run);
 }
