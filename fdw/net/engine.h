@@ -96,8 +96,11 @@ extern void nauth_engine_wait(NauthHandle *handle);
 /* Destroy what was prepared, ended or not, and take the handle out. */
 extern void nauth_engine_end(NauthHandle *handle);
 
+/* policy.c: whether an address is one that is never connected to. */
+extern bool nauth_engine_forbids(const struct sockaddr *address);
+
 /*
- * Say what went wrong: what a callback found, else what this result means, if
+ * policy.c: say what went wrong: what a callback found, else what this result means, if
  * it is not CURLE_OK.  True if another try may do better.
  */
 extern bool nauth_engine_explain(const NauthHandle *handle, CURLcode code,
