@@ -79,6 +79,28 @@ is(query("SELECT name FROM app.users WHERE id = '$ada->{id}'"), 'Ada King', 'a u
 is(query("SELECT count(id) FROM app.users WHERE id = '$gone->{id}'"), '0', 'one that was removed is not');
 is(query("SELECT count(id) FROM app.users WHERE id = 'no/such id?&x=%'"), '0', 'nor an odd id');
 
+# What is asked for alone: the same answer as of all users, in fewer requests
+
+for (
+	[ 'ids', 'SELECT id, name FROM app.users WHERE id = ANY (ARRAY(SELECT id FROM neon_auth.users_sync ORDER BY id LIMIT 120)) ORDER BY id', 2 ],
+	[ 'ids of nobody among them', "SELECT name FROM app.users WHERE id IN ('$ada->{id}', '$gone->{id}', 'no/such id?&x=%', '-', '+', E'a\\r\\nb')", 1 ],
+	[ 'an address', "SELECT name FROM app.users WHERE email = 'ada\@example.com'", 1 ],
+	[ 'an address in another case', "SELECT name FROM app.users WHERE email = 'Ada\@Example.com'", 1 ],
+	[ 'a hostile address', "SELECT name FROM app.users WHERE email = 'a&filterValue=b%\@c?#d'", 1 ],
+	[ 'the newest', 'SELECT created_at FROM app.users ORDER BY created_at DESC LIMIT 10', 1 ],
+	[ 'the oldest', 'SELECT created_at FROM app.users ORDER BY created_at LIMIT 10', 1 ],
+	[ 'the latest changes', 'SELECT updated_at FROM app.users ORDER BY updated_at DESC LIMIT 10', 1 ],
+	[ 'what changed', "SELECT id FROM app.users WHERE updated_at >= (SELECT max(updated_at) FROM neon_auth.users_sync)", 1 ],
+	[ 'the number', 'SELECT count(*) FROM app.users', 1 ],
+	[ 'some of them', 'SELECT count(*) FROM (SELECT 1 FROM app.users LIMIT 7) u', 1 ])
+{
+	my ($name, $sql, $requests) = @$_;
+
+	is(query($sql), query("SET neon_auth_fdw.pushdown = off; $sql"), "$name: the same answer");
+	my ($sent) = query("EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off) $sql") =~ /Requests: (\d+)/;
+	is($sent, $requests, "$name: requests");
+}
+
 # The directory changes while a cursor reads it: each user that stays is read once.
 
 my @removed = map { "user$_\@example.com" } (1, 2, 3, 11, 12);

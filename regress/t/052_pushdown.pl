@@ -93,6 +93,11 @@ query_is('one that is not the first', "SELECT name FROM app.users WHERE email = 
 query_is('of Better Auth', "SELECT u.id = m.id FROM (SELECT * FROM members ORDER BY id LIMIT 1) m JOIN auth.users u ON u.email = (SELECT email FROM members ORDER BY id LIMIT 1)",
 	't', '1 list', $auth);
 
+# citext means something else.
+$node->safe_psql('postgres', 'CREATE EXTENSION citext');
+query_is('citext', "SELECT name FROM app.users WHERE email::citext = 'CASE\@example.com'", 'Case', '7 list');
+query_is('citext ids', "SELECT count(*) FROM app.users WHERE id::citext = ANY (ARRAY['USER_X', (SELECT upper(id) FROM pick LIMIT 1)]::citext[])", '1', '7 list');
+
 # ---- Hostile values: one right request, or all users and a local filter
 
 for (
