@@ -471,7 +471,8 @@ $node->safe_psql('postgres',
 my $conflict = {
 	name => 'replay on a standby', lives => 1,
 	text => 'ERROR:  40001: canceling statement due to conflict with recovery',
-	also => '(?s)psql:\S+:2: ERROR:  40001: .*'    # by the rest of what is replayed
+	# by the rest of what is replayed, or told twice while the first is dealt with
+	also => '(?s)psql:\S+:(2: ERROR|1: FATAL):  40001: .*'
 };
 watch($conflict->{name}, $begin, $printed, @sessions);
 $node->wait_for_catchup($standby);

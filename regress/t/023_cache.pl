@@ -291,6 +291,8 @@ for my $row (
 	query_is("$name, cold", "$cold $sql", $rows, $requests // '7 list');
 	query_is($name, $sql, $rows, 'nothing');
 }
+like(run_sql("$cold BEGIN; DECLARE a CURSOR FOR $each; DECLARE b CURSOR FOR $each;\n\\o /dev/null\n$in_turns\n\\o\nCOMMIT; SELECT sum(waits) FROM neon_auth.cache_stats()"),
+	qr/^0$/m, 'cursors of one session do not wait for each other');
 query_is('a part', "$cold SELECT count(*) FROM (SELECT FROM app.users LIMIT 25) u", 25, '3 list');
 query_is('the rest', $count, $users, '4 list');
 query_is(

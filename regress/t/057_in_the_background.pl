@@ -58,6 +58,7 @@ for my $case ([ $sim, 'hasty' ], [ $other, 'brief' ])
 	my ($silent, $server) = @$case;
 
 	$silent->fault({ match => 'list', hang => \1, times => -1 });
+	$session->must("SET statement_timeout = '20s'");
 	$silent->reset_stats;
 	like($session->ask($both), qr/ERROR:  HV00L: the provider of server "$server" did not answer in time/, "$server never answers");
 	is($silent->requests, 1, '... and is asked once');
