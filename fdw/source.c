@@ -70,12 +70,6 @@ nauth_source_open(Oid serverid, Oid userid, bool wide)
 	return source;
 }
 
-const NauthOptions *
-nauth_source_options(const NauthSource *source)
-{
-	return source->options;
-}
-
 void
 nauth_source_begin(NauthSource *source, const NauthQuery *wanted)
 {

@@ -22,8 +22,6 @@ typedef struct NauthSource NauthSource;
  */
 extern NauthSource *nauth_source_open(Oid serverid, Oid userid, bool wide);
 
-extern const NauthOptions *nauth_source_options(const NauthSource *source);
-
 /*
  * Begin to read what is wanted, as nauth_query_narrow made it; what it points to
  * must live until the end.  "limit" of one that is wanted "once" is the number
