@@ -82,20 +82,39 @@ nauth_ahead_end(NauthDirectory *directory, Ahead *ahead, int64 deadline, NauthRe
 	return nauth_http_end(directory->current, deadline, reply, &directory->error);
 }
 
+/*
+ * Write the request for the page at this cursor, NULL for the first one.  False if
+ * there is none.
+ */
+static bool
+write_page(NauthDirectory *directory, const char *cursor, bool *windowed)
+{
+	NauthQuery	query = directory->query;
+	NauthError	error = {0};
+	const char *inner;
+
+	*windowed = nauth_spread_aim(cursor, &query, &inner, &error);
+	nauth_directory_write(directory, &query, inner);
+	return error.kind == NAUTH_OK;
+}
+
 /* Write the request for what comes next; false if nothing does. */
 static bool
 write_next(NauthDirectory *directory)
 {
 	const Position *position = &directory->position;
-	NauthQuery	query = directory->query;
-	NauthError	error = {0};
-	const char *inner;
+	bool		windowed;
 
 	if (position->last || (position->begun && nauth_directory_obstacle(position)))
 		return false;
-	(void) nauth_spread_aim(position->begun ? position->next : NULL, &query, &inner, &error);
-	nauth_directory_write(directory, &query, inner);
-	return error.kind == NAUTH_OK;
+	return write_page(directory, position->begun ? position->next : NULL, &windowed);
+}
+
+/* The one for what comes next, or NULL. */
+static Ahead *
+find_next(NauthDirectory *directory)
+{
+	return write_next(directory) ? nauth_ahead_find(directory) : NULL;
 }
 
 void
@@ -115,7 +134,7 @@ bool
 nauth_directory_ready(NauthDirectory *directory)
 {
 	int64		start = nauth_clock();
-	Ahead	   *ahead = write_next(directory) ? nauth_ahead_find(directory) : NULL;
+	Ahead	   *ahead = find_next(directory);
 	bool		ready = ahead == NULL || nauth_http_done(ahead->call);
 
 	directory->budget -= nauth_clock() - start;
@@ -125,13 +144,13 @@ nauth_directory_ready(NauthDirectory *directory)
 bool
 nauth_directory_is_ahead(NauthDirectory *directory)
 {
-	return write_next(directory) && nauth_ahead_find(directory) != NULL;
+	return find_next(directory) != NULL;
 }
 
 int
 nauth_directory_descriptor(NauthDirectory *directory)
 {
-	Ahead	   *ahead = write_next(directory) ? nauth_ahead_find(directory) : NULL;
+	Ahead	   *ahead = find_next(directory);
 
 	return ahead ? nauth_http_descriptor(ahead->call) : -1;
 }
@@ -200,12 +219,9 @@ nauth_ahead_newest(NauthDirectory *directory)
 static void
 want_page(NauthDirectory *directory, const char *cursor)
 {
-	NauthQuery	query = directory->query;
-	NauthError	error;
-	const char *inner;
-	bool		windowed = nauth_spread_aim(cursor, &query, &inner, &error);
+	bool		windowed;
 
-	nauth_directory_write(directory, &query, inner);
+	(void) write_page(directory, cursor, &windowed);
 	if (begin_ahead(directory))
 		directory->spread.asked += windowed;
 }
@@ -214,13 +230,10 @@ want_page(NauthDirectory *directory, const char *cursor)
 void
 nauth_ahead_keep(NauthDirectory *directory, const char *cursor)
 {
-	NauthQuery	query = directory->query;
-	NauthError	error;
-	const char *inner;
 	Ahead	   *ahead;
+	bool		windowed;
 
-	(void) nauth_spread_aim(cursor, &query, &inner, &error);
-	nauth_directory_write(directory, &query, inner);
+	(void) write_page(directory, cursor, &windowed);
 	ahead = nauth_ahead_find(directory);
 	if (ahead)
 		ahead->wanted = true;
