@@ -18,6 +18,7 @@
 #include "utils/varlena.h"
 
 #include "neon_auth_fdw.h"
+#include "options.h"
 #include "users.h"
 
 #define REMOTE_SCHEMA	"directory"
@@ -31,16 +32,6 @@ typedef struct Import
 	bool		not_null;		/* say so of columns that never are null */
 } Import;
 
-/* value may be a credential in the wrong place, so it is not quoted. */
-static _Noreturn void
-report_invalid_value(const DefElem *def, const char *hint)
-{
-	ereport(ERROR,
-			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			errmsg("invalid value for option \"%s\"", def->defname),
-			errhint("%s", hint));
-}
-
 static void
 set_columns(Import *import, DefElem *def)
 {
@@ -49,7 +40,7 @@ set_columns(Import *import, DefElem *def)
 	ListCell   *lc;
 
 	if (!SplitIdentifierString(pstrdup(defGetString(def)), ',', &names) || names == NIL)
-		report_invalid_value(def, hint);
+		nauth_options_report_value(def->defname, hint);
 	import->count = 0;
 	foreach(lc, names)
 	{
@@ -59,7 +50,7 @@ set_columns(Import *import, DefElem *def)
 			if (import->columns[i] == column)
 				column = -1;
 		if (column < 0)
-			report_invalid_value(def, hint);
+			nauth_options_report_value(def->defname, hint);
 		import->columns[import->count++] = column;
 	}
 }
@@ -68,7 +59,7 @@ static void
 set_not_null(Import *import, DefElem *def)
 {
 	if (!parse_bool(defGetString(def), &import->not_null))
-		report_invalid_value(def, "It is true or false.");
+		nauth_options_report_value(def->defname, "It is true or false.");
 }
 
 static const struct

@@ -151,8 +151,9 @@ find_option(const char *name, Oid catalog)
 	report_unknown_option(name, catalog);
 }
 
-static _Noreturn void
-report_invalid_value(const char *name, const char *hint)
+/* value may be a credential in the wrong place, so it is not quoted. */
+_Noreturn void
+nauth_options_report_value(const char *name, const char *hint)
 {
 	ereport(ERROR,
 			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -172,8 +173,8 @@ parse_provider(const Option *option, const char *value)
 	for (int i = 0; nauth_providers[i]; i++)
 		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "",
 						 nauth_providers[i]->name);
-	report_invalid_value(option->name,
-						 psprintf("Providers are: %s.", names.data));
+	nauth_options_report_value(option->name,
+							   psprintf("Providers are: %s.", names.data));
 }
 
 /* kind is what reading an address came to. */
@@ -185,7 +186,7 @@ check_address(const Option *option, NauthErrorKind kind, const char *hint)
 				errcode(ERRCODE_OUT_OF_MEMORY),
 				errmsg("out of memory"));
 	if (kind != NAUTH_OK)
-		report_invalid_value(option->name, hint);
+		nauth_options_report_value(option->name, hint);
 }
 
 /* A base URL without the slashes at its end. */
@@ -220,12 +221,12 @@ parse_secret(const Option *option, const char *value)
 	size_t		len = strlen(value);
 
 	if (len == 0 || len > NAUTH_SECRET_MAX)
-		report_invalid_value(option->name,
-							 psprintf("It has 1 to %d characters.", NAUTH_SECRET_MAX));
+		nauth_options_report_value(option->name,
+								   psprintf("It has 1 to %d characters.", NAUTH_SECRET_MAX));
 	for (size_t i = 0; i < len; i++)
 		if (value[i] <= ' ' || value[i] > '~')
-			report_invalid_value(option->name,
-								 "It has printable ASCII characters only, and no blanks.");
+			nauth_options_report_value(option->name,
+									   "It has printable ASCII characters only, and no blanks.");
 	return pstrdup(value);
 }
 
@@ -237,8 +238,8 @@ parse_prefix(const Option *option, const char *value)
 
 	if (len == 0 || len > PREFIX_MAX ||
 		strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:") != len)
-		report_invalid_value(option->name,
-							 psprintf("It has 1 to %d letters, digits and characters of \"_-.:\".", PREFIX_MAX));
+		nauth_options_report_value(option->name,
+								   psprintf("It has 1 to %d letters, digits and characters of \"_-.:\".", PREFIX_MAX));
 	return pstrdup(value);
 }
 
@@ -265,9 +266,9 @@ parse_members(const Option *option, const char *value)
 		if (*value++ != ',')
 			break;
 	}
-	report_invalid_value(option->name,
-						 psprintf("It is a list of up to %d names of members of a user, such as last_seen, logins.",
-								  NAUTH_MAX_MEMBERS));
+	nauth_options_report_value(option->name,
+							   psprintf("It is a list of up to %d names of members of a user, such as last_seen, logins.",
+										NAUTH_MAX_MEMBERS));
 }
 
 static int64_t
@@ -276,7 +277,7 @@ parse_bytes(const Option *option, const char *value)
 	double		bytes;
 
 	if (!parse_real(value, &bytes, GUC_UNIT_BYTE, NULL) || bytes < BYTES_MIN || bytes > BYTES_MAX)
-		report_invalid_value(option->name, "It is an amount of memory from 64kB to 1TB, such as 64MB or 1GB.");
+		nauth_options_report_value(option->name, "It is an amount of memory from 64kB to 1TB, such as 64MB or 1GB.");
 	return (int64_t) bytes;
 }
 
@@ -289,15 +290,15 @@ parse_number(const Option *option, const char *value)
 
 	if (!parse_int(value, &number, unit, NULL) ||
 		number < option->min || number > option->max)
-		report_invalid_value(option->name, unit == GUC_UNIT_MS ?
-							 psprintf("It is a duration from %dms to %dd, such as 500ms, 10s or 5min.",
-									  option->min, option->max / DAY_MS) :
-							 unit == GUC_UNIT_S ?
-							 psprintf("It is a duration from %ds to %dd, such as 90min or 30d.",
-									  option->min, option->max / DAY_S) :
-							 option->max < INT_MAX ?
-							 psprintf("It is a whole number from %d to %d.", option->min, option->max) :
-							 "It is a whole number above 0.");
+		nauth_options_report_value(option->name, unit == GUC_UNIT_MS ?
+								   psprintf("It is a duration from %dms to %dd, such as 500ms, 10s or 5min.",
+											option->min, option->max / DAY_MS) :
+								   unit == GUC_UNIT_S ?
+								   psprintf("It is a duration from %ds to %dd, such as 90min or 30d.",
+											option->min, option->max / DAY_S) :
+								   option->max < INT_MAX ?
+								   psprintf("It is a whole number from %d to %d.", option->min, option->max) :
+								   "It is a whole number above 0.");
 	return number;
 }
 
@@ -307,7 +308,7 @@ parse_cost(const Option *option, const char *value)
 	double		cost;
 
 	if (!parse_real(value, &cost, 0, NULL) || isnan(cost) || cost < 0 || cost > COST_MAX)
-		report_invalid_value(option->name, "It is a number from 0 to 1e10, in the planner's units, such as 100 or 0.01.");
+		nauth_options_report_value(option->name, "It is a number from 0 to 1e10, in the planner's units, such as 100 or 0.01.");
 	return cost;
 }
 
@@ -317,7 +318,7 @@ parse_switch(const Option *option, const char *value)
 	bool		on;
 
 	if (!parse_bool(value, &on))
-		report_invalid_value(option->name, "It is true or false.");
+		nauth_options_report_value(option->name, "It is true or false.");
 	return on;
 }
 
@@ -423,9 +424,9 @@ complete_server(NauthOptions *options)
 		options->settings.page_size = provider->page_size;
 	if (options->settings.page_size < provider->min_page_size ||
 		options->settings.page_size > provider->max_page_size)
-		report_invalid_value("page_size",
-							 psprintf("Provider \"%s\" takes %d to %d.", provider->name,
-									  provider->min_page_size, provider->max_page_size));
+		nauth_options_report_value("page_size",
+								   psprintf("Provider \"%s\" takes %d to %d.", provider->name,
+											provider->min_page_size, provider->max_page_size));
 }
 
 /*
