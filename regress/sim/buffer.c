@@ -245,6 +245,17 @@ sim_is_one_of(const char *name, const char *const *table, size_t n)
 	return false;
 }
 
+/* FNV-1a, from 0 on. */
+uint64_t
+sim_hash_text(uint64_t hash, const char *text)
+{
+	if (hash == 0)
+		hash = UINT64_C(14695981039346656037);
+	for (; *text; text++)
+		hash = (hash ^ (unsigned char) *text) * UINT64_C(1099511628211);
+	return hash;
+}
+
 void
 sim_indexes_add(SimIndexes *list, int64_t index)
 {

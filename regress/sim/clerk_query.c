@@ -198,18 +198,16 @@ read_emails(const SimRequest *request, SimQuery *query, SimReply *reply)
 static uint64_t
 asked_with(const SimRequest *request)
 {
-	uint64_t	hash = UINT64_C(14695981039346656037);
+	uint64_t	hash = 0;
 
 	for (int i = 0; i < request->n_params; i++)
 	{
 		if (strcmp(request->params[i].name, "starting_after") == 0)
 			continue;
-		for (const char *c = request->params[i].name; *c; c++)
-			hash = (hash ^ (unsigned char) *c) * UINT64_C(1099511628211);
-		hash = (hash ^ '=') * UINT64_C(1099511628211);
-		for (const char *c = request->params[i].value; *c; c++)
-			hash = (hash ^ (unsigned char) *c) * UINT64_C(1099511628211);
-		hash = (hash ^ '&') * UINT64_C(1099511628211);
+		hash = sim_hash_text(hash, request->params[i].name);
+		hash = sim_hash_text(hash, "=");
+		hash = sim_hash_text(hash, request->params[i].value);
+		hash = sim_hash_text(hash, "&");
 	}
 	return hash;
 }

@@ -254,6 +254,8 @@ extern int64_t sim_parse_iso(const char *text); /* or SIM_TIME_NONE */
 extern bool sim_parse_int(const char *text, int64_t min, int64_t max,
 						  int64_t *value);
 extern bool sim_is_one_of(const char *name, const char *const *table, size_t n);
+extern uint64_t sim_hash_text(uint64_t hash, const char *text); /* hash: of what is
+																 * before */
 extern void sim_indexes_add(SimIndexes *list, int64_t index);
 extern void sim_indexes_sort(SimIndexes *list); /* and drop duplicates */
 

@@ -58,11 +58,7 @@ sim_users_end(void)
 static size_t
 bucket_of_id(const char *id)
 {
-	uint64_t	hash = UINT64_C(14695981039346656037);
-
-	for (; *id; id++)
-		hash = (hash ^ (unsigned char) *id) * UINT64_C(1099511628211);
-	return (size_t) (hash & (n_buckets - 1));
+	return (size_t) (sim_hash_text(0, id) & (n_buckets - 1));
 }
 
 static size_t
