@@ -122,7 +122,8 @@ nauth_directory_start(NauthDirectory *directory)
 {
 	Ahead	   *ahead;
 
-	if (!write_next(directory))
+	/* a failure is for who asks in the end */
+	if (!nauth_directory_authorize(directory) || !write_next(directory))
 		return;
 	(void) begin_ahead(directory);
 	ahead = nauth_ahead_find(directory);
@@ -207,7 +208,7 @@ nauth_ahead_newest(NauthDirectory *directory)
 		return;
 	directory->spread.pointless = true;
 	if (nauth_directory_ask(directory, query, NULL, &reply, &missing) &&
-		options->provider->read_page(&options->settings, query, NULL, &reply, &page, &directory->error) &&
+		options->provider->read_page(&directory->settings, query, NULL, &reply, &page, &directory->error) &&
 		page.count == 1 && user.has_created_at)
 	{
 		directory->spread.newest = user.created_at;

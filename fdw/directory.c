@@ -16,6 +16,7 @@
 #include "cache/gate.h"
 #include "directory_state.h"
 #include "report.h"
+#include "token.h"
 #include "wait.h"
 
 void
@@ -35,8 +36,8 @@ open_cache(const NauthOptions *options)
 		.server = options->server,
 		.prefix = options->redis_prefix,
 		.provider = options->provider->name,
-		.url = options->settings.url,
-		.secret = {options->settings.api_key, strlen(options->settings.api_key)},
+		.url = options->view[0] ? psprintf("%s\n%s", options->directory, options->view) : options->directory,
+		.secret = {options->credential, strlen(options->credential)},
 		.ttl = options->cache_ttl,
 		.stale_ttl = options->cache_stale_ttl,
 		.max_bytes = options->cache_max_bytes,
@@ -52,9 +53,10 @@ nauth_directory_open(const NauthOptions *options, int budget)
 	NauthDirectory *directory = palloc0(sizeof(NauthDirectory));
 	NauthCache *cache = options->redis_url ? open_cache(options) : NULL;
 	NauthHttpOptions http = {
-		.allowed_url = options->provider->url,
+		.own_urls = options->provider->own_urls,
 		.retry_header = options->provider->retry_header,
 		.id_header = options->provider->id_header,
+		.page_header = options->provider->page_header,
 		.connection = options->connection,
 		.connect_timeout = options->connect_timeout,
 		.request_timeout = options->request_timeout,
@@ -63,6 +65,7 @@ nauth_directory_open(const NauthOptions *options, int budget)
 	};
 
 	directory->options = options;
+	directory->settings = options->settings;
 	directory->cache = cache;
 	directory->budget = (int64) budget * 1000;
 	directory->http = nauth_http_open(&http);
@@ -120,28 +123,6 @@ nauth_directory_spend(NauthDirectory *directory, int64 time)
 	directory->budget -= time;
 }
 
-static NauthErrorKind
-status_error(int status)
-{
-	static const struct
-	{
-		int			status;
-		NauthErrorKind kind;
-	}			kinds[] = {
-		{401, NAUTH_ERROR_CREDENTIAL},
-		{403, NAUTH_ERROR_PERMISSION},
-		{404, NAUTH_ERROR_NOT_FOUND},
-		{429, NAUTH_ERROR_RATE_LIMIT},
-	};
-
-	for (int i = 0; i < lengthof(kinds); i++)
-		if (kinds[i].status == status)
-			return kinds[i].kind;
-	if (status >= 300 && status < 400)
-		return NAUTH_ERROR_REDIRECT;
-	return status >= 500 ? NAUTH_ERROR_UNAVAILABLE : NAUTH_ERROR_REFUSED;
-}
-
 /*
  * Whether a reply is one to be read: with status 200 and not of another type.
  * *missing says that it is the provider's answer for a user who does not exist.
@@ -157,7 +138,7 @@ accept_reply(NauthDirectory *directory, const NauthReply *reply, bool *missing)
 	if (reply->status == 200)
 		return true;
 	*missing = nauth_read_is_not_found(directory->options->provider, reply);
-	return nauth_error_set(error, status_error(reply->status), NULL);
+	return nauth_error_set(error, nauth_error_of_status(reply->status), NULL);
 }
 
 void
@@ -165,26 +146,34 @@ nauth_directory_write(NauthDirectory *directory, const NauthQuery *query, const 
 {
 	const NauthOptions *options = directory->options;
 
-	options->provider->write_request(&options->settings, query, cursor, &directory->request);
+	options->provider->write_request(&directory->settings, query, cursor, &directory->request);
 }
 
 /* ---- Requests whose reply is waited for */
 
-/*
- * Send a request to the provider.  True with a reply to be read; else the
- * error is set, and *missing as in accept_reply.
- */
+/* Have a token that is good for a request, where one is needed. */
 bool
-nauth_directory_ask(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
-					NauthReply *reply, bool *missing)
+nauth_directory_authorize(NauthDirectory *directory)
+{
+	int64		start = nauth_clock();
+
+	if (directory->settings.client_id == NULL)
+		return true;
+	directory->settings.token = nauth_token_get(directory->options, directory->http, &directory->request,
+												start + directory->budget, &directory->error);
+	directory->budget -= nauth_clock() - start;
+	return directory->settings.token != NULL;
+}
+
+/* Send a request, or take the one that was sent ahead, and wait for the reply. */
+static bool
+exchange(NauthDirectory *directory, const NauthQuery *query, const char *cursor, NauthReply *reply)
 {
 	int64		start = nauth_clock();
 	int64		deadline = start + directory->budget;
 	Ahead	   *ahead;
 	bool		answered;
 
-	*missing = false;
-	memset(&directory->error, 0, sizeof(NauthError));
 	nauth_directory_write(directory, query, cursor);
 	ahead = nauth_ahead_find(directory);
 	if (ahead)
@@ -193,6 +182,33 @@ nauth_directory_ask(NauthDirectory *directory, const NauthQuery *query, const ch
 		answered = nauth_http_get(directory->http, &directory->request,
 								  deadline, reply, &directory->error);
 	directory->budget -= nauth_clock() - start;
+	return answered;
+}
+
+/*
+ * Send a request to the provider.  True with a reply to be read; else the
+ * error is set, and *missing as in accept_reply.  A token that is not taken is
+ * renewed once: it may have been revoked, or have ended on its way.
+ */
+bool
+nauth_directory_ask(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
+					NauthReply *reply, bool *missing)
+{
+	bool		answered;
+
+	*missing = false;
+	memset(reply, 0, sizeof(NauthReply));
+	memset(&directory->error, 0, sizeof(NauthError));
+	if (!nauth_directory_authorize(directory))
+		return false;
+	answered = exchange(directory, query, cursor, reply);
+	if (answered && reply->status == 401 && directory->settings.token)
+	{
+		nauth_token_forget(directory->options);
+		if (!nauth_directory_authorize(directory))
+			return false;
+		answered = exchange(directory, query, cursor, reply);
+	}
 	directory->asked_at = reply->asked_at;
 	nauth_read_failure(directory->options->provider, reply, &directory->error);
 	return answered && accept_reply(directory, reply, missing);
@@ -278,7 +294,7 @@ read_page(NauthDirectory *directory)
 	windowed = nauth_spread_aim(directory->position.begun ? directory->position.cursor : NULL,
 								&query, &cursor, error);
 	if (error->kind != NAUTH_OK || !nauth_directory_ask(directory, &query, cursor, &reply, &missing) ||
-		!options->provider->read_page(&options->settings, &query, cursor, &reply, page, error))
+		!options->provider->read_page(&directory->settings, &query, cursor, &reply, page, error))
 		return false;
 
 	/* by time of change all users of a page may have been read before */
@@ -361,7 +377,7 @@ nauth_directory_try_user(NauthDirectory *directory, const char *id,
 	bool		missing;
 
 	*found = nauth_directory_ask(directory, &query, NULL, &reply, &missing) &&
-		nauth_read_user(directory->options->provider, id, &reply, user,
+		nauth_read_user(directory->options->provider, &directory->settings, id, &reply, user,
 						&directory->error);
 	return *found || missing;
 }

@@ -39,6 +39,7 @@ typedef struct Ahead
 struct NauthDirectory
 {
 	const NauthOptions *options;
+	NauthSettings settings;		/* of the options, with a token */
 	NauthCache *cache;			/* or NULL */
 	NauthHttp  *http;
 	int64		budget;			/* microseconds of waiting that are left */
@@ -59,6 +60,12 @@ struct NauthDirectory
 };
 
 /* ---- directory.c */
+
+/*
+ * Have a token for requests, where there is need for one; may wait.  False with
+ * the error set if it cannot be had.
+ */
+extern bool nauth_directory_authorize(NauthDirectory *directory);
 
 /* Write the request of a query into directory->request. */
 extern void nauth_directory_write(NauthDirectory *directory, const NauthQuery *query, const char *cursor);

@@ -48,3 +48,25 @@ nauth_error_set_request_id(NauthError *error, const char *id)
 	if (id[0] != '\0' && is_made_of(id, NAME_CHARACTERS ":", sizeof(error->request_id)))
 		memcpy(error->request_id, id, strlen(id) + 1);
 }
+
+NauthErrorKind
+nauth_error_of_status(int status)
+{
+	static const struct
+	{
+		int			status;
+		NauthErrorKind kind;
+	}			kinds[] = {
+		{401, NAUTH_ERROR_CREDENTIAL},
+		{403, NAUTH_ERROR_PERMISSION},
+		{404, NAUTH_ERROR_NOT_FOUND},
+		{429, NAUTH_ERROR_RATE_LIMIT},
+	};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (kinds[i].status == status)
+			return kinds[i].kind;
+	if (status >= 300 && status < 400)
+		return NAUTH_ERROR_REDIRECT;
+	return status >= 500 ? NAUTH_ERROR_UNAVAILABLE : NAUTH_ERROR_REFUSED;
+}

@@ -85,4 +85,7 @@ extern void nauth_error_set_code(NauthError *error, const char *code);
  */
 extern void nauth_error_set_request_id(NauthError *error, const char *id);
 
+/* What a reply with such a status, which is none to be read, fails for. */
+extern NauthErrorKind nauth_error_of_status(int status);
+
 #endif							/* NAUTH_ERROR_H */

@@ -197,6 +197,7 @@ send_request(NauthCall *call, int64_t deadline)
 		.deadline = deadline,
 		.retry_header = http->options.retry_header,
 		.id_header = http->options.id_header,
+		.page_header = http->options.page_header,
 		.body = &call->body,
 	};
 
@@ -310,7 +311,7 @@ take_call(NauthHttp *http, const NauthRequest *request)
 		call->state = CALL_REFUSED;
 		nauth_error_set(&call->error, NAUTH_ERROR_REQUEST, "a value is too long or has a control character");
 	}
-	else if (!nauth_url_check(request->url, http->options.allowed_url, call->target, &call->error))
+	else if (!nauth_url_check(request->url, http->options.own_urls, call->target, &call->error))
 		call->state = CALL_REFUSED;
 	return call;
 }
@@ -354,7 +355,7 @@ bool
 nauth_http_asks(const NauthCall *call, const NauthRequest *request)
 {
 	return strcmp(call->request.url, request->url) == 0 &&
-		strcmp(call->request.headers, request->headers) == 0 &&
+		strcmp(call->request.body, request->body) == 0 &&
 		call->request.overflow == request->overflow;
 }
 
@@ -505,6 +506,7 @@ nauth_http_end(NauthCall *call, int64_t deadline, NauthReply *reply, NauthError 
 	reply->status = call->got.status;
 	reply->other_type = call->got.other_type;
 	strlcpy(reply->request_id, call->got.request_id, sizeof(reply->request_id));
+	reply->header = call->got.header;
 	reply->body.data = call->body.data;
 	reply->body.len = call->body.len;
 	return answered;

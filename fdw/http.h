@@ -62,11 +62,12 @@ struct NauthGate
 
 typedef struct NauthHttpOptions
 {
-	const char *allowed_url;	/* the provider's own base URL, or NULL */
+	const char *const *own_urls;	/* of the provider, as in nauth_url_check */
 	const char *retry_header;	/* says after a 429 without Retry-After how
 								 * many seconds to wait, or until which epoch
 								 * second; or NULL */
 	const char *id_header;		/* has the id of the request; or NULL */
+	const char *page_header;	/* is kept for the reply; or NULL */
 	NauthConnectionId connection;
 	int			connect_timeout;	/* milliseconds, of one try */
 	int			request_timeout;	/* milliseconds, of one try */
@@ -143,7 +144,7 @@ extern int	nauth_http_descriptor(const NauthCall *call);
 extern bool nauth_http_end(NauthCall *call, int64_t deadline,
 						   NauthReply *reply, NauthError *error);
 
-/* Whether it was begun with this very request. */
+/* Whether it was begun with this very request, whatever its token. */
 extern bool nauth_http_asks(const NauthCall *call, const NauthRequest *request);
 
 /* Forget a call, also one that is in flight. */

@@ -78,3 +78,16 @@ nauth_json_text(NauthSpan body, const char *path, char *out, size_t size)
 	json_decref(document);
 	return fits;
 }
+
+bool
+nauth_json_integer(NauthSpan body, const char *path, int64_t *number)
+{
+	json_t	   *document = load(body);
+	json_t	   *value = walk(document, path);
+	bool		found = json_is_integer(value);
+
+	if (found)
+		*number = json_integer_value(value);
+	json_decref(document);
+	return found;
+}

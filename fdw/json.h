@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * json.h
- *	  Small JSON documents: error bodies.
+ *	  Small JSON documents: error bodies, access tokens.
  *
  * json.c is the only file that includes jansson.h, and this header shows
  * nothing of it: jansson.h and utils/builtins.h do not compile together, and
@@ -30,5 +30,8 @@
  */
 extern bool nauth_json_text(NauthSpan body, const char *path,
 							char *out, size_t size);
+
+/* The same for an integer. */
+extern bool nauth_json_integer(NauthSpan body, const char *path, int64_t *number);
 
 #endif							/* NAUTH_JSON_H */

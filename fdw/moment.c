@@ -12,7 +12,9 @@
  */
 #include "moment.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define MILLISECOND		INT64_C(1000)
 #define SECOND			INT64_C(1000000)
@@ -183,6 +185,27 @@ nauth_moment_parse(const char *text, size_t len, int64_t *moment)
 		return false;
 	*moment = result;
 	return true;
+}
+
+void
+nauth_moment_write(int64_t moment, int digits, char text[NAUTH_MOMENT_TEXT])
+{
+	int64_t		fraction = moment % SECOND;
+	time_t		seconds;
+	struct tm	tm;
+	int			len;
+
+	if (fraction < 0)
+		fraction += SECOND;
+	seconds = (time_t) ((moment - fraction) / SECOND);
+	gmtime_r(&seconds, &tm);
+	len = snprintf(text, NAUTH_MOMENT_TEXT, "%04u-%02u-%02uT%02u:%02u:%02u.%06u",
+				   (unsigned) (tm.tm_year + 1900) % 10000, (unsigned) (tm.tm_mon + 1) % 100,
+				   (unsigned) tm.tm_mday % 100, (unsigned) tm.tm_hour % 100,
+				   (unsigned) tm.tm_min % 100, (unsigned) tm.tm_sec % 100,
+				   (unsigned) fraction % (unsigned) SECOND);
+	len -= digits > 0 ? 6 - digits : 7;
+	memcpy(text + len, "Z", sizeof("Z"));
 }
 
 bool

@@ -38,4 +38,14 @@ extern bool nauth_moment_read(NauthSpan value, NauthMomentForm form,
 /* The same for the characters of an RFC 3339 time, without quotes. */
 extern bool nauth_moment_parse(const char *text, size_t len, int64_t *moment);
 
+/* Bytes of a moment as RFC 3339 has it, its zero included. */
+#define NAUTH_MOMENT_TEXT	32
+
+/*
+ * Write a moment from NAUTH_MOMENT_MIN to below NAUTH_MOMENT_MAX with so many
+ * digits of a second, from 0 to 6, cutting off the rest:
+ * "2026-02-01T08:30:00.456Z" with 3.
+ */
+extern void nauth_moment_write(int64_t moment, int digits, char text[NAUTH_MOMENT_TEXT]);
+
 #endif							/* NAUTH_MOMENT_H */

@@ -14,8 +14,6 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "access/reloptions.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_user_mapping.h"
@@ -27,48 +25,12 @@
 #include "utils/guc.h"
 #include "utils/syscache.h"
 
-#include "net/url.h"
-#include "options.h"
+#include "option_value.h"
 #include "pgcompat.h"
 
-#define NAUTH_SECRET_MAX	4096
-#define PREFIX_MAX			63
 #define REQUESTS_MAX		1000
-#define COST_MAX			1e10
-#define BYTES_MIN			(INT64CONST(64) * 1024)
-#define BYTES_MAX			(INT64CONST(1) << 40)
 
-typedef enum OptionType
-{
-	OPTION_PROVIDER,
-	OPTION_URL,
-	OPTION_REDIS_URL,
-	OPTION_SECRET,
-	OPTION_PREFIX,
-	OPTION_MEMBERS,
-	OPTION_MILLISECONDS,
-	OPTION_SECONDS,
-	OPTION_BYTES,
-	OPTION_INTEGER,
-	OPTION_COST,
-	OPTION_BOOLEAN
-} OptionType;
-
-typedef struct Option
-{
-	const char *name;
-	Oid			catalog;		/* where it may stand */
-	OptionType	type;
-	size_t		offset;			/* in NauthOptions */
-	int			min;			/* of numbers */
-	int			max;
-} Option;
-
-#define DAY_S	(24 * 60 * 60)
-#define DAY_MS	(DAY_S * 1000)
-#define MEMBER_MAX	64			/* bytes of a member's name */
-
-static const Option option_table[] = {
+static const NauthOption option_table[] = {
 	{"provider", ForeignServerRelationId, OPTION_PROVIDER,
 	offsetof(NauthOptions, provider), 0, 0},
 	{"url", ForeignServerRelationId, OPTION_URL,
@@ -76,25 +38,25 @@ static const Option option_table[] = {
 	{"page_size", ForeignServerRelationId, OPTION_INTEGER,
 	offsetof(NauthOptions, settings.page_size), 1, INT_MAX},
 	{"connect_timeout", ForeignServerRelationId, OPTION_MILLISECONDS,
-	offsetof(NauthOptions, connect_timeout), 1, DAY_MS},
+	offsetof(NauthOptions, connect_timeout), 1, NAUTH_DAY_MS},
 	{"request_timeout", ForeignServerRelationId, OPTION_MILLISECONDS,
-	offsetof(NauthOptions, request_timeout), 1, DAY_MS},
+	offsetof(NauthOptions, request_timeout), 1, NAUTH_DAY_MS},
 	{"scan_timeout", ForeignServerRelationId, OPTION_MILLISECONDS,
-	offsetof(NauthOptions, scan_timeout), 1, DAY_MS},
+	offsetof(NauthOptions, scan_timeout), 1, NAUTH_DAY_MS},
 	{"refresh_timeout", ForeignServerRelationId, OPTION_MILLISECONDS,
-	offsetof(NauthOptions, refresh_timeout), 1, DAY_MS},
+	offsetof(NauthOptions, refresh_timeout), 1, NAUTH_DAY_MS},
 	{"idle_timeout", ForeignServerRelationId, OPTION_MILLISECONDS,
-	offsetof(NauthOptions, connection.idle_timeout), 0, DAY_MS},
+	offsetof(NauthOptions, connection.idle_timeout), 0, NAUTH_DAY_MS},
 	{"redis_url", ForeignServerRelationId, OPTION_REDIS_URL,
 	offsetof(NauthOptions, redis_url), 0, 0},
 	{"redis_timeout", ForeignServerRelationId, OPTION_MILLISECONDS,
-	offsetof(NauthOptions, redis_timeout), 1, DAY_MS},
+	offsetof(NauthOptions, redis_timeout), 1, NAUTH_DAY_MS},
 	{"redis_prefix", ForeignServerRelationId, OPTION_PREFIX,
 	offsetof(NauthOptions, redis_prefix), 0, 0},
 	{"cache_ttl", ForeignServerRelationId, OPTION_MILLISECONDS,
-	offsetof(NauthOptions, cache_ttl), 0, DAY_MS},
+	offsetof(NauthOptions, cache_ttl), 0, NAUTH_DAY_MS},
 	{"cache_stale_ttl", ForeignServerRelationId, OPTION_MILLISECONDS,
-	offsetof(NauthOptions, cache_stale_ttl), 0, DAY_MS},
+	offsetof(NauthOptions, cache_stale_ttl), 0, NAUTH_DAY_MS},
 	{"cache_max_bytes", ForeignServerRelationId, OPTION_BYTES,
 	offsetof(NauthOptions, cache_max_bytes), 0, 0},
 	{"max_requests_per_second", ForeignServerRelationId, OPTION_INTEGER,
@@ -106,15 +68,33 @@ static const Option option_table[] = {
 	{"max_concurrency", ForeignServerRelationId, OPTION_INTEGER,
 	offsetof(NauthOptions, max_concurrency), 1, NAUTH_CONCURRENCY_MAX},
 	{"full_refresh_every", ForeignServerRelationId, OPTION_MILLISECONDS,
-	offsetof(NauthOptions, full_refresh_every), 0, 24 * DAY_MS},
+	offsetof(NauthOptions, full_refresh_every), 0, 24 * NAUTH_DAY_MS},
 	{"keep_runs", ForeignServerRelationId, OPTION_SECONDS,
-	offsetof(NauthOptions, keep_runs), 60, 3650 * DAY_S},
+	offsetof(NauthOptions, keep_runs), 60, 3650 * NAUTH_DAY_S},
 	{"notify", ForeignServerRelationId, OPTION_BOOLEAN,
 	offsetof(NauthOptions, notify), 0, 0},
 	{"ignore_changes", ForeignServerRelationId, OPTION_MEMBERS,
 	offsetof(NauthOptions, ignore_changes), 0, 0},
+	{"redact", ForeignServerRelationId, OPTION_PATHS,
+	offsetof(NauthOptions, redact), 0, 0},
+	{"project_id", ForeignServerRelationId, OPTION_NAME,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_PROJECT_ID]), 0, 0},
+	{"header_prefix", ForeignServerRelationId, OPTION_NAME,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_HEADER_PREFIX]), 0, 0},
+	{"realm", ForeignServerRelationId, OPTION_TEXT,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_REALM]), 0, 0},
+	{"audience", ForeignServerRelationId, OPTION_TEXT,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_AUDIENCE]), 0, 0},
+	{"token_type", ForeignServerRelationId, OPTION_NAME,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_TOKEN_TYPE]), 0, 0},
+	{"deprovisioned_as_deleted", ForeignServerRelationId, OPTION_BOOLEAN,
+	offsetof(NauthOptions, settings.deprovisioned_deleted), 0, 0},
 	{"api_key", UserMappingRelationId, OPTION_SECRET,
 	offsetof(NauthOptions, settings.api_key), 0, 0},
+	{"client_id", UserMappingRelationId, OPTION_SECRET,
+	offsetof(NauthOptions, settings.client_id), 0, 0},
+	{"client_secret", UserMappingRelationId, OPTION_SECRET,
+	offsetof(NauthOptions, settings.client_secret), 0, 0},
 	{"redis_user", UserMappingRelationId, OPTION_SECRET,
 	offsetof(NauthOptions, redis_user), 0, 0},
 	{"redis_password", UserMappingRelationId, OPTION_SECRET,
@@ -141,7 +121,7 @@ report_unknown_option(const char *name, Oid catalog)
 			errhint("There are no valid options here."));
 }
 
-static const Option *
+static const NauthOption *
 find_option(const char *name, Oid catalog)
 {
 	for (int i = 0; i < lengthof(option_table); i++)
@@ -149,220 +129,6 @@ find_option(const char *name, Oid catalog)
 			strcmp(option_table[i].name, name) == 0)
 			return &option_table[i];
 	report_unknown_option(name, catalog);
-}
-
-/* value may be a credential in the wrong place, so it is not quoted. */
-_Noreturn void
-nauth_options_report_value(const char *name, const char *hint)
-{
-	ereport(ERROR,
-			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			errmsg("invalid value for option \"%s\"", name),
-			errhint("%s", hint));
-}
-
-static const NauthProvider *
-parse_provider(const Option *option, const char *value)
-{
-	const NauthProvider *provider = nauth_provider_find(value);
-	StringInfoData names;
-
-	if (provider)
-		return provider;
-	initStringInfo(&names);
-	for (int i = 0; nauth_providers[i]; i++)
-		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "",
-						 nauth_providers[i]->name);
-	nauth_options_report_value(option->name,
-							   psprintf("Providers are: %s.", names.data));
-}
-
-/* kind is what reading an address came to. */
-static void
-check_address(const Option *option, NauthErrorKind kind, const char *hint)
-{
-	if (kind == NAUTH_ERROR_MEMORY)
-		ereport(ERROR,
-				errcode(ERRCODE_OUT_OF_MEMORY),
-				errmsg("out of memory"));
-	if (kind != NAUTH_OK)
-		nauth_options_report_value(option->name, hint);
-}
-
-/* A base URL without the slashes at its end. */
-static char *
-parse_url(const Option *option, const char *value)
-{
-	char	   *url;
-
-	check_address(option, strlen(value) > NAUTH_URL_MAX / 2 ? NAUTH_ERROR_FORBIDDEN_URL :
-				  nauth_url_check_base(value),
-				  "It is an absolute http or https URL without user, query, fragment and encoded slashes, such as https://auth.example.com.");
-	url = pstrdup(value);
-	for (size_t len = strlen(url); len > 0 && url[len - 1] == '/'; len--)
-		url[len - 1] = '\0';
-	return url;
-}
-
-static char *
-parse_redis_url(const Option *option, const char *value)
-{
-	NauthRedisAddress address;
-
-	check_address(option, nauth_url_redis(value, &address),
-				  "It is redis://host:port/database, rediss:// for TLS, or unix:/path/of/socket; user and password belong into the user mapping.");
-	return pstrdup(value);
-}
-
-/* A secret travels in a header, where a control character would end it. */
-static char *
-parse_secret(const Option *option, const char *value)
-{
-	size_t		len = strlen(value);
-
-	if (len == 0 || len > NAUTH_SECRET_MAX)
-		nauth_options_report_value(option->name,
-								   psprintf("It has 1 to %d characters.", NAUTH_SECRET_MAX));
-	for (size_t i = 0; i < len; i++)
-		if (value[i] <= ' ' || value[i] > '~')
-			nauth_options_report_value(option->name,
-									   "It has printable ASCII characters only, and no blanks.");
-	return pstrdup(value);
-}
-
-/* What begins a key, and stands in an access rule of Redis as it is. */
-static char *
-parse_prefix(const Option *option, const char *value)
-{
-	size_t		len = strlen(value);
-
-	if (len == 0 || len > PREFIX_MAX ||
-		strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:") != len)
-		nauth_options_report_value(option->name,
-								   psprintf("It has 1 to %d letters, digits and characters of \"_-.:\".", PREFIX_MAX));
-	return pstrdup(value);
-}
-
-/* Names between commas, as a list ended by NULL. */
-static char **
-parse_members(const Option *option, const char *value)
-{
-	char	  **members = palloc0((NAUTH_MAX_MEMBERS + 1) * sizeof(char *));
-	int			count = 0;
-
-	for (;;)
-	{
-		size_t		len;
-
-		value += strspn(value, " ");
-		len = strcspn(value, ", ");
-		if (len == 0 || len > MEMBER_MAX || count == NAUTH_MAX_MEMBERS)
-			break;
-		members[count++] = pnstrdup(value, len);
-		value += len;
-		value += strspn(value, " ");
-		if (*value == '\0')
-			return members;
-		if (*value++ != ',')
-			break;
-	}
-	nauth_options_report_value(option->name,
-							   psprintf("It is a list of up to %d names of members of a user, such as last_seen, logins.",
-										NAUTH_MAX_MEMBERS));
-}
-
-static int64_t
-parse_bytes(const Option *option, const char *value)
-{
-	double		bytes;
-
-	if (!parse_real(value, &bytes, GUC_UNIT_BYTE, NULL) || bytes < BYTES_MIN || bytes > BYTES_MAX)
-		nauth_options_report_value(option->name, "It is an amount of memory from 64kB to 1TB, such as 64MB or 1GB.");
-	return (int64_t) bytes;
-}
-
-static int
-parse_number(const Option *option, const char *value)
-{
-	int			unit = option->type == OPTION_MILLISECONDS ? GUC_UNIT_MS :
-	option->type == OPTION_SECONDS ? GUC_UNIT_S : 0;
-	int			number;
-
-	if (!parse_int(value, &number, unit, NULL) ||
-		number < option->min || number > option->max)
-		nauth_options_report_value(option->name, unit == GUC_UNIT_MS ?
-								   psprintf("It is a duration from %dms to %dd, such as 500ms, 10s or 5min.",
-											option->min, option->max / DAY_MS) :
-								   unit == GUC_UNIT_S ?
-								   psprintf("It is a duration from %ds to %dd, such as 90min or 30d.",
-											option->min, option->max / DAY_S) :
-								   option->max < INT_MAX ?
-								   psprintf("It is a whole number from %d to %d.", option->min, option->max) :
-								   "It is a whole number above 0.");
-	return number;
-}
-
-static double
-parse_cost(const Option *option, const char *value)
-{
-	double		cost;
-
-	if (!parse_real(value, &cost, 0, NULL) || isnan(cost) || cost < 0 || cost > COST_MAX)
-		nauth_options_report_value(option->name, "It is a number from 0 to 1e10, in the planner's units, such as 100 or 0.01.");
-	return cost;
-}
-
-static bool
-parse_switch(const Option *option, const char *value)
-{
-	bool		on;
-
-	if (!parse_bool(value, &on))
-		nauth_options_report_value(option->name, "It is true or false.");
-	return on;
-}
-
-/* Parse a value into its place. */
-static void
-set_option(NauthOptions *options, const Option *option, const char *value)
-{
-	char	   *place = (char *) options + option->offset;
-
-	switch (option->type)
-	{
-		case OPTION_PROVIDER:
-			*(const NauthProvider **) place = parse_provider(option, value);
-			break;
-		case OPTION_URL:
-			*(char **) place = parse_url(option, value);
-			break;
-		case OPTION_REDIS_URL:
-			*(char **) place = parse_redis_url(option, value);
-			break;
-		case OPTION_SECRET:
-			*(char **) place = parse_secret(option, value);
-			break;
-		case OPTION_PREFIX:
-			*(char **) place = parse_prefix(option, value);
-			break;
-		case OPTION_MEMBERS:
-			*(char ***) place = parse_members(option, value);
-			break;
-		case OPTION_BYTES:
-			*(int64_t *) place = parse_bytes(option, value);
-			break;
-		case OPTION_COST:
-			*(double *) place = parse_cost(option, value);
-			break;
-		case OPTION_BOOLEAN:
-			*(bool *) place = parse_switch(option, value);
-			break;
-		case OPTION_MILLISECONDS:
-		case OPTION_SECONDS:
-		case OPTION_INTEGER:
-			*(int *) place = parse_number(option, value);
-			break;
-	}
 }
 
 static void
@@ -374,7 +140,7 @@ set_options(NauthOptions *options, List *list, Oid catalog)
 	{
 		DefElem    *def = lfirst_node(DefElem, lc);
 
-		set_option(options, find_option(def->defname, catalog), defGetString(def));
+		nauth_option_set(options, find_option(def->defname, catalog), defGetString(def));
 	}
 }
 
@@ -397,9 +163,36 @@ default_options(void)
 	options->request_cost = 100;
 	options->fdw_tuple_cost = 0.01;
 	options->max_concurrency = 8;
-	options->full_refresh_every = DAY_MS;
-	options->keep_runs = 30 * DAY_S;
+	options->full_refresh_every = NAUTH_DAY_MS;
+	options->keep_runs = 30 * NAUTH_DAY_S;
 	return options;
+}
+
+/* Options that this provider does not take, or cannot do without. */
+static void
+check_settings(const NauthOptions *options)
+{
+	const NauthProvider *provider = options->provider;
+
+	for (int i = 0; i < lengthof(option_table); i++)
+	{
+		const		NauthOption *option = &option_table[i];
+		bool		text = option->type == OPTION_NAME || option->type == OPTION_TEXT;
+		unsigned	bit = text ? NAUTH_TAKES((option->offset - offsetof(NauthOptions, settings.more)) / sizeof(char *)) : 0;
+		bool		set = text && *(char **) ((char *) options + option->offset) != NULL;
+
+		if (option->offset == offsetof(NauthOptions, settings.deprovisioned_deleted))
+			set = options->settings.deprovisioned_deleted && !provider->knows_deprovisioned;
+		if (set && !(provider->takes & bit))
+			ereport(ERROR,
+					errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+					errmsg("provider \"%s\" has no option \"%s\"", provider->name, option->name),
+					errhint("Leave it out, or check option \"provider\"."));
+		if (!set && (provider->needs & bit))
+			ereport(ERROR,
+					errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+					errmsg("option \"%s\" is required for provider \"%s\"", option->name, provider->name));
+	}
 }
 
 /* What a server needs as a whole; fills in what the provider decides. */
@@ -427,6 +220,7 @@ complete_server(NauthOptions *options)
 		nauth_options_report_value("page_size",
 								   psprintf("Provider \"%s\" takes %d to %d.", provider->name,
 											provider->min_page_size, provider->max_page_size));
+	check_settings(options);
 }
 
 /*
@@ -466,17 +260,80 @@ nauth_options_mapping(Oid serverid, Oid userid)
 
 /* The user mapping of this role, or the public one. */
 static UserMapping *
-find_mapping(ForeignServer *server, Oid userid)
+find_mapping(ForeignServer *server, const NauthProvider *provider, Oid userid)
 {
 	if (!OidIsValid(nauth_options_mapping(server->serverid, userid)))
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_OBJECT),
 				errmsg("role \"%s\" has no user mapping for server \"%s\"",
 					   GetUserNameFromId(userid, false), server->servername),
-				errhint("Create it with: CREATE USER MAPPING FOR %s SERVER %s OPTIONS (api_key '...');",
+				errhint("Create it with: CREATE USER MAPPING FOR %s SERVER %s OPTIONS (%s);",
 						quote_identifier(GetUserNameFromId(userid, false)),
-						quote_identifier(server->servername)));
+						quote_identifier(server->servername),
+						provider->takes_key ? "api_key '...'" : "client_id '...', client_secret '...'"));
 	return GetUserMapping(userid, server->serverid);
+}
+
+/* A mapping has one credential, of a kind that the provider takes. */
+static void
+check_credential(const NauthOptions *options)
+{
+	const NauthProvider *provider = options->provider;
+	const NauthSettings *settings = &options->settings;
+	bool		key = settings->api_key[0] != '\0';
+	bool		client = settings->client_id || settings->client_secret;
+	const char *wanted = provider->takes_key ? "api_key '...'" : "client_id '...', ADD client_secret '...'";
+
+	if ((key && !provider->takes_key) || (client && !provider->takes_client))
+		ereport(ERROR,
+				errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+				errmsg("provider \"%s\" takes no \"%s\"", provider->name, client ? "client_id" : "api_key"),
+				errhint("Set its credential with: ALTER USER MAPPING FOR ... SERVER %s OPTIONS (DROP %s, ADD %s);",
+						quote_identifier(options->server),
+						client ? "client_id, DROP client_secret" : "api_key", wanted));
+	if (key && client)
+		ereport(ERROR,
+				errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+				errmsg("user mapping for server \"%s\" has two credentials", options->server),
+				errhint("Leave either the api_key, or the client_id and the client_secret."));
+	if (!key && !(settings->client_id && settings->client_secret))
+		ereport(ERROR,
+				errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+				client ?
+				errmsg("user mapping for server \"%s\" needs both a client_id and a client_secret", options->server) :
+				errmsg("user mapping for server \"%s\" has no credential", options->server),
+				errhint("Add it with: ALTER USER MAPPING FOR ... SERVER %s OPTIONS (ADD %s);",
+						quote_identifier(options->server),
+						!client ? wanted : settings->client_id ? "client_secret '...'" : "client_id '...'"));
+}
+
+/* Parts that are not NULL, each after a line feed but the first. */
+static const char *
+join_parts(const char *first, const char *const *parts, int count)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfoString(&text, first);
+	for (int i = 0; i < count; i++)
+		if (parts[i])
+			appendStringInfo(&text, "\n%d %s", i, parts[i]);
+	return text.data;
+}
+
+/* Texts that stand for all options that tell something apart. */
+static void
+describe(NauthOptions *options)
+{
+	const NauthSettings *settings = &options->settings;
+	const char *client[] = {settings->client_id, settings->client_secret};
+	int			count = 0;
+
+	options->directory = join_parts(settings->url, settings->more, NAUTH_SETTING_HEADER_PREFIX);
+	options->credential = join_parts(settings->api_key, client, lengthof(client));
+	while (options->redact && options->redact[count])
+		count++;
+	options->view = join_parts(settings->deprovisioned_deleted ? "deprovisioned" : "", options->redact, count);
 }
 
 NauthOptions *
@@ -494,18 +351,15 @@ nauth_options_get(Oid serverid, Oid userid)
 	complete_server(options);
 	if (OidIsValid(userid))
 	{
-		UserMapping *mapping = find_mapping(server, userid);
+		UserMapping *mapping = find_mapping(server, options->provider, userid);
 
 		options->connection.mapping = mapping->umid;
 		set_options(options, mapping->options, UserMappingRelationId);
 	}
 	if (options->settings.api_key == NULL)
 		options->settings.api_key = "";
-	if (OidIsValid(userid) && options->settings.api_key[0] == '\0')
-		ereport(ERROR,
-				errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
-				errmsg("user mapping for server \"%s\" has no credential", server->servername),
-				errhint("Add it with: ALTER USER MAPPING FOR ... SERVER %s OPTIONS (ADD api_key '...');",
-						quote_identifier(server->servername)));
+	if (OidIsValid(userid))
+		check_credential(options);
+	describe(options);
 	return options;
 }

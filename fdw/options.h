@@ -13,7 +13,7 @@
 #include "net/connection.h"
 #include "provider/provider.h"
 
-/* Members that option "ignore_changes" may name. */
+/* Members that options "ignore_changes" and "redact" may name. */
 #define NAUTH_MAX_MEMBERS	24
 
 /* Values of option "max_concurrency". */
@@ -48,12 +48,18 @@ typedef struct NauthOptions
 	const char *const *ignore_changes;	/* members of a user whose change
 										 * alone is none; NULL, or ended by
 										 * NULL */
+	const char *const *redact;	/* paths of members that are not stored, as
+								 * well */
+	const char *directory;		/* what tells directories of a provider apart */
+	const char *credential;		/* what tells credentials apart, a secret */
+	const char *view;			/* what else of the options decides what rows
+								 * are like */
 } NauthOptions;
 
 /*
  * Resolve the options of a server, palloc'd.  With a valid userid the user
  * mapping of that role, or the public one, is read too and its credential is
- * required; with InvalidOid settings.api_key is "", enough to plan and to
+ * required; with InvalidOid there is none, which is enough to plan and to
  * explain.  Raises an error for what is missing.
  */
 extern NauthOptions *nauth_options_get(Oid serverid, Oid userid);

@@ -64,35 +64,34 @@ nauth_request_encoded(const char *value)
 	return bytes;
 }
 
-/* Append a value percent-encoded, byte by byte. */
+/* Append a value percent-encoded, byte by byte, to a buffer of size bytes. */
 static void
-append_encoded(NauthRequest *request, const char *value)
+append_encoded(NauthRequest *request, char *buffer, size_t size, const char *value)
 {
 	static const char digits[] = "0123456789ABCDEF";
-	char	   *url = request->url;
-	size_t		used = strlen(url);
+	size_t		used = strlen(buffer);
 
 	if (value == nauth_request_id || value == nauth_request_email || value == nauth_request_time)
 	{
-		append_url(request, value);
+		append(request, buffer, size, value);
 		return;
 	}
 	for (; *value != '\0' && !request->overflow; value++)
 	{
 		unsigned char byte = (unsigned char) *value;
 
-		if (sizeof(request->url) - used <= 3)
+		if (size - used <= 3)
 			request->overflow = true;
 		else if (is_unreserved(*value))
-			url[used++] = *value;
+			buffer[used++] = *value;
 		else
 		{
-			url[used++] = '%';
-			url[used++] = digits[byte >> 4];
-			url[used++] = digits[byte & 15];
+			buffer[used++] = '%';
+			buffer[used++] = digits[byte >> 4];
+			buffer[used++] = digits[byte & 15];
 		}
 	}
-	url[used] = '\0';
+	buffer[used] = '\0';
 }
 
 void
@@ -100,6 +99,7 @@ nauth_request_begin(NauthRequest *request, const char *base, const char *path)
 {
 	request->url[0] = '\0';
 	request->headers[0] = '\0';
+	request->body[0] = '\0';
 	request->overflow = false;
 	append_url(request, base);
 	append_url(request, path);
@@ -112,7 +112,7 @@ nauth_request_segment(NauthRequest *request, const char *value)
 	if (value[0] == '\0' || strcmp(value, ".") == 0 || strcmp(value, "..") == 0)
 		request->overflow = true;
 	else
-		append_encoded(request, value);
+		append_encoded(request, request->url, sizeof(request->url), value);
 }
 
 /* Begin a parameter: all of it but the value. */
@@ -129,7 +129,7 @@ nauth_request_parameter(NauthRequest *request, const char *name,
 						const char *value)
 {
 	append_name(request, name);
-	append_encoded(request, value);
+	append_encoded(request, request->url, sizeof(request->url), value);
 }
 
 void
@@ -139,6 +139,12 @@ nauth_request_number(NauthRequest *request, const char *name, int64_t value)
 
 	snprintf(digits, sizeof(digits), "%" PRId64, value);
 	nauth_request_parameter(request, name, digits);
+}
+
+void
+nauth_request_more(NauthRequest *request, const char *value)
+{
+	append_encoded(request, request->url, sizeof(request->url), value);
 }
 
 void
@@ -156,4 +162,16 @@ nauth_request_header(NauthRequest *request, const char *name,
 	append_header(request, ": ");
 	append_header(request, prefix);
 	append_header(request, value);
+}
+
+void
+nauth_request_form(NauthRequest *request, const char *name, const char *value)
+{
+	char	   *body = request->body;
+
+	if (body[0] != '\0')
+		append(request, body, sizeof(request->body), "&");
+	append(request, body, sizeof(request->body), name);
+	append(request, body, sizeof(request->body), "=");
+	append_encoded(request, body, sizeof(request->body), value);
 }

@@ -4,8 +4,9 @@
  *	  A request being written and the reply to it, as plain bytes.
  *
  * Providers write requests and read replies, the HTTP engine carries them, and
- * neither knows the other.  Requests are GET.  A request holds a credential:
- * no part of one belongs in a message but the url up to its '?'.
+ * neither knows the other.  A request is a GET, or a POST if it has a body.  It
+ * holds a credential: no part of one belongs in a message but the url up to its
+ * '?'.
  *
  * No PostgreSQL header here, for the providers are tested without a server.
  *
@@ -21,6 +22,10 @@
 
 #define NAUTH_URL_MAX		8192
 #define NAUTH_HEADERS_MAX	8192
+#define NAUTH_BODY_MAX		8192
+
+/* Bytes of the header that a provider pages by, its zero included. */
+#define NAUTH_REPLY_HEADER	4096
 
 /*
  * The functions below write into a request and set overflow instead of
@@ -31,6 +36,7 @@ typedef struct NauthRequest
 {
 	char		url[NAUTH_URL_MAX];
 	char		headers[NAUTH_HEADERS_MAX];
+	char		body[NAUTH_BODY_MAX];	/* or "" */
 	bool		overflow;
 } NauthRequest;
 
@@ -41,11 +47,14 @@ typedef struct NauthReply
 	bool		other_type;		/* it says that it is something else than JSON */
 	char		request_id[NAUTH_ERROR_REQUEST_ID]; /* as a header has it, of
 													 * any form, or "" */
+	const char *header;			/* values of the provider's page_header, those
+								 * of several lines joined by ", "; NULL if
+								 * there is none, or too long a one */
 	NauthSpan	body;
 	int64_t		asked_at;		/* of nauth_clock() */
 } NauthReply;
 
-/* Start over: url is base and path joined, there are no headers. */
+/* Start over: url is base and path joined, there are no headers and no body. */
 extern void nauth_request_begin(NauthRequest *request, const char *base,
 								const char *path);
 
@@ -71,11 +80,21 @@ extern void nauth_request_parameter(NauthRequest *request, const char *name,
 extern void nauth_request_number(NauthRequest *request, const char *name,
 								 int64_t value);
 
+/* Append to the value of the last parameter, encoded in the same way. */
+extern void nauth_request_more(NauthRequest *request, const char *value);
+
 /*
  * Append the header "name: prefix value".  A control character in value is an
  * overflow: it would end the header and begin another.
  */
 extern void nauth_request_header(NauthRequest *request, const char *name,
 								 const char *prefix, const char *value);
+
+/*
+ * Append "name=value" to the body, a form (application/x-www-form-urlencoded); the
+ * header of that is the caller's.
+ */
+extern void nauth_request_form(NauthRequest *request, const char *name,
+							   const char *value);
 
 #endif							/* NAUTH_REQUEST_H */

@@ -37,6 +37,7 @@ struct NauthTransfer
 	struct curl_slist *headers;
 	const char *retry_header;
 	const char *id_header;
+	const char *page_header;
 	NauthBody  *body;
 	size_t		header_bytes;
 	bool		headers_end;	/* the empty line after them was there */
@@ -48,6 +49,9 @@ struct NauthTransfer
 	int			id_rank;		/* of request_id: the provider's own header is
 								 * 0, then come those above; -1: none yet */
 	char		request_id[NAUTH_ERROR_REQUEST_ID];
+	bool		has_header;		/* page_header was there */
+	bool		header_cut;		/* and is too long */
+	char		header[NAUTH_REPLY_HEADER];
 };
 
 /* What holds for every request, besides the engine's own policy. */
@@ -58,7 +62,6 @@ static const struct
 }			http_options[] = {
 	{CURLOPT_FOLLOWLOCATION, 0},
 	{CURLOPT_HTTP09_ALLOWED, 0},
-	{CURLOPT_HTTPGET, 1},
 	{CURLOPT_MAXFILESIZE, NAUTH_TRANSFER_BODY},
 #if LIBCURL_VERSION_NUM >= 0x075000
 	{CURLOPT_MAXLIFETIME_CONN, 600},
@@ -165,10 +168,9 @@ seconds_of(const char *value)
 	return date == -1 ? 0 : (int64_t) date - time(NULL);
 }
 
-/* Whether this header line has the name; its value then, if that is short. */
+/* Whether this header line has the name; its value is then cut to fit. */
 static bool
-header_value(const char *line, size_t len, const char *name,
-			 char value[HEADER_VALUE])
+header_text(const char *line, size_t len, const char *name, char *value, size_t size)
 {
 	size_t		start = strlen(name) + 1;
 
@@ -179,8 +181,14 @@ header_value(const char *line, size_t len, const char *name,
 		start++;
 	while (len > start && isspace((unsigned char) line[len - 1]))
 		len--;
-	strlcpy(value, line + start, Min(len - start + 1, HEADER_VALUE));
+	strlcpy(value, line + start, Min(len - start + 1, size));
 	return true;
+}
+
+static bool
+header_value(const char *line, size_t len, const char *name, char value[HEADER_VALUE])
+{
+	return header_text(line, len, name, value, HEADER_VALUE);
 }
 
 /* Of the reply, or of one that came before it. */
@@ -241,6 +249,29 @@ note_request_id(NauthTransfer *transfer, const char *line, size_t len)
 	}
 }
 
+/* Keep all values of the header that pages are found by. */
+static void
+note_page_header(NauthTransfer *transfer, const char *line, size_t len)
+{
+	size_t		used = strlen(transfer->header);
+	size_t		start = transfer->has_header ? used + strlen(", ") : 0;
+
+	if (transfer->page_header == NULL || len <= strlen(transfer->page_header))
+		return;
+	if (start + len >= sizeof(transfer->header))
+	{
+		char		value[HEADER_VALUE];
+
+		transfer->header_cut |= header_value(line, len, transfer->page_header, value);
+		return;
+	}
+	if (!header_text(line, len, transfer->page_header, transfer->header + start, sizeof(transfer->header) - start))
+		return;
+	if (transfer->has_header)
+		memcpy(transfer->header + used, ", ", strlen(", "));
+	transfer->has_header = true;
+}
+
 static size_t
 on_header(char *line, size_t size, size_t count, void *arg)
 {
@@ -264,6 +295,7 @@ on_header(char *line, size_t size, size_t count, void *arg)
 		return 0;
 	}
 	note_request_id(transfer, line, len);
+	note_page_header(transfer, line, len);
 	if (header_value(line, len, "Date", value))
 		note_date(transfer, value);
 	if (header_value(line, len, "Retry-After", value))
@@ -307,6 +339,9 @@ begin_request(NauthTransfer *transfer, const NauthTransferCall *call)
 
 	transfer->retry_header = call->retry_header;
 	transfer->id_header = call->id_header;
+	transfer->page_header = call->page_header;
+	transfer->has_header = transfer->header_cut = false;
+	transfer->header[0] = '\0';
 	transfer->id_rank = -1;
 	transfer->request_id[0] = '\0';
 	transfer->body = call->body;
@@ -329,6 +364,9 @@ begin_request(NauthTransfer *transfer, const NauthTransferCall *call)
 		code = curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, call->target);
 	if (code == CURLE_OK)
 		code = set_headers(transfer, call->request->headers);
+	if (code == CURLE_OK)
+		code = call->request->body[0] == '\0' ? curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L) :
+			curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->request->body);
 	if (code != CURLE_OK)
 		return code;
 	/* a kept connection that rested longer is not tried; 0 would be a default */
@@ -369,6 +407,7 @@ describe_reply(NauthTransfer *transfer, NauthTransferReply *reply)
 	reply->skew = transfer->skew;
 	reply->dated = transfer->dated;
 	strlcpy(reply->request_id, transfer->request_id, sizeof(reply->request_id));
+	reply->header = transfer->has_header && !transfer->header_cut ? transfer->header : NULL;
 }
 
 void

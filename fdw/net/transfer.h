@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * transfer.h
- *	  HTTP GETs, several at a time.
+ *	  HTTP requests, several at a time.
  *
  * Only http.c uses this: what may be asked, and how often, is decided there.
  *
@@ -40,6 +40,7 @@ typedef struct NauthTransferCall
 	const char *retry_header;	/* says as Retry-After does when to come back,
 								 * or at which epoch second; or NULL */
 	const char *id_header;		/* has the id of the request; or NULL */
+	const char *page_header;	/* is kept as a whole; or NULL */
 	NauthBody  *body;			/* what was in it is overwritten */
 } NauthTransferCall;
 
@@ -55,6 +56,8 @@ typedef struct NauthTransferReply
 	bool		again;			/* it failed in a way that may pass */
 	char		request_id[NAUTH_ERROR_REQUEST_ID]; /* by id_header or one
 													 * that is common, or "" */
+	const char *header;			/* values of page_header as in NauthReply,
+								 * until the transfer is used again */
 } NauthTransferReply;
 
 /*
@@ -74,8 +77,7 @@ extern NauthTransfer *nauth_transfer_make(void);
 
 /*
  * Send a request, as far as that goes without waiting.  Never fails: the end of
- * it tells.  What call points to but its body is needed no more then, except
- * retry_header.
+ * it tells.  What call points to is needed until then.
  */
 extern void nauth_transfer_begin(NauthTransfer *transfer, void *carrier,
 								 const NauthTransferCall *call);

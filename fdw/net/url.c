@@ -159,20 +159,29 @@ url_hides_slash(const NauthUrl *url)
 	return false;
 }
 
-/* Whether url lies under base; wildcard is for the hosts below base's host. */
+/* For which hosts below its own a base URL stands. */
+typedef enum Wildcard
+{
+	WILDCARD_NONE,
+	WILDCARD_LABEL,				/* those with one label more */
+	WILDCARD_ANY
+}			Wildcard;
+
+/* Whether url lies under base. */
 static bool
-url_is_under(const NauthUrl *url, const NauthUrl *base, bool wildcard)
+url_is_under(const NauthUrl *url, const NauthUrl *base, Wildcard wildcard)
 {
 	const char *host = url->part[NAUTH_URL_HOST];
 	const char *path = base->part[NAUTH_URL_PATH];
 	size_t		len = strlen(path);
 
-	if (wildcard)
+	if (wildcard != WILDCARD_NONE)
 	{
 		size_t		above = strlen(host);
 		size_t		below = strlen(base->part[NAUTH_URL_HOST]);
 
-		if (above < below + 2 || host[above - below - 1] != '.')
+		if (above < below + 2 || host[above - below - 1] != '.' ||
+			(wildcard == WILDCARD_LABEL && strchr(host, '.') != host + above - below - 1))
 			return false;
 		host += above - below;
 	}
@@ -185,13 +194,13 @@ url_is_under(const NauthUrl *url, const NauthUrl *base, bool wildcard)
 		(url->part[NAUTH_URL_PATH][len] == '/' || url->part[NAUTH_URL_PATH][len] == '\0');
 }
 
-/* Whether url lies under this base URL of len bytes, maybe with a wildcard. */
+/* Whether url lies under this base URL of len bytes; what a "*" in it means. */
 static NauthErrorKind
-url_check_entry(const NauthUrl *url, const char *text, size_t len)
+url_check_entry(const NauthUrl *url, const char *text, size_t len, Wildcard star)
 {
 	static const char any[] = "https://*.";
 	char		base_text[NAUTH_URL_MAX];
-	bool		wildcard;
+	Wildcard	wildcard = WILDCARD_NONE;
 	NauthUrl	base;
 	NauthErrorKind kind;
 
@@ -201,10 +210,12 @@ url_check_entry(const NauthUrl *url, const char *text, size_t len)
 	base_text[len] = '\0';
 
 	/* A '*' is no part of a URL, so curl must not see it. */
-	wildcard = pg_strncasecmp(base_text, any, strlen(any)) == 0;
-	if (wildcard)
+	if (pg_strncasecmp(base_text, any, strlen(any)) == 0)
+	{
+		wildcard = star;
 		memmove(base_text + strlen("https://"), base_text + strlen(any),
 				len - strlen(any) + 1);
+	}
 
 	kind = url_split(&base, base_text);
 	if (kind == NAUTH_OK &&
@@ -227,23 +238,23 @@ url_check_list(const NauthUrl *url)
 		size_t		len = strcspn(list, blank);
 
 		if (len > 0)
-			kind = url_check_entry(url, list, len);
+			kind = url_check_entry(url, list, len, WILDCARD_ANY);
 		list += len;
 		list += strspn(list, blank);
 	}
 	return kind;
 }
 
-/* Whether it is plain, and allowed by the provider's own URL or the list. */
+/* Whether it is plain, and allowed by the provider's own URLs or the list. */
 static NauthErrorKind
-url_check(const NauthUrl *url, const char *provider)
+url_check(const NauthUrl *url, const char *const *own)
 {
 	NauthErrorKind kind = NAUTH_ERROR_FORBIDDEN_URL;
 
 	if (!url_is_plain(url))
 		return kind;
-	if (provider && schemes[url_scheme(url)].tls)
-		kind = url_check_entry(url, provider, strlen(provider));
+	for (; own && *own && schemes[url_scheme(url)].tls && kind == NAUTH_ERROR_FORBIDDEN_URL; own++)
+		kind = url_check_entry(url, *own, strlen(*own), WILDCARD_LABEL);
 	return kind == NAUTH_ERROR_FORBIDDEN_URL ? url_check_list(url) : kind;
 }
 
@@ -258,14 +269,14 @@ report_check(NauthErrorKind kind, NauthError *error)
 }
 
 bool
-nauth_url_check(const char *text, const char *provider,
+nauth_url_check(const char *text, const char *const *own,
 				char target[NAUTH_URL_MAX], NauthError *error)
 {
 	NauthUrl	url;
 	NauthErrorKind kind = url_split(&url, text);
 
 	if (kind == NAUTH_OK)
-		kind = url_check(&url, provider);
+		kind = url_check(&url, own);
 	if (kind == NAUTH_OK)
 	{
 		const char *query = url.part[NAUTH_URL_QUERY];

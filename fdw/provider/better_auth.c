@@ -91,7 +91,7 @@ better_auth_write_request(const NauthSettings *settings,
 		nauth_request_number(request, "limit", 1);
 	else
 		write_page_parameters(settings, query, cursor, request);
-	nauth_request_header(request, "Authorization", "Bearer ", settings->api_key);
+	nauth_read_bearer(settings, request);
 }
 
 /*
@@ -141,7 +141,7 @@ better_auth_read_page(const NauthSettings *settings, const NauthQuery *query,
 		return nauth_error_set(error, NAUTH_ERROR_REQUEST,
 							   "the cursor of the listing is damaged");
 	if (!read_envelope(reply, limit, &users, &page->total, error) ||
-		!nauth_read_users(&nauth_provider_better_auth, users, page, error))
+		!nauth_read_users(&nauth_provider_better_auth, settings, users, page, error))
 		return false;
 	received = page->count;
 	if (received > limit)
@@ -173,6 +173,7 @@ better_auth_read_count(const NauthReply *reply, int64_t *count,
 const NauthProvider nauth_provider_better_auth = {
 	.name = "better_auth",
 	.url = NULL,
+	.takes_key = true,
 	.page_size = 200,
 	.min_page_size = 2,
 	.max_page_size = 500,

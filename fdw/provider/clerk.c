@@ -18,6 +18,8 @@
 
 #define MILLISECOND		INT64_C(1000)
 
+static const char *const own_urls[] = {"https://api.clerk.com", NULL};
+
 /* Have day precision, and do not always come with another updated_at. */
 static const char *const volatile_members[] = {"last_active_at", NULL};
 
@@ -126,7 +128,7 @@ clerk_write_request(const NauthSettings *settings, const NauthQuery *query,
 		write_window(query, request);
 	else
 		write_page_parameters(settings, query, cursor, request);
-	nauth_request_header(request, "Authorization", "Bearer ", settings->api_key);
+	nauth_read_bearer(settings, request);
 }
 
 /* The cursor of a listing is the id of its last user. */
@@ -169,7 +171,7 @@ clerk_read_page(const NauthSettings *settings, const NauthQuery *query,
 	int			limit = nauth_read_limit(settings, query, cursor);
 
 	nauth_read_begin(page);
-	if (!nauth_read_users(&nauth_provider_clerk, reply->body, page, error))
+	if (!nauth_read_users(&nauth_provider_clerk, settings, reply->body, page, error))
 		return false;
 	if (page->count > limit)
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
@@ -196,6 +198,8 @@ clerk_read_count(const NauthReply *reply, int64_t *count, NauthError *error)
 const NauthProvider nauth_provider_clerk = {
 	.name = "clerk",
 	.url = "https://api.clerk.com",
+	.own_urls = own_urls,
+	.takes_key = true,
 	.page_size = 500,
 	.min_page_size = 1,
 	.max_page_size = 500,

@@ -29,6 +29,8 @@
 #define NAUTH_ID_MAX		255 /* bytes of a user's id */
 #define NAUTH_EMAIL_MAX		320 /* of an e-mail address */
 #define NAUTH_CURSOR_MAX	1024	/* bytes of a cursor, its zero included */
+#define NAUTH_TOKEN_MAX		6144	/* bytes of an access token, its zero
+									 * included */
 #define NAUTH_MAX_RULES		3
 
 /*
@@ -37,18 +39,37 @@
  */
 #define NAUTH_MIN_CAPACITY	3
 
+/* Options of a server that only some providers take. */
+typedef enum NauthSetting
+{
+	NAUTH_SETTING_PROJECT_ID,
+	NAUTH_SETTING_REALM,
+	NAUTH_SETTING_AUDIENCE,
+
+	/* all before tell one directory from another */
+	NAUTH_SETTING_HEADER_PREFIX,
+	NAUTH_SETTING_TOKEN_TYPE,
+	NAUTH_NUM_SETTINGS
+}			NauthSetting;
+
 /* What a provider is told about a server: never a catalog, never an Oid. */
 typedef struct NauthSettings
 {
 	const char *url;			/* base URL without a slash at its end */
-	const char *api_key;
+	const char *api_key;		/* or "" */
 	int			page_size;		/* users to ask for in a page */
+	const char *client_id;		/* client credentials, or NULL both */
+	const char *client_secret;
+	const char *token;			/* got for these, or NULL: the api_key counts */
+	const char *more[NAUTH_NUM_SETTINGS];	/* each NULL if it is not set */
+	bool		deprovisioned_deleted;	/* who is deprovisioned is deleted */
 } NauthSettings;
 
 typedef enum NauthQueryKind
 {
 	NAUTH_QUERY_LIST,			/* all users */
 	NAUTH_QUERY_CHANGES,		/* all users, those changed last first */
+	NAUTH_QUERY_SINCE,			/* all that has changed since a time */
 	NAUTH_QUERY_USER,			/* the user with this id */
 	NAUTH_QUERY_COUNT			/* how many users a complete listing has */
 } NauthQueryKind;
@@ -87,7 +108,8 @@ typedef struct NauthQuery
 								 * where counts_windows is set.  Who was
 								 * created within a millisecond of either may
 								 * be in or out. */
-	int64_t		from;			/* or NAUTH_MOMENT_UNKNOWN in an EXPLAIN */
+	int64_t		from;			/* or NAUTH_MOMENT_UNKNOWN in an EXPLAIN.
+								 * SINCE: users changed from then on, at least */
 	int64_t		before;
 } NauthQuery;
 
@@ -103,15 +125,22 @@ typedef enum NauthFlaw
 	NAUTH_FLAW_NUMBER			/* a number out of bounds */
 } NauthFlaw;
 
-/* One user of a page: where it lies and what decides whether it is wanted. */
+/*
+ * One user of a page: where it lies and what decides whether it is wanted.  "gone"
+ * is for NAUTH_QUERY_SINCE alone: the user was deleted, and nothing else of it but
+ * the id counts.  A user may come several times there, and then the last one counts.
+ */
 typedef struct NauthUser
 {
 	NauthSpan	json;			/* in the reply's body */
 	char		id[NAUTH_ID_MAX + 1];	/* "" with NAUTH_FLAW_ID and only then */
 	bool		has_updated_at;
 	bool		has_created_at;
+	bool		has_deleted_at; /* the provider keeps who is deleted */
+	bool		gone;
 	int64_t		updated_at;		/* moments */
 	int64_t		created_at;
+	int64_t		deleted_at;
 	NauthFlaw	flaw;
 } NauthUser;
 
@@ -122,15 +151,19 @@ typedef struct NauthPage
 	int			capacity;		/* at least page_size, and NAUTH_MIN_CAPACITY */
 	int			count;
 	bool		last;			/* the provider's own end mark was seen */
-	bool		reread;			/* the directory shifted while paging: nothing
-								 * here is used, next goes back a little */
+	bool		reread;			/* nothing here is used, and nobody is missed:
+								 * next goes back a little, for the directory
+								 * shifted, or has to be asked to be sure */
 	char		next[NAUTH_CURSOR_MAX]; /* cursor of the next page unless
 										 * last; "": there is more, and no way
 										 * to it */
 	int64_t		total;			/* users in the directory, -1 when not told */
 } NauthPage;
 
-/* How the text of a column is taken from a user. */
+/*
+ * How the text of a column is taken from a user.  A member is named by its path:
+ * "name", or "profile.name" for one within another.
+ */
 typedef enum NauthRuleKind
 {
 	NAUTH_RULE_NONE,			/* ends the list of rules */
@@ -164,6 +197,12 @@ typedef struct NauthColumns
 	NauthRule	email[NAUTH_MAX_RULES + 1];
 	NauthMomentRule created_at;
 	NauthMomentRule updated_at;
+	NauthMomentRule deleted_at; /* of users who are deleted and still there;
+								 * no member: there are none */
+	const char *status;			/* top-level member, or NULL; deleted_at
+								 * counts */
+	const char *deleted_status; /* only if it has this value, and with the
+								 * option deprovisioned_deleted */
 } NauthColumns;
 
 /* How many pages of a listing. */
@@ -185,13 +224,23 @@ typedef struct NauthKnownCode
 typedef struct NauthProvider
 {
 	const char *name;			/* value of the server option "provider" */
-	const char *url;			/* base URL, always allowed; NULL: every
-								 * directory has its own, "url" is required */
+	const char *url;			/* base URL; NULL: every directory has its
+								 * own, "url" is required */
+	const char *const *own_urls;	/* URLs that are always allowed, as
+									 * nauth_url_check takes them; or NULL */
+	bool		takes_key;		/* credentials: api_key */
+	bool		takes_client;	/* client_id and client_secret */
+	unsigned	takes;			/* options: bits of NAUTH_TAKES */
+	unsigned	needs;			/* of these, those without which there is no
+								 * asking */
+	bool		knows_deprovisioned;	/* takes deprovisioned_deleted */
 	int			page_size;		/* asked for unless an option says otherwise */
 	int			min_page_size;	/* of what that option may say */
 	int			max_page_size;
 	const char *retry_header;	/* seconds to wait after a 429, when it is not
 								 * Retry-After; or NULL */
+	const char *page_header;	/* that read_page and read_count look into, or
+								 * NULL */
 	const char *error_path;		/* of the error code in an error body */
 	const NauthKnownCode *known_codes;	/* ended by one that is NULL; any
 										 * other is not shown: it could be
@@ -205,14 +254,23 @@ typedef struct NauthProvider
 	int			not_found_status;	/* with the code below: this user does not */
 	const char *not_found_code; /* exist.  Nothing else ever means that. */
 	bool		lists_changes;	/* answers NAUTH_QUERY_CHANGES */
+	bool		lists_since;	/* answers NAUTH_QUERY_SINCE, read_page then
+								 * ends with what is there now */
+	int			since_days;		/* for which it knows that, or 0: for ever */
+	bool		tells_gone;		/* and has who was deleted */
 	bool		counts_windows; /* lists and counts windows, exactly */
 	bool		counts;			/* answers NAUTH_QUERY_COUNT, exactly */
 	int			max_ids;		/* of a listing by ids; 0: there is none */
+	bool		(*is_id) (const char *id);	/* whether a user can have it, or
+											 * NULL: any */
 	const char *never_in_id;	/* characters that no id has; or NULL */
 	const char *odd_ids;		/* an id that begins with one of these means
 								 * something else there; or NULL */
 	bool		finds_emails;	/* lists users by e-mail address */
 	NauthPages	by_creation;	/* pages of a listing that may be ordered so */
+	const char *const *secret_paths;	/* members that are credentials, and
+										 * never stored: paths, through
+										 * arrays, too; NULL, or ended by NULL */
 	const char *const *volatile_members;	/* NULL, or a list ended by NULL:
 											 * to differ in these alone is no
 											 * change of a user */
@@ -236,17 +294,33 @@ typedef struct NauthProvider
 							  const NauthReply *reply, NauthPage *page,
 							  NauthError *error);
 
-	/* Read the reply, status 200, to NAUTH_QUERY_COUNT. */
+	/* Read the reply, status 200, to NAUTH_QUERY_COUNT; or NULL. */
 	bool		(*read_count) (const NauthReply *reply, int64_t *count,
 							   NauthError *error);
+
+	/*
+	 * Where takes_client is set: write the request for an access token, whose
+	 * reply is that of RFC 6749; and look whether one that was got is good
+	 * for reading users, in as far as it tells.  The latter may be NULL.
+	 */
+	void		(*write_token) (const NauthSettings *settings, NauthRequest *request);
+	bool		(*check_token) (const char *token, NauthError *error);
 } NauthProvider;
+
+#define NAUTH_TAKES(setting)	(1U << (setting))
 
 /* registry.c: all providers, ended by NULL, and one by its name or NULL */
 extern const NauthProvider *const nauth_providers[];
 extern const NauthProvider *nauth_provider_find(const char *name);
 
-extern const NauthProvider nauth_provider_clerk;
+extern const NauthProvider nauth_provider_auth0;
 extern const NauthProvider nauth_provider_better_auth;
+extern const NauthProvider nauth_provider_clerk;
+extern const NauthProvider nauth_provider_keycloak;
+extern const NauthProvider nauth_provider_okta;
+extern const NauthProvider nauth_provider_stack;
+extern const NauthProvider nauth_provider_supabase;
+extern const NauthProvider nauth_provider_workos;
 
 /*
  * reading.c: what read_page is written with.
@@ -261,8 +335,15 @@ extern const NauthProvider nauth_provider_better_auth;
  * provider's column table.  False with error set when it is no array of
  * objects or holds more than page->capacity.
  *
+ * nauth_read_object reads one user from a JSON object.  False if it is none.
+ *
  * nauth_read_user is read_page for a reply to NAUTH_QUERY_USER, the same for
  * all providers: the body is one user, and its id must be the asked one.
+ *
+ * nauth_read_bearer writes the header Authorization with the token, or else the
+ * api_key.
+ *
+ * nauth_read_is_uuid tells whether an id is a UUID in lower case, as is_id.
  *
  * nauth_read_id_possible tells whether a user can have this id at all.  One
  * that is empty, longer than NAUTH_ID_MAX, "." or ".." is nobody's, as is what the
@@ -278,11 +359,18 @@ extern const NauthProvider nauth_provider_better_auth;
 extern int	nauth_read_limit(const NauthSettings *settings,
 							 const NauthQuery *query, const char *cursor);
 extern void nauth_read_begin(NauthPage *page);
-extern bool nauth_read_users(const NauthProvider *provider, NauthSpan array,
+extern bool nauth_read_users(const NauthProvider *provider,
+							 const NauthSettings *settings, NauthSpan array,
 							 NauthPage *page, NauthError *error);
-extern bool nauth_read_user(const NauthProvider *provider, const char *id,
+extern bool nauth_read_object(const NauthProvider *provider,
+							  const NauthSettings *settings, NauthSpan json,
+							  NauthUser *user);
+extern bool nauth_read_user(const NauthProvider *provider,
+							const NauthSettings *settings, const char *id,
 							const NauthReply *reply, NauthUser *user,
 							NauthError *error);
+extern void nauth_read_bearer(const NauthSettings *settings, NauthRequest *request);
+extern bool nauth_read_is_uuid(const char *id);
 extern bool nauth_read_id_possible(const NauthProvider *provider, const char *id);
 extern bool nauth_read_id_listable(const NauthProvider *provider, const char *id);
 extern bool nauth_read_is_not_found(const NauthProvider *provider,

@@ -17,14 +17,31 @@
 
 #include "../json.h"
 
+#define STATUS_MAX	32			/* bytes of a status that means something */
+
 /* The members that a reader looks for in a user. */
 enum
 {
-	FOUND_ID, FOUND_UPDATED_AT, FOUND_CREATED_AT, FOUND_MEMBERS
+	FOUND_ID, FOUND_UPDATED_AT, FOUND_CREATED_AT, FOUND_DELETED_AT, FOUND_STATUS, FOUND_MEMBERS
 };
 
-#define MEMBER_NAMES(columns) \
-	{(columns)->id, (columns)->updated_at.member, (columns)->created_at.member, NULL}
+/*
+ * Their names.  In the place of one that the provider has not is the first one
+ * again, which is never found twice.
+ */
+static void
+name_members(const NauthColumns *columns, const char *names[FOUND_MEMBERS + 1])
+{
+	names[FOUND_ID] = columns->id;
+	names[FOUND_UPDATED_AT] = columns->updated_at.member;
+	names[FOUND_CREATED_AT] = columns->created_at.member;
+	names[FOUND_DELETED_AT] = columns->deleted_at.member;
+	names[FOUND_STATUS] = columns->status;
+	for (int i = 0; i < FOUND_MEMBERS; i++)
+		if (names[i] == NULL)
+			names[i] = columns->id;
+	names[FOUND_MEMBERS] = NULL;
+}
 
 int
 nauth_read_limit(const NauthSettings *settings, const NauthQuery *query,
@@ -99,13 +116,38 @@ read_updated_at(const NauthColumns *columns, NauthSpan value, NauthUser *user)
 	return user->has_updated_at ? NAUTH_FLAW_NONE : NAUTH_FLAW_TIME;
 }
 
+/* Whether a user with such a status counts as deleted. */
+static bool
+is_deleted_status(const NauthColumns *columns, const NauthSettings *settings, NauthSpan status)
+{
+	char		text[STATUS_MAX];
+
+	if (columns->status == NULL)
+		return true;
+	return settings->deprovisioned_deleted && nauth_slice_text(status, text, sizeof(text)) &&
+		strcmp(text, columns->deleted_status) == 0;
+}
+
+/* When the user was deleted, if it was; a time that cannot be read is a flaw. */
+static NauthFlaw
+read_deleted_at(const NauthColumns *columns, const NauthSettings *settings,
+				const NauthSpan *found, NauthUser *user)
+{
+	if (columns->deleted_at.member == NULL || nauth_slice_is_null(found[FOUND_DELETED_AT]) ||
+		!is_deleted_status(columns, settings, found[FOUND_STATUS]))
+		return NAUTH_FLAW_NONE;
+	user->has_deleted_at = nauth_moment_read(found[FOUND_DELETED_AT], columns->deleted_at.form,
+											 &user->deleted_at);
+	return user->has_deleted_at ? NAUTH_FLAW_NONE : NAUTH_FLAW_TIME;
+}
+
 static void
-fill_user(const NauthColumns *columns, NauthSliceResult result,
+fill_user(const NauthColumns *columns, const NauthSettings *settings, NauthSliceResult result,
 		  NauthSpan json, const NauthSpan *found, NauthUser *user)
 {
 	user->json = json;
-	user->has_updated_at = false;
-	user->updated_at = user->created_at = 0;
+	user->has_updated_at = user->has_deleted_at = user->gone = false;
+	user->updated_at = user->created_at = user->deleted_at = 0;
 	user->has_created_at = nauth_moment_read(found[FOUND_CREATED_AT],
 											 columns->created_at.form,
 											 &user->created_at);
@@ -114,19 +156,22 @@ fill_user(const NauthColumns *columns, NauthSliceResult result,
 		user->flaw = flaw_of_slice(result);
 	if (user->flaw == NAUTH_FLAW_NONE)
 		user->flaw = read_updated_at(columns, found[FOUND_UPDATED_AT], user);
+	if (user->flaw == NAUTH_FLAW_NONE)
+		user->flaw = read_deleted_at(columns, settings, found, user);
 }
 
 bool
-nauth_read_users(const NauthProvider *provider, NauthSpan array,
-				 NauthPage *page, NauthError *error)
+nauth_read_users(const NauthProvider *provider, const NauthSettings *settings,
+				 NauthSpan array, NauthPage *page, NauthError *error)
 {
 	const NauthColumns *columns = &provider->columns;
-	const char *const names[] = MEMBER_NAMES(columns);
+	const char *names[FOUND_MEMBERS + 1];
 	NauthSpan	found[FOUND_MEMBERS] = {{NULL, 0}};
 	NauthSlicer slicer;
 	NauthSpan	json;
 	NauthSliceResult result = nauth_slice_array(&slicer, array);
 
+	name_members(columns, names);
 	page->count = 0;
 	if (result != NAUTH_SLICE_OK)
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
@@ -145,23 +190,34 @@ nauth_read_users(const NauthProvider *provider, NauthSpan array,
 		if (page->count == page->capacity)
 			return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 								   "the page has more users than were asked for");
-		fill_user(columns, result, json, found, &page->users[page->count++]);
+		fill_user(columns, settings, result, json, found, &page->users[page->count++]);
 	}
 }
 
 bool
-nauth_read_user(const NauthProvider *provider, const char *id,
-				const NauthReply *reply, NauthUser *user, NauthError *error)
+nauth_read_object(const NauthProvider *provider, const NauthSettings *settings,
+				  NauthSpan json, NauthUser *user)
 {
-	const NauthColumns *columns = &provider->columns;
-	const char *const names[] = MEMBER_NAMES(columns);
+	const char *names[FOUND_MEMBERS + 1];
 	NauthSpan	found[FOUND_MEMBERS] = {{NULL, 0}};
-	NauthSliceResult result = nauth_slice_object(reply->body, names, found);
+	NauthSliceResult result;
 
+	name_members(&provider->columns, names);
+	result = nauth_slice_object(json, names, found);
 	if (result == NAUTH_SLICE_SYNTAX || result == NAUTH_SLICE_TYPE)
+		return false;
+	fill_user(&provider->columns, settings, result, json, found, user);
+	return true;
+}
+
+bool
+nauth_read_user(const NauthProvider *provider, const NauthSettings *settings,
+				const char *id, const NauthReply *reply, NauthUser *user,
+				NauthError *error)
+{
+	if (!nauth_read_object(provider, settings, reply->body, user))
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "where the user should be is no JSON object");
-	fill_user(columns, result, reply->body, found, user);
 	if (strcmp(user->id, id) != 0 || id[0] == '\0')
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "the reply is not about the user that was asked for");
@@ -174,7 +230,26 @@ nauth_read_id_possible(const NauthProvider *provider, const char *id)
 	return id[0] != '\0' && strlen(id) <= NAUTH_ID_MAX &&
 		strcmp(id, ".") != 0 && strcmp(id, "..") != 0 &&
 		(provider->never_in_id == NULL || strpbrk(id, provider->never_in_id) == NULL) &&
-		(provider->reserved_id == NULL || strcmp(id, provider->reserved_id) != 0);
+		(provider->reserved_id == NULL || strcmp(id, provider->reserved_id) != 0) &&
+		(provider->is_id == NULL || provider->is_id(id));
+}
+
+bool
+nauth_read_is_uuid(const char *id)
+{
+	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+
+	for (size_t i = 0; i < sizeof(form); i++)
+		if (form[i] == 'x' ? id[i] == '\0' || strchr("0123456789abcdef", id[i]) == NULL : id[i] != form[i])
+			return false;
+	return true;
+}
+
+void
+nauth_read_bearer(const NauthSettings *settings, NauthRequest *request)
+{
+	nauth_request_header(request, "Authorization", "Bearer ",
+						 settings->token != NULL ? settings->token : settings->api_key);
 }
 
 bool

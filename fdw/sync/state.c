@@ -97,8 +97,8 @@ nauth_state_load(NauthRun *run)
 	const NauthOptions *options = run->options;
 	NauthArgs	args = {0};
 
-	fingerprint(run->tenant, options->provider->name, options->settings.url);
-	fingerprint(run->credential, options->provider->name, options->settings.api_key);
+	fingerprint(run->tenant, options->provider->name, options->directory);
+	fingerprint(run->credential, options->provider->name, options->credential);
 	run->cluster = MemoryContextStrdup(run->cxt, describe_cluster());
 	run->first_run = true;
 	nauth_args_relation(&args, run->target.relid);

@@ -52,7 +52,7 @@ static void
 fuzz_page(const NauthProvider *provider, NauthQueryKind kind,
 		  const char *cursor, const NauthReply *reply, int page_size)
 {
-	NauthSettings settings = {"https://auth.example.com", "key", page_size};
+	NauthSettings settings = {.url = "https://auth.example.com",.api_key = "key",.page_size = page_size};
 	NauthQuery	query = {.kind = kind};
 	char		next[NAUTH_CURSOR_MAX];
 
@@ -106,9 +106,10 @@ fuzz_count(const NauthProvider *provider, const NauthReply *reply)
 static void
 fuzz_user(const NauthProvider *provider, const NauthReply *reply)
 {
+	NauthSettings settings = {.url = "https://auth.example.com",.api_key = "key"};
 	NauthError	error = no_error;
 	NauthUser	user;
-	bool		read = nauth_read_user(provider, "a", reply, &user, &error);
+	bool		read = nauth_read_user(provider, &settings, "a", reply, &user, &error);
 
 	check_error(read, &error);
 	if (read)

@@ -300,9 +300,10 @@ static bool
 check_version(const SimRequest *request, SimReply *reply)
 {
 	const char *param = sim_request_param(request, "__clerk_api_version");
-	const char *version = param ? param : request->api_version;
+	const char *header = sim_request_header(request, "Clerk-API-Version");
+	const char *version = param ? param : header;
 
-	if ((param && request->api_version) ||
+	if ((param && header) ||
 		(version && !SIM_IS_ONE_OF(version, api_versions)))
 		return sim_clerk_error(reply, 400, "clerk_api_version_invalid",
 							   "The API version is invalid",

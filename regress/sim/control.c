@@ -106,6 +106,8 @@ read_member(const char *name, const json_t *value, SimChange *change,
 		return read_time(value, change, SIM_SET_CREATED, &change->created);
 	if (strcmp(name, "updated_at") == 0)
 		return read_time(value, change, SIM_SET_UPDATED, &change->updated);
+	if (strcmp(name, "state") == 0)
+		return read_text(value, change, SIM_SET_STATE, &change->state);
 	if (strcmp(name, "name") == 0)
 		return read_name(value, change, space);
 	if (strcmp(name, "id") != 0)
@@ -372,13 +374,14 @@ put_stats(SimRequest *request, SimReply *reply)
 
 	(void) request;
 	sim_buf_printf(&reply->body, "{\"list\":%lld,\"count\":%lld,\"get\":%lld,"
-				   "\"other\":%lld,\"rejected\":%lld,\"faults\":%lld,"
+				   "\"other\":%lld,\"tokens\":%lld,\"rejected\":%lld,"
+				   "\"faults\":%lld,"
 				   "\"connections\":%lld,\"bytes\":%lld,"
 				   "\"in_flight_max\":%lld,\"users\":%lld,\"last_target\":",
 				   (long long) s->kinds[SIM_LIST],
 				   (long long) s->kinds[SIM_COUNT],
 				   (long long) s->kinds[SIM_GET],
-				   (long long) s->kinds[SIM_OTHER],
+				   (long long) s->kinds[SIM_OTHER], (long long) s->tokens,
 				   (long long) s->rejected, (long long) s->faults,
 				   (long long) s->connections, (long long) s->bytes,
 				   (long long) s->in_flight_max,

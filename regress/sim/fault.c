@@ -59,7 +59,8 @@ static const struct
 	{"repeat_page", IS_TRUE_FALSE},
 	{"ignore_order", IS_TRUE_FALSE},
 	{"add_total", IS_INTEGER},
-	{"swallow", IS_TRUE_FALSE}
+	{"swallow", IS_TRUE_FALSE},
+	{"trick", IS_STRING}
 };
 
 /* by SimKind */
@@ -236,6 +237,17 @@ bool
 sim_fault_true(const json_t *fault, const char *name)
 {
 	return json_is_true(json_object_get(fault, name));
+}
+
+/*
+ * Is it this trick, which only the profile knows?
+ */
+bool
+sim_fault_trick(const json_t *fault, const char *name)
+{
+	const char *trick = json_string_value(json_object_get(fault, "trick"));
+
+	return trick && strcmp(trick, name) == 0;
 }
 
 /*

@@ -13,6 +13,7 @@
  *-------------------------------------------------------------------------
  */
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "sim.h"
@@ -141,7 +142,8 @@ sim_generate_token(SimBuf *buf, uint64_t hash, int digits)
 }
 
 /*
- * Eleven digits hold the permuted index, the others are the check.
+ * The first eleven digits, or the first half of a UUID, hold the permuted index,
+ * the others are the check.
  */
 void
 sim_generate_id(int64_t index, char *id)
@@ -150,6 +152,16 @@ sim_generate_id(int64_t index, char *id)
 	size_t		prefix = strlen(provider->id_prefix);
 	uint64_t	value = permute((uint64_t) index);
 
+	if (provider->id_form == SIM_ID_UUID)
+	{
+		uint64_t	check = sim_hash(value, 16);
+
+		snprintf(id, SIM_ID_SIZE, "%08x-%04x-%04x-%04x-%012llx",
+				 (unsigned) (value >> 32), (unsigned) (value >> 16 & 0xFFFF),
+				 (unsigned) (value & 0xFFFF), (unsigned) (check >> 48),
+				 (unsigned long long) (check & UINT64_C(0xFFFFFFFFFFFF)));
+		return;
+	}
 	memcpy(id, provider->id_prefix, prefix);
 	put_base62(id + prefix, 11, value);
 	for (int done = 11; done < provider->id_digits; done += 9)
@@ -162,24 +174,46 @@ sim_generate_id(int64_t index, char *id)
 	id[prefix + (size_t) provider->id_digits] = '\0';
 }
 
-int64_t
-sim_generate_index(const char *id)
+/*
+ * The value that an id holds, if it has the form of one of ours.
+ */
+static bool
+read_value(const char *id, uint64_t *value)
 {
 	const SimProvider *provider = sim_config.provider;
 	size_t		prefix = strlen(provider->id_prefix);
-	uint64_t	value = 0;
-	char		again[SIM_ID_SIZE];
 
+	*value = 0;
+	if (provider->id_form == SIM_ID_UUID)
+	{
+		unsigned	part[3];
+
+		if (sscanf(id, "%8x-%4x-%4x-", &part[0], &part[1], &part[2]) != 3)
+			return false;
+		*value = (uint64_t) part[0] << 32 | (uint64_t) part[1] << 16 | part[2];
+		return true;
+	}
 	if (strlen(id) != prefix + (size_t) provider->id_digits)
-		return -1;
+		return false;
 	for (size_t i = prefix; i < prefix + 11; i++)
 	{
 		const char *digit = strchr(base62, id[i]);
 
 		if (digit == NULL)
-			return -1;
-		value = value * 62 + (uint64_t) (digit - base62);
+			return false;
+		*value = *value * 62 + (uint64_t) (digit - base62);
 	}
+	return true;
+}
+
+int64_t
+sim_generate_index(const char *id)
+{
+	uint64_t	value;
+	char		again[SIM_ID_SIZE];
+
+	if (!read_value(id, &value))
+		return -1;
 	value = unpermute(value);
 	if (value >= (uint64_t) MAX_INDEX)
 		return -1;

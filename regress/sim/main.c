@@ -9,7 +9,7 @@
  * nothing depends on the time of day.  It serves loopback only by default and
  * must never hold real users.
  *
- *	nauth_sim --provider clerk|better_auth --port-file FILE
+ *	nauth_sim --provider NAME --port-file FILE
  *		--users N		generated users (1000)
  *		--seed S		other seed, other users (1)
  *		--key KEY		the one accepted bearer token (sk_test_x)
@@ -30,6 +30,9 @@
  *		--bounds included	clerk only: created_at_before and created_at_after
  *						are times of users in the window; by default they are
  *						"excluded"
+ *
+ *		--set NAME=VALUE	a setting of the provider; the head of its file
+ *						tells which there are
  *
  * FILE gets the port when the simulator is ready.  SIGTERM and SIGINT end it.
  *
@@ -126,6 +129,7 @@ static const struct option flags[] = {
 	{"hide", required_argument, NULL, 'h'},
 	{"last-seen", no_argument, NULL, 'L'},
 	{"bounds", required_argument, NULL, 'B'},
+	{"set", required_argument, NULL, 'S'},
 	{NULL, 0, NULL, 0}
 };
 
@@ -174,6 +178,29 @@ read_hidden(const char *name)
 	if (sim_config.n_hidden == SIM_MAX_HIDDEN)
 		die("too many members to hide", name);
 	sim_config.hidden[sim_config.n_hidden++] = name;
+}
+
+static void
+read_setting(const char *setting)
+{
+	if (sim_config.n_settings == SIM_MAX_SETTINGS)
+		die("too many settings", setting);
+	sim_config.settings[sim_config.n_settings++] = setting;
+}
+
+/*
+ * The value of --set NAME=VALUE, or NULL.
+ */
+const char *
+sim_setting(const char *name)
+{
+	size_t		len = strlen(name);
+
+	for (int i = 0; i < sim_config.n_settings; i++)
+		if (strncmp(sim_config.settings[i], name, len) == 0 &&
+			sim_config.settings[i][len] == '=')
+			return sim_config.settings[i] + len + 1;
+	return NULL;
 }
 
 static void
@@ -235,6 +262,9 @@ read_flag(int flag, const char *value)
 			if (!sim_config.bounds_included && strcmp(value, "excluded") != 0)
 				die("--bounds are included or excluded, not", value);
 			break;
+		case 'S':
+			read_setting(value);
+			break;
 		default:
 			read_number_flag(flag, value);
 	}
@@ -279,6 +309,29 @@ check_fields(void)
 }
 
 /*
+ * Does this setting begin with a name that the provider knows, and "="?
+ */
+static bool
+is_known(const char *setting)
+{
+	const char *const *names = sim_config.provider->settings;
+
+	for (; names && *names; names++)
+		if (strncmp(setting, *names, strlen(*names)) == 0 &&
+			setting[strlen(*names)] == '=')
+			return true;
+	return false;
+}
+
+static void
+check_settings(void)
+{
+	for (int i = 0; i < sim_config.n_settings; i++)
+		if (!is_known(sim_config.settings[i]))
+			die("the provider has no such setting", sim_config.settings[i]);
+}
+
+/*
  * Whoever waits for the file must never see half of it.
  */
 static void
@@ -303,6 +356,7 @@ main(int argc, char **argv)
 
 	read_flags(argc, argv);
 	check_fields();
+	check_settings();
 	signal(SIGPIPE, SIG_IGN);
 	sigaction(SIGTERM, &quit, NULL);
 	sigaction(SIGINT, &quit, NULL);
@@ -315,6 +369,7 @@ main(int argc, char **argv)
 	sim_server_run();
 	sim_server_stop();
 	sim_fault_clear();
+	sim_token_stop();
 	sim_users_stop();
 	return 0;
 }

@@ -176,7 +176,9 @@ read_email(SimChange *change, const json_t *email, json_t *owner)
 void
 sim_raw_read(SimChange *change, json_t **owner)
 {
-	json_t	   *id = load_member(change, "id");
+	const SimProvider *provider = sim_config.provider;
+	json_t	   *id = load_member(change, provider->id_member ?
+								 provider->id_member : "id");
 	json_t	   *email = load_member(change, "email");
 	json_t	   *emails = load_member(change, "email_addresses");
 	json_t	   *element;
@@ -194,6 +196,12 @@ sim_raw_read(SimChange *change, json_t **owner)
 	read_time(change, "createdAt", SIM_SET_CREATED, &change->created);
 	read_time(change, "updated_at", SIM_SET_UPDATED, &change->updated);
 	read_time(change, "updatedAt", SIM_SET_UPDATED, &change->updated);
+	if (provider->created_member)
+		read_time(change, provider->created_member, SIM_SET_CREATED,
+				  &change->created);
+	if (provider->updated_member)
+		read_time(change, provider->updated_member, SIM_SET_UPDATED,
+				  &change->updated);
 	read_email(change, email, *owner);
 	json_array_foreach(emails, i, element)
 		read_email(change, json_object_get(element, "email_address"), *owner);

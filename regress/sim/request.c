@@ -12,6 +12,7 @@
  */
 #include <ctype.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "sim.h"
 
@@ -146,11 +147,29 @@ sim_request_param(const SimRequest *request, const char *name)
 	return NULL;
 }
 
+/*
+ * The first value of a header, or NULL.
+ */
+const char *
+sim_request_header(const SimRequest *request, const char *name)
+{
+	for (int i = 0; i < request->n_headers; i++)
+		if (strcasecmp(request->headers[i].name, name) == 0)
+			return request->headers[i].value;
+	return NULL;
+}
+
+bool
+sim_request_bearer(const SimRequest *request, const char *key)
+{
+	const char *value = sim_request_header(request, "Authorization");
+
+	return value && strncmp(value, "Bearer ", 7) == 0 &&
+		strcmp(value + 7, key) == 0;
+}
+
 bool
 sim_request_authorized(const SimRequest *request)
 {
-	const char *value = request->authorization;
-
-	return value && strncmp(value, "Bearer ", 7) == 0 &&
-		strcmp(value + 7, sim_config.key) == 0;
+	return sim_request_bearer(request, sim_config.key);
 }

@@ -228,7 +228,14 @@ send_reply(Exchange *exchange, SimReply *reply)
 	if (reply->content_type)
 		MHD_add_response_header(response, "Content-Type", reply->content_type);
 	json_object_foreach(reply->headers, name, value)
-		MHD_add_response_header(response, name, json_string_value(value));
+	{
+		/* an array is a header that comes several times */
+		for (size_t i = 0; i < json_array_size(value); i++)
+			MHD_add_response_header(response, name,
+									json_string_value(json_array_get(value, i)));
+		if (json_is_string(value))
+			MHD_add_response_header(response, name, json_string_value(value));
+	}
 	json_decref(reply->headers);
 	result = MHD_queue_response(exchange->connection,
 								(unsigned) reply->status, response);
@@ -311,6 +318,22 @@ finish(Exchange *exchange)
 }
 
 static enum MHD_Result
+keep_header(void *arg, enum MHD_ValueKind kind, const char *name,
+			const char *value)
+{
+	SimRequest *request = arg;
+
+	(void) kind;
+	if (request->n_headers == SIM_MAX_HEADERS)
+		return MHD_NO;
+	request->headers[request->n_headers++] = (SimParam)
+	{
+		(char *) name, (char *) (value ? value : "")
+	};
+	return MHD_YES;
+}
+
+static enum MHD_Result
 handle(void *arg, struct MHD_Connection *connection, const char *url,
 	   const char *method, const char *version, const char *upload,
 	   size_t *upload_len, void **state)
@@ -325,12 +348,8 @@ handle(void *arg, struct MHD_Connection *connection, const char *url,
 	{
 		exchange->begun = true;
 		request->method = method;
-		request->authorization =
-			MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
-										"Authorization");
-		request->api_version =
-			MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
-										"Clerk-API-Version");
+		MHD_get_connection_values(connection, MHD_HEADER_KIND, keep_header,
+								  request);
 		return MHD_YES;
 	}
 	if (*upload_len > 0)

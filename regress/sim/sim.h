@@ -23,7 +23,8 @@
 
 #define SIM_MAX_EMAILS 8
 #define SIM_MAX_PARAMS 1024
-#define SIM_MAX_HEADERS 16
+#define SIM_MAX_HEADERS 64
+#define SIM_MAX_SETTINGS 16
 #define SIM_MAX_HIDDEN 16
 #define SIM_ID_SIZE 64
 #define SIM_EMAIL_SIZE 128
@@ -60,7 +61,8 @@ enum
 	SIM_SET_EMAILS = 8,
 	SIM_SET_CREATED = 16,
 	SIM_SET_UPDATED = 32,
-	SIM_SET_RAW = 64
+	SIM_SET_RAW = 64,
+	SIM_SET_STATE = 128
 };
 
 /*
@@ -82,6 +84,8 @@ typedef struct SimUser
 	char	   *emails[SIM_MAX_EMAILS];
 	int			n_emails;
 	char	   *id;				/* NULL: made from the index */
+	char	   *state;			/* NULL, or what only the profile understands,
+								 * such as "deprovisioned" */
 	char	   *raw;			/* NULL, or the JSON to serve verbatim */
 	size_t		raw_len;
 	struct SimUser *next_by_index;
@@ -100,6 +104,7 @@ typedef struct SimChange
 	int64_t		created;
 	int64_t		updated;
 	const char *id;				/* only for creating; NULL: made from index */
+	const char *state;
 	const char *raw;
 	size_t		raw_len;
 } SimChange;
@@ -160,12 +165,12 @@ typedef struct SimParam
 typedef struct SimRequest
 {
 	const char *method;
-	const char *authorization;	/* NULL if absent */
-	const char *api_version;	/* header Clerk-API-Version, NULL if absent */
 	char	   *target;			/* as sent */
 	char	   *path;			/* decoded */
 	SimParam	params[SIM_MAX_PARAMS];
 	int			n_params;
+	SimParam	headers[SIM_MAX_HEADERS];	/* borrowed */
+	int			n_headers;
 	bool		malformed;		/* the target could not be decoded */
 	SimBuf		body;
 	SimKind		kind;
@@ -181,23 +186,45 @@ typedef struct SimReply
 	bool		rejected;		/* the request was one the profile refuses */
 } SimReply;
 
+/* How the ids of generated users look. */
+typedef enum SimIdForm
+{
+	SIM_ID_BASE62,				/* a prefix and base62 digits */
+	SIM_ID_UUID
+}			SimIdForm;
+
+/* What happened to a user. */
+typedef enum SimEvent
+{
+	SIM_CREATED,
+	SIM_UPDATED,
+	SIM_DELETED
+}			SimEvent;
+
 /*
  * One provider's dialect.  "failure" fills a reply with what the provider
  * sends along with a status; "put_user" writes a user that is not raw;
  * "has_field" knows the members that an application may add and hide, and is
- * NULL where no application can.
+ * NULL where no application can.  "changed" is told what became of a user, who
+ * is then as the change left it, and may be NULL, as may everything below it.
  */
 typedef struct SimProvider
 {
 	const char *name;
 	const char *id_prefix;
-	int			id_digits;		/* base62 digits after the prefix */
+	SimIdForm	id_form;
+	int			id_digits;		/* base62 digits after the prefix, 11 or more */
 	bool		email_required; /* each user has exactly one e-mail */
 	SimKind		(*classify) (const SimRequest *request);
 	void		(*answer) (SimRequest *request, SimReply *reply);
 	void		(*failure) (int status, SimReply *reply);
 	void		(*put_user) (SimBuf *buf, const SimUser *user);
 	bool		(*has_field) (const char *name);
+	void		(*changed) (const SimUser *user, SimEvent event);
+	const char *const *settings;	/* names that --set knows, ended by NULL */
+	const char *id_member;		/* of users served verbatim, besides those */
+	const char *created_member; /* of Clerk and Better Auth */
+	const char *updated_member;
 } SimProvider;
 
 typedef struct SimConfig
@@ -217,11 +244,14 @@ typedef struct SimConfig
 	int			n_hidden;
 	bool		last_seen;		/* users have a lastSeenAt */
 	bool		bounds_included;	/* in windows of time of creation */
+	const char *settings[SIM_MAX_SETTINGS]; /* NAME=VALUE of --set */
+	int			n_settings;
 } SimConfig;
 
 typedef struct SimStats
 {
 	int64_t		kinds[SIM_OTHER + 1];
+	int64_t		tokens;			/* access tokens given out */
 	int64_t		rejected;
 	int64_t		faults;
 	int64_t		connections;
@@ -311,6 +341,7 @@ extern json_t *sim_fault_take(SimKind kind);	/* a reference, or NULL */
 extern int64_t sim_fault_int(const json_t *fault, const char *name,
 							 int64_t otherwise);
 extern bool sim_fault_true(const json_t *fault, const char *name);
+extern bool sim_fault_trick(const json_t *fault, const char *name);
 extern int64_t sim_fault_total(const json_t *fault, int64_t total);
 extern bool sim_fault_replaces(const json_t *fault);
 extern void sim_fault_reply(const json_t *fault, SimReply *reply);
@@ -330,7 +361,21 @@ extern void sim_request_retarget(SimRequest *request, const char *target);
 extern void sim_request_free(SimRequest *request);
 extern const char *sim_request_param(const SimRequest *request,
 									 const char *name);
+extern const char *sim_request_header(const SimRequest *request,
+									  const char *name);
 extern bool sim_request_authorized(const SimRequest *request);
+extern bool sim_request_bearer(const SimRequest *request, const char *key);
+
+/* in token.c: access tokens for client credentials, the client being "client" */
+extern void sim_token_answer(SimRequest *request, SimReply *reply,
+							 const char *claims);	/* JSON of the token, or
+													 * NULL */
+extern const char *sim_token_form(SimRequest *request, const char *name);
+extern bool sim_token_accepted(const SimRequest *request);
+extern void sim_token_stop(void);
+
+/* in main.c: the value of --set NAME=VALUE, or NULL */
+extern const char *sim_setting(const char *name);
 
 /* in server.c */
 extern bool sim_server_start(int *port);

@@ -231,6 +231,8 @@ apply_change(SimUser *user, const SimChange *change)
 						   i < change->n_emails ? change->emails[i] : NULL);
 		user->n_emails = change->n_emails;
 	}
+	if (change->set & SIM_SET_STATE)
+		replace_string(&user->state, change->state);
 	if (change->set & SIM_SET_RAW)
 	{
 		free(user->raw);
@@ -246,6 +248,13 @@ apply_change(SimUser *user, const SimChange *change)
 	/* a raw user's time may be nonsense, which must not spread */
 	if (!(change->set & SIM_SET_RAW) && user->updated > clock_ms)
 		clock_ms = user->updated;
+}
+
+static void
+tell(const SimUser *user, SimEvent event)
+{
+	if (sim_config.provider->changed)
+		sim_config.provider->changed(user, event);
 }
 
 static void
@@ -288,6 +297,7 @@ sim_users_create(const SimChange *change)
 	full.set |= SIM_SET_CREATED | SIM_SET_UPDATED;
 	n_created++;
 	new_record(index, &full, full.created);
+	tell(find_record(index), SIM_CREATED);
 	return index;
 }
 
@@ -324,6 +334,7 @@ sim_users_update(int64_t index, const SimChange *change)
 	sim_order_place(user, false);
 	apply_change(user, change);
 	sim_order_place(user, true);
+	tell(user, SIM_UPDATED);
 	return true;
 }
 
@@ -337,6 +348,7 @@ sim_users_delete(int64_t index)
 	sim_order_place(user, false);
 	user->deleted = true;
 	sim_order_place(user, true);
+	tell(user, SIM_DELETED);
 	return true;
 }
 
@@ -408,6 +420,7 @@ free_record(SimUser *user)
 	for (int i = 0; i < SIM_MAX_EMAILS; i++)
 		free(user->emails[i]);
 	free(user->id);
+	free(user->state);
 	free(user->raw);
 	free(user);
 }

@@ -215,7 +215,7 @@ test_lists(const NauthProvider *provider, int disturbance, int together)
 static void
 test_limits(void)
 {
-	NauthSettings settings = {"https://auth.example.com", "key", 500};
+	NauthSettings settings = {.url = "https://auth.example.com",.api_key = "key",.page_size = 500};
 	NauthQuery	query = {.kind = NAUTH_QUERY_CHANGES,.limit = 100};
 
 	is_int(nauth_read_limit(&settings, &query, NULL), 100, "the first page may be smaller");

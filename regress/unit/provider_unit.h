@@ -27,7 +27,7 @@ static NauthPage unit_page;
 static NauthError unit_error;
 static NauthRequest unit_request;
 static NauthQuery unit_query;	/* what unit_write adds kind and id to */
-static NauthSettings unit_settings = {"https://auth.example.com", "key", 0};
+static NauthSettings unit_settings = {.url = "https://auth.example.com",.api_key = "key"};
 
 /* What is expected of a user of the fixture hostile.json. */
 typedef struct UserCase
@@ -152,7 +152,7 @@ unit_check_bodies(const NauthProvider *provider)
 		snprintf(name, sizeof(name), "body %zu is no count", i);
 		ok(!provider->read_count(&reply, &count, &unit_error), name);
 		snprintf(name, sizeof(name), "body %zu is no user", i);
-		ok(!nauth_read_user(provider, "user", &reply, &user, &unit_error), name);
+		ok(!nauth_read_user(provider, &unit_settings, "user", &reply, &user, &unit_error), name);
 		unit_free(body);
 	}
 }
@@ -255,7 +255,7 @@ unit_read_user(const NauthProvider *provider, const char *id,
 			   const char *fixture, NauthUser *user)
 {
 	NauthReply	reply = {.status = 200,.body = unit_fixture(fixture)};
-	bool		read = nauth_read_user(provider, id, &reply, user, &unit_error);
+	bool		read = nauth_read_user(provider, &unit_settings, id, &reply, user, &unit_error);
 
 	unit_free(reply.body);
 	return read;

@@ -1,0 +1,157 @@
+/*-------------------------------------------------------------------------
+ *
+ * token.c
+ *	  Access tokens that client credentials are exchanged for.
+ *
+ * A session asks for one at a time, since whoever needs it waits for it, and all
+ * scans and refreshes of the session then use it.  It is renewed before it ends:
+ * a request that is sent with it must still be answered.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "json.h"
+#include "token.h"
+#include "wait.h"
+
+/* A token is renewed so long before its end, or a quarter of its life. */
+#define MARGIN			INT64CONST(60000000)	/* microseconds */
+
+/* How long it lives when the provider does not say, and at most, in seconds. */
+#define DEFAULT_LIFE	60
+#define LONGEST_LIFE	86400
+
+typedef struct Token
+{
+	struct Token *next;
+	Oid			server;
+	Oid			mapping;
+	uint64_t	catalog;		/* as in NauthConnectionId */
+	int64		renew_at;		/* of nauth_clock(); 0: there is none */
+	char		text[NAUTH_TOKEN_MAX];
+}			Token;
+
+/* Errors of RFC 6749 that may be shown; the first ones are of the credential. */
+static const char *const known_errors[] = {
+	"access_denied", "invalid_client", "invalid_grant", "unauthorized_client",
+	"invalid_request", "invalid_scope", "unsupported_grant_type"
+};
+
+#define CREDENTIAL_ERRORS	4
+
+static const char credential_hint[] =
+"Set those of a client that may use client credentials, with: ALTER USER MAPPING FOR ... SERVER %s OPTIONS (SET client_id '...', SET client_secret '...');";
+
+static Token * all = NULL;
+
+/* The one of a server and mapping; made, or emptied if options have changed. */
+static Token *
+find_token(const NauthConnectionId *id)
+{
+	Token	   *token = all;
+
+	while (token && (token->server != id->server || token->mapping != id->mapping))
+		token = token->next;
+	if (token == NULL)
+	{
+		token = MemoryContextAllocZero(TopMemoryContext, sizeof(Token));
+		token->server = id->server;
+		token->mapping = id->mapping;
+		token->next = all;
+		all = token;
+	}
+	if (token->catalog != id->catalog)
+	{
+		explicit_bzero(token->text, sizeof(token->text));
+		token->renew_at = 0;
+		token->catalog = id->catalog;
+	}
+	return token;
+}
+
+/* Why there is no token, from a reply that has none. */
+static void
+read_refusal(const NauthReply *reply, NauthError *error)
+{
+	char		code[NAUTH_ERROR_CODE];
+
+	nauth_error_set(error, nauth_error_of_status(reply->status), "the provider gave no access token");
+	error->status = reply->status;
+	nauth_error_set_request_id(error, reply->request_id);
+	if (!nauth_json_text(reply->body, "error", code, sizeof(code)))
+		return;
+	for (int i = 0; i < lengthof(known_errors); i++)
+	{
+		if (strcmp(code, known_errors[i]) != 0)
+			continue;
+		nauth_error_set_code(error, code);
+		if (i < CREDENTIAL_ERRORS)
+		{
+			error->kind = NAUTH_ERROR_CREDENTIAL;
+			error->hint = credential_hint;
+		}
+	}
+}
+
+/* Read a token from a reply with status 200; begun is when it was asked for. */
+static bool
+read_token(Token * token, const NauthProvider *provider, const NauthReply *reply, int64 begun, NauthError *error)
+{
+	int64_t		life = DEFAULT_LIFE;
+	char		type[16];
+
+	if (!nauth_json_text(reply->body, "access_token", token->text, sizeof(token->text)) || token->text[0] == '\0')
+		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE, "where the access token should be is none");
+	if (nauth_json_text(reply->body, "token_type", type, sizeof(type)) && pg_strcasecmp(type, "bearer") != 0)
+		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE, "the access token is of another type than Bearer");
+	if (provider->check_token && !provider->check_token(token->text, error))
+		return false;
+	(void) nauth_json_integer(reply->body, "expires_in", &life);
+	life = Min(Max(life, 0), LONGEST_LIFE) * INT64CONST(1000000);
+	token->renew_at = begun + life - Min(life / 4, MARGIN);
+	return true;
+}
+
+/* Ask the provider for a token. */
+static bool
+fetch_token(Token * token, const NauthOptions *options, NauthHttp *http, NauthRequest *request,
+			int64 deadline, NauthError *error)
+{
+	int64		begun = nauth_clock();
+	NauthReply	reply;
+	bool		read;
+
+	token->renew_at = 0;
+	options->provider->write_token(&options->settings, request);
+	read = nauth_http_get(http, request, deadline, &reply, error);
+	if (read && reply.status != 200)
+	{
+		read_refusal(&reply, error);
+		read = false;
+	}
+	read = read && read_token(token, options->provider, &reply, begun, error);
+	explicit_bzero(request, sizeof(*request));
+	return read;
+}
+
+const char *
+nauth_token_get(const NauthOptions *options, NauthHttp *http, NauthRequest *request,
+				int64_t deadline, NauthError *error)
+{
+	Token	   *token = find_token(&options->connection);
+
+	if (nauth_clock() < token->renew_at)
+		return token->text;
+	return fetch_token(token, options, http, request, deadline, error) ? token->text : NULL;
+}
+
+void
+nauth_token_forget(const NauthOptions *options)
+{
+	find_token(&options->connection)->renew_at = 0;
+}
