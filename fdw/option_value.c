@@ -41,7 +41,7 @@ nauth_options_report_value(const char *name, const char *hint)
 }
 
 static const NauthProvider *
-parse_provider(const NauthOption * option, const char *value)
+parse_provider(const NauthOption *option, const char *value)
 {
 	const NauthProvider *provider = nauth_provider_find(value);
 	StringInfoData names;
@@ -58,7 +58,7 @@ parse_provider(const NauthOption * option, const char *value)
 
 /* kind is what reading an address came to. */
 static void
-check_address(const NauthOption * option, NauthErrorKind kind, const char *hint)
+check_address(const NauthOption *option, NauthErrorKind kind, const char *hint)
 {
 	if (kind == NAUTH_ERROR_MEMORY)
 		ereport(ERROR,
@@ -70,7 +70,7 @@ check_address(const NauthOption * option, NauthErrorKind kind, const char *hint)
 
 /* A base URL without the slashes at its end. */
 static char *
-parse_url(const NauthOption * option, const char *value)
+parse_url(const NauthOption *option, const char *value)
 {
 	char	   *url;
 
@@ -84,7 +84,7 @@ parse_url(const NauthOption * option, const char *value)
 }
 
 static char *
-parse_redis_url(const NauthOption * option, const char *value)
+parse_redis_url(const NauthOption *option, const char *value)
 {
 	NauthRedisAddress address;
 
@@ -95,7 +95,7 @@ parse_redis_url(const NauthOption * option, const char *value)
 
 /* A secret travels in a header, where a control character would end it. */
 static char *
-parse_secret(const NauthOption * option, const char *value)
+parse_secret(const NauthOption *option, const char *value)
 {
 	size_t		len = strlen(value);
 
@@ -111,7 +111,7 @@ parse_secret(const NauthOption * option, const char *value)
 
 /* What begins a key, and stands in an access rule of Redis as it is. */
 static char *
-parse_prefix(const NauthOption * option, const char *value)
+parse_prefix(const NauthOption *option, const char *value)
 {
 	size_t		len = strlen(value);
 
@@ -124,7 +124,7 @@ parse_prefix(const NauthOption * option, const char *value)
 
 /* A text that goes into a path, a header or a form, each encoded in its way. */
 static char *
-parse_text(const NauthOption * option, const char *value)
+parse_text(const NauthOption *option, const char *value)
 {
 	size_t		len = strlen(value);
 	bool		good = len > 0 && len <= TEXT_MAX;
@@ -138,7 +138,7 @@ parse_text(const NauthOption * option, const char *value)
 }
 
 static char *
-parse_name(const NauthOption * option, const char *value)
+parse_name(const NauthOption *option, const char *value)
 {
 	size_t		len = strlen(value);
 
@@ -151,7 +151,7 @@ parse_name(const NauthOption * option, const char *value)
 
 /* Names between commas, as a list ended by NULL. */
 static char **
-parse_members(const NauthOption * option, const char *value)
+parse_members(const NauthOption *option, const char *value)
 {
 	bool		paths = option->type == OPTION_PATHS;
 	size_t		max = paths ? PATH_MAX_BYTES : MEMBER_MAX;
@@ -181,7 +181,7 @@ parse_members(const NauthOption * option, const char *value)
 }
 
 static int64_t
-parse_bytes(const NauthOption * option, const char *value)
+parse_bytes(const NauthOption *option, const char *value)
 {
 	double		bytes;
 
@@ -191,7 +191,7 @@ parse_bytes(const NauthOption * option, const char *value)
 }
 
 static int
-parse_number(const NauthOption * option, const char *value)
+parse_number(const NauthOption *option, const char *value)
 {
 	int			unit = option->type == OPTION_MILLISECONDS ? GUC_UNIT_MS :
 	option->type == OPTION_SECONDS ? GUC_UNIT_S : 0;
@@ -212,7 +212,7 @@ parse_number(const NauthOption * option, const char *value)
 }
 
 static double
-parse_cost(const NauthOption * option, const char *value)
+parse_cost(const NauthOption *option, const char *value)
 {
 	double		cost;
 
@@ -222,7 +222,7 @@ parse_cost(const NauthOption * option, const char *value)
 }
 
 static bool
-parse_switch(const NauthOption * option, const char *value)
+parse_switch(const NauthOption *option, const char *value)
 {
 	bool		on;
 
@@ -232,7 +232,7 @@ parse_switch(const NauthOption * option, const char *value)
 }
 
 void
-nauth_option_set(NauthOptions *options, const NauthOption * option, const char *value)
+nauth_option_set(NauthOptions *options, const NauthOption *option, const char *value)
 {
 	void	   *place = (char *) options + option->offset;
 

@@ -29,7 +29,7 @@ typedef enum NauthOptionType
 	OPTION_INTEGER,
 	OPTION_COST,
 	OPTION_BOOLEAN
-}			NauthOptionType;
+} NauthOptionType;
 
 typedef struct NauthOption
 {
@@ -39,7 +39,7 @@ typedef struct NauthOption
 	size_t		offset;			/* in NauthOptions */
 	int			min;			/* of numbers */
 	int			max;
-}			NauthOption;
+} NauthOption;
 
 #define NAUTH_DAY_S		(24 * 60 * 60)
 #define NAUTH_DAY_MS	(NAUTH_DAY_S * 1000)
@@ -48,7 +48,7 @@ typedef struct NauthOption
  * Parse a value into its place in options, palloc'd.  Raises an error, which does
  * not quote it, for what is none.
  */
-extern void nauth_option_set(NauthOptions *options, const NauthOption * option,
+extern void nauth_option_set(NauthOptions *options, const NauthOption *option,
 							 const char *value);
 
 #endif							/* NAUTH_OPTION_VALUE_H */

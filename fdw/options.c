@@ -176,7 +176,7 @@ check_settings(const NauthOptions *options)
 
 	for (int i = 0; i < lengthof(option_table); i++)
 	{
-		const		NauthOption *option = &option_table[i];
+		const NauthOption *option = &option_table[i];
 		bool		text = option->type == OPTION_NAME || option->type == OPTION_TEXT;
 		unsigned	bit = text ? NAUTH_TAKES((option->offset - offsetof(NauthOptions, settings.more)) / sizeof(char *)) : 0;
 		bool		set = text && *(char **) ((char *) options + option->offset) != NULL;

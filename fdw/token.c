@@ -34,7 +34,7 @@ typedef struct Token
 	uint64_t	catalog;		/* as in NauthConnectionId */
 	int64		renew_at;		/* of nauth_clock(); 0: there is none */
 	char		text[NAUTH_TOKEN_MAX];
-}			Token;
+} Token;
 
 /* Errors of RFC 6749 that may be shown; the first ones are of the credential. */
 static const char *const known_errors[] = {
@@ -47,7 +47,7 @@ static const char *const known_errors[] = {
 static const char credential_hint[] =
 "Set those of a client that may use client credentials, with: ALTER USER MAPPING FOR ... SERVER %s OPTIONS (SET client_id '...', SET client_secret '...');";
 
-static Token * all = NULL;
+static Token *all = NULL;
 
 /* The one of a server and mapping; made, or emptied if options have changed. */
 static Token *
@@ -100,7 +100,7 @@ read_refusal(const NauthReply *reply, NauthError *error)
 
 /* Read a token from a reply with status 200; begun is when it was asked for. */
 static bool
-read_token(Token * token, const NauthProvider *provider, const NauthReply *reply, int64 begun, NauthError *error)
+read_token(Token *token, const NauthProvider *provider, const NauthReply *reply, int64 begun, NauthError *error)
 {
 	int64_t		life = DEFAULT_LIFE;
 	char		type[16];
@@ -119,7 +119,7 @@ read_token(Token * token, const NauthProvider *provider, const NauthReply *reply
 
 /* Ask the provider for a token. */
 static bool
-fetch_token(Token * token, const NauthOptions *options, NauthHttp *http, NauthRequest *request,
+fetch_token(Token *token, const NauthOptions *options, NauthHttp *http, NauthRequest *request,
 			int64 deadline, NauthError *error)
 {
 	int64		begun = nauth_clock();

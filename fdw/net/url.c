@@ -165,7 +165,7 @@ typedef enum Wildcard
 	WILDCARD_NONE,
 	WILDCARD_LABEL,				/* those with one label more */
 	WILDCARD_ANY
-}			Wildcard;
+} Wildcard;
 
 /* Whether url lies under base. */
 static bool

@@ -50,7 +50,7 @@ typedef enum NauthSetting
 	NAUTH_SETTING_HEADER_PREFIX,
 	NAUTH_SETTING_TOKEN_TYPE,
 	NAUTH_NUM_SETTINGS
-}			NauthSetting;
+} NauthSetting;
 
 /* What a provider is told about a server: never a catalog, never an Oid. */
 typedef struct NauthSettings

@@ -191,7 +191,7 @@ typedef enum SimIdForm
 {
 	SIM_ID_BASE62,				/* a prefix and base62 digits */
 	SIM_ID_UUID
-}			SimIdForm;
+} SimIdForm;
 
 /* What happened to a user. */
 typedef enum SimEvent
@@ -199,7 +199,7 @@ typedef enum SimEvent
 	SIM_CREATED,
 	SIM_UPDATED,
 	SIM_DELETED
-}			SimEvent;
+} SimEvent;
 
 /*
  * One provider's dialect.  "failure" fills a reply with what the provider
