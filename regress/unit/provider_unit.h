@@ -150,7 +150,7 @@ unit_check_bodies(const NauthProvider *provider)
 		   unit_error.kind == NAUTH_ERROR_UNREADABLE &&
 		   unit_error.reason != NULL, name);
 		snprintf(name, sizeof(name), "body %zu is no count", i);
-		ok(!provider->read_count(&reply, &count, &unit_error), name);
+		ok(provider->read_count == NULL || !provider->read_count(&reply, &count, &unit_error), name);
 		snprintf(name, sizeof(name), "body %zu is no user", i);
 		ok(!nauth_read_user(provider, &unit_settings, "user", &reply, &user, &unit_error), name);
 		unit_free(body);
@@ -162,6 +162,7 @@ unit_check_hostile(const NauthProvider *provider, const char *fixture,
 				   const UserCase *times, int count)
 {
 	const int	common = sizeof(unit_hostile) / sizeof(unit_hostile[0]);
+	const bool	timed = provider->columns.updated_at.member != NULL;
 	NauthSpan	body = unit_fixture(fixture);
 
 	unit_settings.page_size = common + count;
@@ -177,7 +178,7 @@ unit_check_hostile(const NauthProvider *provider, const char *fixture,
 		snprintf(name, sizeof(name), "hostile user %d", i);
 		ok(strcmp(user->id, expected->id) == 0 &&
 		   user->flaw == expected->flaw &&
-		   user->has_updated_at == expected->has_updated_at &&
+		   user->has_updated_at == (expected->has_updated_at && timed) &&
 		   user->json.data > body.data && user->json.data[0] == '{' &&
 		   user->json.data + user->json.len < body.data + body.len &&
 		   user->json.data[user->json.len - 1] == '}', name);

@@ -164,18 +164,20 @@ sub allow_urls
 
 # A foreign server for a provider, the caller's mapping, and the foreign table.
 # Options: name (the provider's), schema (app), database (postgres), options
-# (further SQL for CREATE SERVER, beginning with a comma).
+# (further SQL for CREATE SERVER, beginning with a comma), mapping (SQL of the
+# mapping's options, in place of the api_key).
 sub add_server
 {
 	my ($node, $provider, %opts) = @_;
 	my $name = $opts{name} // $provider->provider;
 	my $schema = $opts{schema} // 'app';
 	my $more = $opts{options} // '';
-	my ($kind, $url, $key) = ($provider->provider, $provider->url, $provider->key);
+	my ($kind, $url) = ($provider->provider, $provider->url);
+	my $mapping = $opts{mapping} // "api_key '" . $provider->key . "'";
 
 	$node->safe_psql($opts{database} // 'postgres', <<"SQL");
 CREATE SERVER $name FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider '$kind', url '$url'$more);
-CREATE USER MAPPING FOR CURRENT_USER SERVER $name OPTIONS (api_key '$key');
+CREATE USER MAPPING FOR CURRENT_USER SERVER $name OPTIONS ($mapping);
 CREATE SCHEMA IF NOT EXISTS $schema;
 IMPORT FOREIGN SCHEMA directory FROM SERVER $name INTO $schema;
 SQL
