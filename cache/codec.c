@@ -110,7 +110,7 @@ user_valid(const NauthCodecUser *user)
 		return texts[NAUTH_CODEC_ID].data != NULL && texts[NAUTH_CODEC_ID].len > 0;
 	return is_reason(texts[NAUTH_CODEC_REASON]) && texts[NAUTH_CODEC_ID].data == NULL &&
 		texts[NAUTH_CODEC_NAME].data == NULL && texts[NAUTH_CODEC_EMAIL].data == NULL &&
-		!user->has_created_at && !user->has_updated_at;
+		!user->has_created_at && !user->has_updated_at && !user->has_deleted_at;
 }
 
 static bool
@@ -164,6 +164,7 @@ put_user(NauthPlainWriter *writer, const NauthCodecUser *user)
 	writer->ok &= user_valid(user);
 	put_timestamptz(writer, user->has_created_at, user->created_at);
 	put_timestamptz(writer, user->has_updated_at, user->updated_at);
+	put_timestamptz(writer, user->has_deleted_at, user->deleted_at);
 	for (int i = 0; i < NAUTH_CODEC_TEXTS; i++)
 		nauth_plain_put_value(writer, user->texts[i]);
 }
@@ -299,6 +300,7 @@ take_user(NauthPlainReader *reader, NauthCodecUser *user)
 {
 	user->has_created_at = take_timestamptz(reader, &user->created_at);
 	user->has_updated_at = take_timestamptz(reader, &user->updated_at);
+	user->has_deleted_at = take_timestamptz(reader, &user->deleted_at);
 	for (int i = 0; i < NAUTH_CODEC_TEXTS; i++)
 		user->texts[i] = take_text(reader);
 	user->json.data = NULL;

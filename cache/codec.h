@@ -24,9 +24,9 @@
 #include "slice.h"
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define NAUTH_CODEC_VERSION	"1 little-endian"
+#define NAUTH_CODEC_VERSION	"2 little-endian"
 #else
-#define NAUTH_CODEC_VERSION	"1 big-endian"
+#define NAUTH_CODEC_VERSION	"2 big-endian"
 #endif
 
 #define NAUTH_CODEC_USERS	1000	/* of one page, at most */
@@ -67,8 +67,10 @@ typedef struct NauthCodecUser
 	NauthSpan	texts[NAUTH_CODEC_TEXTS];	/* data is NULL for null */
 	bool		has_created_at;
 	bool		has_updated_at;
+	bool		has_deleted_at;
 	int64_t		created_at;		/* as PostgreSQL's timestamptz */
 	int64_t		updated_at;
+	int64_t		deleted_at;
 	NauthSpan	json;			/* a jsonb without its varlena header; data is
 								 * NULL for a user left out, and in a page of
 								 * which only the narrow element was decoded */

@@ -31,6 +31,7 @@
 #include "listing.h"
 #include "neon_auth_fdw.h"
 #include "pgcompat.h"
+#include "plan.h"
 #include "users.h"
 
 /* Not more users are read than so many pages have. */
@@ -148,8 +149,11 @@ static double
 count_users(const Sample *sample, const NauthOptions *options)
 {
 	NauthQuery	query = {.kind = NAUTH_QUERY_COUNT};
-	double		users = nauth_directory_count(nauth_directory_open(options, options->scan_timeout), &query);
+	double		users;
 
+	if (!options->provider->counts)
+		return Max(sample->held, nauth_plan_synced(options->server));
+	users = nauth_directory_count(nauth_directory_open(options, options->scan_timeout), &query);
 	return Max(sample->held, rint(users * sample->held / (sample->held + sample->left_out)));
 }
 

@@ -173,6 +173,8 @@ check_count(NauthDirectory *directory, const NauthOptions *options)
 	NauthQuery	query = {.kind = NAUTH_QUERY_COUNT};
 	int64_t		count;
 
+	if (!options->provider->counts)
+		return nauth_check_say(NAUTH_VERDICT_NONE, "the provider does not count its users", NULL);
 	if (!nauth_directory_try_count(directory, &query, &count))
 		return failed(nauth_directory_error(directory), NAUTH_PEER_PROVIDER, options->server);
 	return nauth_check_say(NAUTH_VERDICT_OK, psprintf(INT64_FORMAT " users", (int64) count), NULL);

@@ -36,7 +36,7 @@ open_cache(const NauthOptions *options)
 		.server = options->server,
 		.prefix = options->redis_prefix,
 		.provider = options->provider->name,
-		.url = options->view[0] ? psprintf("%s\n%s", options->directory, options->view) : options->directory,
+		.url = options->shape[0] ? psprintf("%s\n%s", options->directory, options->shape) : options->directory,
 		.secret = {options->credential, strlen(options->credential)},
 		.ttl = options->cache_ttl,
 		.stale_ttl = options->cache_stale_ttl,

@@ -34,10 +34,10 @@ span_of_text(Datum value)
 }
 
 void
-nauth_encode_user(const NauthProvider *provider, const NauthUser *user, NauthCodecUser *encoded)
+nauth_encode_user(const NauthOptions *options, const NauthUser *user, NauthCodecUser *encoded)
 {
 	NauthRow	row;
-	const char *reason = nauth_user_to_row(provider, user, &row);
+	const char *reason = nauth_user_to_row(options, user, &row);
 
 	memset(encoded, 0, sizeof(*encoded));
 	if (reason)
@@ -51,10 +51,13 @@ nauth_encode_user(const NauthProvider *provider, const NauthUser *user, NauthCod
 			encoded->texts[text_columns[i].text] = span_of_text(row.values[text_columns[i].column]);
 	encoded->has_created_at = !row.nulls[NAUTH_CREATED_AT];
 	encoded->has_updated_at = !row.nulls[NAUTH_UPDATED_AT];
+	encoded->has_deleted_at = !row.nulls[NAUTH_DELETED_AT];
 	if (encoded->has_created_at)
 		encoded->created_at = DatumGetTimestampTz(row.values[NAUTH_CREATED_AT]);
 	if (encoded->has_updated_at)
 		encoded->updated_at = DatumGetTimestampTz(row.values[NAUTH_UPDATED_AT]);
+	if (encoded->has_deleted_at)
+		encoded->deleted_at = DatumGetTimestampTz(row.values[NAUTH_DELETED_AT]);
 	encoded->json = span_of_text(row.values[NAUTH_RAW_JSON]);
 }
 
@@ -85,6 +88,8 @@ nauth_decode_user(const NauthCodecUser *user, NauthRow *row)
 	row->values[NAUTH_CREATED_AT] = TimestampTzGetDatum(user->created_at);
 	row->nulls[NAUTH_UPDATED_AT] = !user->has_updated_at;
 	row->values[NAUTH_UPDATED_AT] = TimestampTzGetDatum(user->updated_at);
+	row->nulls[NAUTH_DELETED_AT] = !user->has_deleted_at;
+	row->values[NAUTH_DELETED_AT] = TimestampTzGetDatum(user->deleted_at);
 	row->nulls[NAUTH_RAW_JSON] = user->json.data == NULL;
 	if (user->json.data)
 		row->values[NAUTH_RAW_JSON] = datum_of_span(user->json);

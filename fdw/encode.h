@@ -17,7 +17,7 @@
  * Give a user the form of the cache, with all columns.  Its bytes lie in the
  * current memory context.  One that PostgreSQL cannot hold is the reason why.
  */
-extern void nauth_encode_user(const NauthProvider *provider, const NauthUser *user,
+extern void nauth_encode_user(const NauthOptions *options, const NauthUser *user,
 							  NauthCodecUser *encoded);
 
 /*

@@ -50,7 +50,7 @@ explain_request(ForeignScanState *node, ExplainState *es)
 	ExplainPropertyText("Request", psprintf("GET %s", nauth_query_url(options, &query)), es);
 	if (query.kind != NAUTH_QUERY_LIST || query.ids || query.email || query.windowed)
 		explain_filter(plan, es);
-	if (query.kind == NAUTH_QUERY_LIST || query.kind == NAUTH_QUERY_CHANGES)
+	if (query.kind != NAUTH_QUERY_USER && query.kind != NAUTH_QUERY_COUNT)
 		ExplainPropertyInteger("Page Size", NULL, nauth_read_limit(&options->settings, &query, NULL), es);
 }
 

@@ -198,7 +198,7 @@ ask_provider(NauthListing *listing)
 	NauthQueryKind kind = listing->query.kind;
 
 	listing->next = 0;
-	if (kind == NAUTH_QUERY_LIST || kind == NAUTH_QUERY_CHANGES)
+	if (kind != NAUTH_QUERY_COUNT && kind != NAUTH_QUERY_USER)
 		return nauth_directory_try_next(listing->directory, &listing->provider_page);
 	if (kind == NAUTH_QUERY_COUNT ? !ask_count(listing) : !ask_user(listing))
 		return false;
@@ -248,7 +248,7 @@ encode_page(NauthListing *listing)
 	own->last = page->last || is_single(&listing->query);
 	own->next = own->last ? "" : page->next;
 	for (int i = 0; i < page->count; i++)
-		nauth_encode_user(listing->options->provider, &page->users[i], &own->users[i]);
+		nauth_encode_user(listing->options, &page->users[i], &own->users[i]);
 	MemoryContextSwitchTo(old);
 	return own;
 }
@@ -483,7 +483,7 @@ nauth_listing_next(NauthListing *listing, NauthRow *row, const char **reason)
 	{
 		if (listing->provider_page && listing->next < listing->provider_page->count)
 		{
-			*reason = nauth_user_to_row(listing->options->provider,
+			*reason = nauth_user_to_row(listing->options,
 										&listing->provider_page->users[listing->next++], row);
 			return true;
 		}

@@ -162,7 +162,7 @@ pushdown_of(const NauthProvider *provider)
 		{provider->max_ids > 0, "id = ANY"},
 		{provider->finds_emails, "email ="},
 		{provider->counts_windows, "created_at"},
-		{provider->lists_changes, "updated_at"},
+		{provider->lists_changes || (provider->lists_since && !provider->tells_gone), "updated_at"},
 		{provider->by_creation == NAUTH_PAGES_ALL, "ORDER BY created_at"},
 		{provider->by_creation == NAUTH_PAGES_FIRST, "ORDER BY created_at LIMIT"},
 		{provider->lists_changes, "ORDER BY updated_at DESC LIMIT"},
@@ -196,7 +196,7 @@ neon_auth_providers(PG_FUNCTION_ARGS)
 			values[1] = CStringGetTextDatum(provider->url);
 		values[2] = Int32GetDatum(provider->page_size);
 		values[3] = Int32GetDatum(provider->max_page_size);
-		values[4] = BoolGetDatum(provider->lists_changes);
+		values[4] = BoolGetDatum(provider->lists_changes || provider->lists_since);
 		values[5] = BoolGetDatum(provider->counts_windows);
 		values[6] = pushdown_of(provider);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);

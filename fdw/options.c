@@ -333,7 +333,7 @@ describe(NauthOptions *options)
 	options->credential = join_parts(settings->api_key, client, lengthof(client));
 	while (options->redact && options->redact[count])
 		count++;
-	options->view = join_parts(settings->deprovisioned_deleted ? "deprovisioned" : "", options->redact, count);
+	options->shape = join_parts(settings->deprovisioned_deleted ? "deprovisioned" : "", options->redact, count);
 }
 
 NauthOptions *

@@ -52,7 +52,7 @@ typedef struct NauthOptions
 								 * well */
 	const char *directory;		/* what tells directories of a provider apart */
 	const char *credential;		/* what tells credentials apart, a secret */
-	const char *view;			/* what else of the options decides what rows
+	const char *shape;			/* what else of the options decides what rows
 								 * are like */
 } NauthOptions;
 

@@ -295,19 +295,30 @@ add_first_page(PlannerInfo *root, RelOptInfo *rel, const Demand *demand)
 	add_way(root, rel, &way);
 }
 
-/* The latest changes, if they may go back as far as a qual does; else all users. */
+/* Users changed since a time, or the latest changes if they may go back as far, else all users. */
 static void
 add_latest(PlannerInfo *root, RelOptInfo *rel)
 {
 	const NauthPlanning *planning = rel->fdw_private;
+	const NauthProvider *provider = planning->options->provider;
 	int			page = planning->options->settings.page_size;
 	List	   *since = conditions_on(planning, NAUTH_UPDATED_AT, NAUTH_TEST_EQUAL);
 	double		users;
 	Way			way = {.conditions = since,.rows = rel->rows,.outer = rel->lateral_relids};
 
-	if (since == NIL || !planning->options->provider->lists_changes)
+	if (since == NIL)
 		return;
 	users = planning->users * selectivity_of(root, since);
+	if (!provider->lists_changes)
+	{
+		way.query.kind = NAUTH_QUERY_SINCE;
+		way.users = users;
+		way.requests = pages_of(planning, users);
+		/* events are no users */
+		if (provider->lists_since && !provider->tells_gone)
+			add_way(root, rel, &way);
+		return;
+	}
 	way.query.kind = NAUTH_QUERY_CHANGES;
 	way.query.once = true;
 	way.users = Min(page, planning->users);

@@ -73,8 +73,8 @@ nauth_check_columns(Oid relid)
  * How many users a target of this server has, 0 if there is none.  Read without
  * regard to privileges, for it is an estimate and no more.
  */
-static double
-count_synced(const char *server)
+double
+nauth_plan_synced(const char *server)
 {
 	Oid			state = get_relname_relid("sync_state", get_namespace_oid("neon_auth", true));
 	AttrNumber	server_attnum = get_attnum(state, "server");
@@ -166,7 +166,7 @@ neonAuthGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntab
 	 */
 	planning->cached = cached >= 0 && ids < 0;
 	planning->users = cached >= 0 ? cached :
-		baserel->tuples > 0 ? baserel->tuples : count_synced(planning->options->server);
+		baserel->tuples > 0 ? baserel->tuples : nauth_plan_synced(planning->options->server);
 	planning->counted = planning->users > 0 || cached >= 0;
 	if (!planning->counted)
 		planning->users = DEFAULT_USERS;

@@ -47,4 +47,7 @@ extern void nauth_paths_add(PlannerInfo *root, RelOptInfo *baserel);
 /* A query as a list, and back. */
 extern List *nauth_plan_list(const NauthQuery *query);
 
+/* How many users the targets of a server have, 0 if that is not known. */
+extern double nauth_plan_synced(const char *server);
+
 #endif							/* NAUTH_PLAN_H */

@@ -22,6 +22,7 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
+#include "redact.h"
 #include "users.h"
 
 /* Larger values than these are no profile of a person, but an attack. */
@@ -49,6 +50,7 @@ static const char *const flaw_reasons[] = {
 	[NAUTH_FLAW_NONE] = NULL,
 	[NAUTH_FLAW_ID] = "its id cannot be read",
 	[NAUTH_FLAW_TIME] = "its modification time cannot be read",
+	[NAUTH_FLAW_DELETION] = "its time of deletion cannot be read",
 	[NAUTH_FLAW_DUPLICATE] = "its id or one of its times stands twice",
 	[NAUTH_FLAW_DEEP] = "it nests too deep",
 	[NAUTH_FLAW_NUMBER] = "it has a number out of bounds",
@@ -130,21 +132,33 @@ parse_jsonb(NauthSpan json, const char **reason)
 	return jsonb;
 }
 
-/* Member of an object; false when it is absent, or this is no object. */
+/* Member of an object, by its path; false when it is absent. */
 static bool
-get_member(JsonbContainer *object, const char *name, JsonbValue *value)
+get_member(JsonbContainer *object, const char *path, JsonbValue *value)
 {
-	return JsonContainerIsObject(object) &&
-		getKeyJsonValueFromContainer(object, name, strlen(name), value) != NULL;
+	for (;;)
+	{
+		size_t		len = strcspn(path, ".");
+
+		if (!JsonContainerIsObject(object) ||
+			!getKeyJsonValueFromContainer(object, path, len, value))
+			return false;
+		if (path[len] == '\0')
+			return true;
+		if (value->type != jbvBinary)
+			return false;
+		object = value->val.binary.data;
+		path += len + 1;
+	}
 }
 
 /* Member as text: NULL when it is absent, not a string, or empty. */
 static char *
-get_text(JsonbContainer *object, const char *name)
+get_text(JsonbContainer *object, const char *path)
 {
 	JsonbValue	value;
 
-	if (!get_member(object, name, &value) || value.type != jbvString ||
+	if (!get_member(object, path, &value) || value.type != jbvString ||
 		value.val.string.len == 0)
 		return NULL;
 	return pnstrdup(value.val.string.val, value.val.string.len);
@@ -255,10 +269,10 @@ set_created_at(JsonbContainer *user, const NauthMomentRule *rule, NauthRow *row)
 }
 
 const char *
-nauth_user_to_row(const NauthProvider *provider, const NauthUser *user,
+nauth_user_to_row(const NauthOptions *options, const NauthUser *user,
 				  NauthRow *row)
 {
-	const NauthColumns *columns = &provider->columns;
+	const NauthColumns *columns = &options->provider->columns;
 	const char *reason = flaw_reasons[user->flaw];
 	Jsonb	   *jsonb;
 
@@ -268,19 +282,22 @@ nauth_user_to_row(const NauthProvider *provider, const NauthUser *user,
 	if (jsonb == NULL)
 		return reason;
 
-	row->values[NAUTH_RAW_JSON] = JsonbPGetDatum(jsonb);
 	row->nulls[NAUTH_RAW_JSON] = false;
 	row->values[NAUTH_ID] = CStringGetTextDatum(user->id);
 	row->nulls[NAUTH_ID] = false;
 	row->values[NAUTH_UPDATED_AT] =
 		TimestampTzGetDatum(nauth_moment_to_timestamptz(user->updated_at));
 	row->nulls[NAUTH_UPDATED_AT] = !user->has_updated_at;
-	row->nulls[NAUTH_DELETED_AT] = true;
+	row->values[NAUTH_DELETED_AT] =
+		TimestampTzGetDatum(nauth_moment_to_timestamptz(user->deleted_at));
+	row->nulls[NAUTH_DELETED_AT] = !user->has_deleted_at;
 
 	reason = set_text(&jsonb->root, columns->name, NAUTH_NAME_MAX, row, NAUTH_NAME);
 	if (reason == NULL)
 		reason = set_text(&jsonb->root, columns->email, NAUTH_EMAIL_MAX, row, NAUTH_EMAIL);
 	if (reason == NULL)
 		reason = set_created_at(&jsonb->root, &columns->created_at, row);
+	row->values[NAUTH_RAW_JSON] = JsonbPGetDatum(nauth_redact(jsonb, options->provider->secret_paths,
+															  options->redact));
 	return reason;
 }

@@ -12,7 +12,7 @@
 
 #include "datatype/timestamp.h"
 
-#include "provider/provider.h"
+#include "options.h"
 
 /* The columns, in the order of users_sync. */
 typedef enum NauthColumn
@@ -57,7 +57,7 @@ typedef struct NauthRow
  * Turn a user into column values, palloc'd.  Returns NULL, or when PostgreSQL
  * cannot hold this user the reason why: a clause without data of the user.
  */
-extern const char *nauth_user_to_row(const NauthProvider *provider,
+extern const char *nauth_user_to_row(const NauthOptions *options,
 									 const NauthUser *user, NauthRow *row);
 
 /* A moment as timestamptz, which counts from 2000, and back. */

@@ -149,6 +149,7 @@ CREATE TABLE neon_auth.sync_state (
 	provider pg_catalog.text NOT NULL,
 	tenant pg_catalog.text NOT NULL,
 	credential pg_catalog.text NOT NULL,
+	shape pg_catalog.text NOT NULL DEFAULT '',
 	cluster pg_catalog.text NOT NULL,
 	live_users pg_catalog.int8 NOT NULL DEFAULT 0,
 	listed_users pg_catalog.int8 NOT NULL DEFAULT 0,
@@ -167,8 +168,9 @@ COMMENT ON TABLE neon_auth.sync_state IS 'one row a target: the directory it bel
 COMMENT ON COLUMN neon_auth.sync_state.target IS 'the table kept equal to the directory';
 COMMENT ON COLUMN neon_auth.sync_state.server IS 'the only foreign server that may refresh it';
 COMMENT ON COLUMN neon_auth.sync_state.provider IS 'its provider';
-COMMENT ON COLUMN neon_auth.sync_state.tenant IS 'fingerprint of provider and URL';
+COMMENT ON COLUMN neon_auth.sync_state.tenant IS 'fingerprint of provider, URL and the other options that tell directories apart';
 COMMENT ON COLUMN neon_auth.sync_state.credential IS 'fingerprint of the credential last used: another one has to show that it knows our users';
+COMMENT ON COLUMN neon_auth.sync_state.shape IS 'fingerprint of the options that decide what rows are like: with others the next run is full, and compares all';
 COMMENT ON COLUMN neon_auth.sync_state.cluster IS 'database system and timeline of the last successful run: in another one the next run is full';
 COMMENT ON COLUMN neon_auth.sync_state.live_users IS 'users without deleted_at, as far as refreshes have written them';
 COMMENT ON COLUMN neon_auth.sync_state.listed_users IS 'users that the provider should have counted then';

@@ -120,6 +120,7 @@ typedef enum NauthFlaw
 	NAUTH_FLAW_NONE,
 	NAUTH_FLAW_ID,				/* no id that could be read, or two ids */
 	NAUTH_FLAW_TIME,			/* modification time is not a time */
+	NAUTH_FLAW_DELETION,		/* nor is that of its deletion */
 	NAUTH_FLAW_DUPLICATE,		/* a time stands twice */
 	NAUTH_FLAW_DEEP,			/* nests too deep */
 	NAUTH_FLAW_NUMBER			/* a number out of bounds */

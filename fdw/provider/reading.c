@@ -138,7 +138,7 @@ read_deleted_at(const NauthColumns *columns, const NauthSettings *settings,
 		return NAUTH_FLAW_NONE;
 	user->has_deleted_at = nauth_moment_read(found[FOUND_DELETED_AT], columns->deleted_at.form,
 											 &user->deleted_at);
-	return user->has_deleted_at ? NAUTH_FLAW_NONE : NAUTH_FLAW_TIME;
+	return user->has_deleted_at ? NAUTH_FLAW_NONE : NAUTH_FLAW_DELETION;
 }
 
 static void

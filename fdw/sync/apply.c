@@ -98,7 +98,8 @@ load_page(NauthRun *run)
 static bool
 may_have_changed(const NauthRun *run, const NauthKnownUser *known, const NauthWanted *wanted)
 {
-	if (known->deleted || known->version == NAUTH_NO_VERSION || known->digested == wanted->timed)
+	if (run->new_shape || known->deleted != wanted->marked || known->version == NAUTH_NO_VERSION ||
+		known->digested == wanted->timed)
 		return true;
 	if (wanted->timed && wanted->now.version == known->version)
 		return wanted->now.version >= run->final_before;
@@ -146,7 +147,8 @@ note_listed(NauthRun *run, const NauthUser *user, bool live, int64 version)
 
 /*
  * Note that a user turned up.  Returns true if it has to be written, with
- * what will then be known of it in wanted.
+ * what will then be known of it in wanted.  Who was deleted before we knew of it
+ * gets a row from the first run alone: it may be a row that was purged.
  */
 static bool
 see_user(NauthRun *run, const NauthUser *user, NauthWanted *wanted)
@@ -156,17 +158,25 @@ see_user(NauthRun *run, const NauthUser *user, NauthWanted *wanted)
 	wanted->known = nauth_known_get(run->known, user->id, &known);
 	wanted->live = wanted->known && !known.deleted;
 	wanted->retimed = known.digested && wanted->timed;
+	wanted->marked = user->has_deleted_at;
 	/* an incremental run may read a user again who was changed meanwhile */
 	if (known.seen && (!run->incremental || run->dry_run))
 	{
 		run->duplicates++;
 		return false;
 	}
+	/* an event is no sight of a user */
+	if (run->incremental && run->options->provider->tells_gone && !run->single && !run->verified &&
+		wanted->known && !wanted->live)
+	{
+		nauth_id_list_add(&run->revived_users, run->cxt, user->id, NULL);
+		return false;
+	}
 	if (run->incremental && !known.seen)
 		note_listed(run, user, wanted->live, known.version);
 	known.seen = true;
 	nauth_known_set(run->known, user->id, &known);
-	if (wanted->known && !may_have_changed(run, &known, wanted))
+	if (wanted->known ? !may_have_changed(run, &known, wanted) : wanted->marked && !run->first_run)
 	{
 		run->counts.unchanged++;
 		return false;
@@ -206,7 +216,7 @@ static const char *
 make_row(NauthRun *run, const NauthUser *user, NauthRow *row)
 {
 	MemoryContext old = MemoryContextSwitchTo(run->user_cxt);
-	const char *reason = nauth_user_to_row(run->options->provider, user, row);
+	const char *reason = nauth_user_to_row(run->options, user, row);
 
 	MemoryContextSwitchTo(old);
 	for (int i = 0; reason == NULL && i < NAUTH_NUM_COLUMNS; i++)
@@ -256,7 +266,8 @@ collect_wanted(NauthRun *run, NauthWanted *wanted)
 			nauth_run_quarantine(run, user, false, "");
 			continue;
 		}
-		nauth_run_witness(run, user);
+		if (!user->has_deleted_at)
+			nauth_run_witness(run, user);
 		set_version(run, user, next);
 		if (!see_user(run, user, next))
 			continue;

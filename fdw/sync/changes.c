@@ -43,14 +43,18 @@ nauth_changes_obstacle(const NauthRun *run, bool *must)
 	*must = true;
 	if (run->first_run)
 		return "it is the first refresh of the table";
-	if (!run->options->provider->lists_changes)
+	if (!run->options->provider->lists_changes && !run->options->provider->lists_since)
 		return "the provider does not list changes";
 	if (run->new_credential)
 		return "the credential has changed";
+	if (run->new_shape)
+		return "options that decide what rows are like have changed";
 	if (!run->same_cluster)
 		return "the database was promoted, restored or copied since the last refresh";
 	if (run->last_watermark == DT_NOBEGIN || run->was_timeless)
 		return "not all users have a time of change";
+	if (!run->options->provider->lists_changes && nauth_since_obstacle(run))
+		return nauth_since_obstacle(run);
 
 	*must = false;
 	if (run->unproved)
@@ -167,7 +171,7 @@ step_changes(NauthRun *run, void *arg)
 	if (nauth_directory_try_next(run->directory, &page))
 	{
 		if (page)
-			apply_changes(run, page);
+			run->changes.take(run, page);
 		else
 			run->changes.ended = true;
 	}
@@ -188,18 +192,44 @@ costs_a_listing(const NauthRun *run)
 		run->listed_before + run->options->settings.page_size;
 }
 
+void
+nauth_changes_begin(NauthRun *run, const NauthQuery *query,
+					void (*take) (NauthRun *run, const NauthPage *page))
+{
+	NauthChanges *changes = &run->changes;
+
+	changes->take = take;
+	changes->newest = DT_NOBEGIN;
+	changes->ended = false;
+	changes->pages = 0;
+	nauth_directory_begin(run->directory, query);
+}
+
+void
+nauth_changes_read_page(NauthRun *run)
+{
+	nauth_run_step(run, NAUTH_PHASE_CHANGES, step_changes, NULL);
+}
+
+void
+nauth_changes_read(NauthRun *run)
+{
+	while (!run->changes.ended && !(run->doubt && run->may_list))
+	{
+		nauth_changes_read_page(run);
+		if (!run->changes.ended && run->may_list && costs_a_listing(run))
+			run->doubt = "more has changed than a listing takes";
+	}
+}
+
 /* Begin the list of changes, which is to be read down to a time. */
 static void
 begin_changes(NauthRun *run, TimestampTz since, int first_page)
 {
 	NauthQuery	query = {.kind = NAUTH_QUERY_CHANGES,.limit = first_page};
-	NauthChanges *changes = &run->changes;
 
-	changes->since = since;
-	changes->newest = DT_NOBEGIN;
-	changes->ended = false;
-	changes->pages = 0;
-	nauth_directory_begin(run->directory, &query);
+	run->changes.since = since;
+	nauth_changes_begin(run, &query, apply_changes);
 }
 
 /* Read the list of changes down to a time. */
@@ -209,12 +239,7 @@ read_changes(NauthRun *run, TimestampTz since)
 	NauthChanges *changes = &run->changes;
 
 	begin_changes(run, since, FIRST_PAGE);
-	while (!changes->ended && !(run->doubt && run->may_list))
-	{
-		nauth_run_step(run, NAUTH_PHASE_CHANGES, step_changes, NULL);
-		if (!changes->ended && run->may_list && costs_a_listing(run))
-			run->doubt = "more has changed than a listing takes";
-	}
+	nauth_changes_read(run);
 
 	/* what is newer was not there yet; see set_watermark in full.c */
 	if (run->doubt == NULL && changes->newest != DT_NOBEGIN)
@@ -354,6 +379,6 @@ bool
 nauth_changes_glance(NauthRun *run)
 {
 	begin_changes(run, run->last_watermark, GLANCE_PAGE);
-	nauth_run_step(run, NAUTH_PHASE_CHANGES, step_changes, NULL);
+	nauth_changes_read_page(run);
 	return run->changes.ended && run->doubt == NULL;
 }

@@ -30,6 +30,9 @@
 #define BRAKE_MIN		10
 #define BRAKE_PERCENT	20
 
+/* Live users who may witness that the provider finds users by id. */
+#define WITNESSES		10
+
 /* The provider's count may differ by this many, and by one percent. */
 #define COUNT_SLACK		10
 
@@ -213,6 +216,27 @@ nauth_deletion_find(NauthRun *run)
 		nauth_deletion_brake(run);
 }
 
+void
+nauth_deletion_choose_witnesses(NauthRun *run, const NauthIdList *except, NauthIdList *witnesses)
+{
+	nauth_target_execute(&run->target, psprintf("SELECT id::text FROM %s WHERE deleted_at IS NULL AND id <> ALL ($1) LIMIT %d",
+												run->target.name, WITNESSES), except);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		nauth_id_list_add(witnesses, run->cxt,
+						  nauth_target_id(SPI_tuptable->vals[i], SPI_tuptable->tupdesc), NULL);
+}
+
+void
+nauth_deletion_ask_witnesses(NauthRun *run, const NauthIdList *witnesses)
+{
+	NauthUser  *user = palloc(sizeof(NauthUser));
+
+	for (int i = 0; i < witnesses->count && run->witness[0] == '\0'; i++)
+		if (nauth_read_id_possible(run->options->provider, witnesses->ids[i]) &&
+			nauth_directory_user(run->directory, witnesses->ids[i], user))
+			strlcpy(run->witness, witnesses->ids[i], sizeof(run->witness));
+}
+
 /*
  * Whether the provider still finds by id a user that it listed.  If it listed
  * nobody, a person has decided already.
@@ -227,14 +251,14 @@ finds_witness(NauthRun *run)
 
 /*
  * Why the provider contradicts its listing, or NULL.  An incremental run has
- * compared counts already.
+ * compared counts already, where there are any.
  */
 static const char *
 contradiction(NauthRun *run)
 {
 	NauthQuery	query = {.kind = NAUTH_QUERY_COUNT};
 	int64		listed = run->counts.users;
-	int64		count = run->incremental ? listed :
+	int64		count = run->incremental || !run->options->provider->counts ? listed :
 	nauth_directory_count(run->directory, &query);
 
 	if (run->single && run->witness[0] == '\0')
@@ -288,7 +312,9 @@ nauth_deletion_apply(NauthRun *run)
 	const NauthIdList *deleted = &run->deleted_users;
 	NauthArgs	args = {0};
 
-	run->counts.tombstoned = deleted->count;
+	run->marked = deleted->count;
+	if (run->dry_run)
+		run->counts.tombstoned += run->marked;
 	if (deleted->count == 0 || run->dry_run)
 		return;
 	nauth_args_texts(&args, deleted->count, (const char *const *) deleted->ids);
@@ -297,6 +323,7 @@ nauth_deletion_apply(NauthRun *run)
 							   psprintf("UPDATE %s t SET deleted_at = clock_timestamp() FROM unnest($1, $2) AS m (id, version)"
 										" WHERE t.id = m.id AND t.xmin = m.version::xid AND deleted_at IS NULL",
 										run->target.name), &args);
-	run->counts.tombstoned = SPI_processed;
+	run->marked = SPI_processed;
+	run->counts.tombstoned += run->marked;
 	NAUTH_FAULT_POINT("tombstoned");
 }

@@ -96,14 +96,15 @@ static void
 check_followable(const NauthRun *run)
 {
 	const NauthProvider *provider = run->options->provider;
+	bool		lists_changes = provider->lists_changes || provider->lists_since;
 
-	if (provider->lists_changes && !run->timeless)
+	if (lists_changes && !run->timeless)
 		return;
 	ereport(ERROR,
 			errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			errmsg("cannot follow server \"%s\"", run->options->server),
 			errdetail("Each refresh lists its whole directory: %s.",
-					  provider->lists_changes ? "not all users have a time of change" :
+					  lists_changes ? "not all users have a time of change" :
 					  "the provider does not list changes"),
 			errhint("Refresh now and then: SELECT neon_auth.schedule_refresh(%s, '*/5 * * * *', target => %s);",
 					quote_literal_cstr(run->options->server), quote_literal_cstr(run->target.name)));

@@ -102,6 +102,7 @@ set_watermark(NauthRun *run)
 	run->watermark = newest - (nauth_clock() - run->begun_clock);
 	if (run->last_watermark <= newest)
 		run->watermark = Max(run->watermark, run->last_watermark);
+	run->watermark = Max(run->watermark, nauth_since_watermark(run));
 }
 
 static void

@@ -183,8 +183,10 @@ static void
 refresh(NauthRun *run, NauthMode mode)
 {
 	begin(run, mode);
-	if (run->incremental)
+	if (run->incremental && run->options->provider->lists_changes)
 		nauth_changes_run(run);
+	else if (run->incremental)
+		nauth_since_run(run);
 	if (run->doubt && run->may_list)
 		become_full(run);
 	if (!run->incremental)
@@ -302,7 +304,7 @@ glance(NauthRun *run, NauthMode mode)
 	nauth_run_commit(run);
 	nauth_directory_spend(run->directory, kept_back(run));
 	run->more = (nauth_changes_obstacle(run, &must) && (must || may_list(run, mode))) ||
-		!nauth_changes_glance(run);
+		!(run->options->provider->lists_changes ? nauth_changes_glance(run) : nauth_since_glance(run));
 	run->doubt = NULL;
 	if (nauth_log_has_changes(run))
 		nauth_run_step(run, NAUTH_PHASE_FINISHING, step_log, NULL);

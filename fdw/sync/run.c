@@ -219,7 +219,7 @@ nauth_run_become_full(NauthRun *run, const char *reason)
 	nauth_id_list_sort(&run->quarantined_before);
 	run->quarantined_count = 0;
 	run->returned_users.count = run->counted_users.count = run->counted_stored = 0;
-	run->missing_users.count = 0;
+	run->missing_users.count = run->gone_users.count = run->revived_users.count = 0;
 	run->deleted_users.count = run->held_users.count = 0;
 	run->held_reason = NULL;
 	run->witness[0] = '\0';

@@ -106,9 +106,12 @@ typedef struct NauthQuarantined
 	bool		has_row;		/* a live one, of before */
 } NauthQuarantined;
 
+typedef struct NauthRun NauthRun;
+
 /* What an incremental run has read. */
 typedef struct NauthChanges
 {
+	void		(*take) (NauthRun *run, const NauthPage *page); /* a page */
 	TimestampTz since;			/* users changed from then on are read */
 	TimestampTz newest;			/* change on the first page, or DT_NOBEGIN */
 	bool		ended;			/* everything since then was read */
@@ -119,7 +122,7 @@ typedef struct NauthChanges
 	TimestampTz *created;
 } NauthChanges;
 
-typedef struct NauthRun
+struct NauthRun
 {
 	/* what was asked */
 	const NauthOptions *options;
@@ -146,10 +149,12 @@ typedef struct NauthRun
 	NauthKnown *known;
 	char		tenant[NAUTH_FINGERPRINT];
 	char		credential[NAUTH_FINGERPRINT];
+	char		shape[NAUTH_FINGERPRINT];
 	const char *cluster;		/* where the database runs, and in which life */
 	bool		has_state;		/* some run of this server has begun */
 	bool		first_run;		/* none has succeeded */
 	bool		new_credential; /* has to show that it knows our users */
+	bool		new_shape;		/* rows may differ though nobody has changed */
 	bool		same_cluster;
 	bool		unproved;		/* the last run could not say who is missing */
 	bool		was_timeless;	/* some user had no time of change */
@@ -206,15 +211,19 @@ typedef struct NauthRun
 	NauthIdList returned_users; /* held or quarantined, read by this run */
 	NauthIdList counted_users;	/* by this run, as new in the directory */
 	int			counted_stored; /* of these, in sync_delta */
+	NauthIdList gone_users;		/* by events */
+	NauthIdList revived_users;	/* marked here, and in an event */
+	bool		verified;		/* what is written now is no event */
 	NauthIdList missing_users;	/* live here and not in the listing */
 	NauthIdList deleted_users;	/* confirmed, to be marked */
+	int64		marked;			/* of these */
 	NauthIdList held_users;		/* by this run */
 	const char *held_reason;	/* the latest */
 
 	/* what it did */
 	NauthCounts counts;
 	NauthCounts kept;			/* of an incremental run: what the state says */
-} NauthRun;
+};
 
 /*
  * Make a run that acts for a call of a procedure or function: at top level, so
@@ -291,6 +300,24 @@ extern void nauth_changes_run(NauthRun *run);
 extern bool nauth_changes_glance(NauthRun *run);
 
 /*
+ * Begin a query whose pages are taken by a function, in a step each; read all, until
+ * changes.ended is set or there is a doubt; or read the next one.
+ */
+extern void nauth_changes_begin(NauthRun *run, const NauthQuery *query,
+								void (*take) (NauthRun *run, const NauthPage *page));
+extern void nauth_changes_read(NauthRun *run);
+extern void nauth_changes_read_page(NauthRun *run);
+
+/*
+ * since.c: the same for providers that list changes since a time.  The watermark
+ * is that of a run without any change, by the provider's clock, or DT_NOBEGIN.
+ */
+extern const char *nauth_since_obstacle(const NauthRun *run);
+extern TimestampTz nauth_since_watermark(const NauthRun *run);
+extern void nauth_since_run(NauthRun *run);
+extern bool nauth_since_glance(NauthRun *run);
+
+/*
  * window.c: count users created before a time; find missing users without a
  * listing; look whether one is listed; see there
  */
@@ -316,13 +343,17 @@ extern void nauth_apply_some(NauthRun *run, const NauthPage *page);
  * deletion.c: decide who is gone, ask the provider, mark; see there.  The
  * first turns a reason read from held_deletion into the one that a person can
  * approve, or NULL.  nauth_deletion_brake takes who must not be asked about
- * from run->missing_users to run->held_users.
+ * from run->missing_users to run->held_users.  Where no list shows a witness, some
+ * live users other than these are chosen, and then asked for until one is found.
  */
 extern const char *nauth_deletion_approvable(const char *reason);
 extern bool nauth_deletion_too_many(const NauthRun *run, int64 deletions);
 extern void nauth_deletion_find(NauthRun *run);
 extern void nauth_deletion_brake(NauthRun *run);
 extern void nauth_deletion_confirm(NauthRun *run);
+extern void nauth_deletion_choose_witnesses(NauthRun *run, const NauthIdList *except,
+											NauthIdList *witnesses);
+extern void nauth_deletion_ask_witnesses(NauthRun *run, const NauthIdList *witnesses);
 extern void nauth_deletion_apply(NauthRun *run);
 
 /* state.c: the state tables; see there */

@@ -99,16 +99,18 @@ nauth_state_load(NauthRun *run)
 
 	fingerprint(run->tenant, options->provider->name, options->directory);
 	fingerprint(run->credential, options->provider->name, options->credential);
+	fingerprint(run->shape, options->provider->name, options->shape);
 	run->cluster = MemoryContextStrdup(run->cxt, describe_cluster());
 	run->first_run = true;
 	nauth_args_relation(&args, run->target.relid);
 	nauth_args_text(&args, run->tenant);
 	nauth_args_text(&args, run->credential);
 	nauth_args_text(&args, run->cluster);
+	nauth_args_text(&args, run->shape);
 	nauth_statement_execute("SELECT server, tenant = $2, credential <> $3, cluster = $4,"
 							" last_success_at IS NULL, live_users, listed_users, watermark, last_full_at, unproved,"
-							" timeless, newest_change, newest_change_at, last_success_started_at, last_success_at"
-							" FROM neon_auth.sync_state WHERE target = $1", &args);
+							" timeless, newest_change, newest_change_at, last_success_started_at, last_success_at,"
+							" shape <> $5 FROM neon_auth.sync_state WHERE target = $1", &args);
 	if (SPI_processed > 0)
 	{
 		run->first_run = nauth_result_bool(0, 5);
@@ -124,6 +126,7 @@ nauth_state_load(NauthRun *run)
 		run->last_newest_at = nauth_result_time(0, 13);
 		run->last_success_started_at = nauth_result_time(0, 14);
 		run->last_success_at = nauth_result_time(0, 15);
+		run->new_shape = nauth_result_bool(0, 16);
 		if (run->last_watermark != DT_NOBEGIN)
 			run->final_before = run->last_watermark - NAUTH_OVERLAP;
 		run->has_state = is_of_this_server(run);
@@ -173,7 +176,7 @@ leaves_doubt(const NauthRun *run)
 {
 	NauthHeld	held = nauth_run_held(run);
 
-	return held.count > held.approvable || run->counts.tombstoned < run->deleted_users.count ||
+	return held.count > held.approvable || run->marked < run->deleted_users.count ||
 		(run->incremental && (run->doubt || run->unproved));
 }
 
@@ -241,7 +244,7 @@ nauth_state_doubt(NauthRun *run)
 static int64
 counted_deletions(const NauthRun *run)
 {
-	return Min(run->counts.tombstoned, Max(run->missing_most - run->explained, 0));
+	return Min(run->marked, Max(run->missing_most - run->explained, 0));
 }
 
 /*
@@ -267,7 +270,7 @@ nauth_state_finish(NauthRun *run)
 	nauth_args_text(&args, run->tenant);
 	nauth_args_text(&args, run->credential);
 	nauth_args_text(&args, run->cluster);
-	nauth_args_int(&args, (full ? nauth_known_live(run->known) : run->live_before + counts->live) - counts->tombstoned);
+	nauth_args_int(&args, (full ? nauth_known_live(run->known) : run->live_before + counts->live) - run->marked);
 	nauth_args_int(&args, full ? counts->users - run->duplicates : counts->listed - counted_deletions(run));
 	nauth_args_time(&args, run->watermark);
 	nauth_args_bool(&args, run->timeless);
@@ -277,11 +280,12 @@ nauth_state_finish(NauthRun *run)
 	nauth_args_bool(&args, leaves_doubt(run));
 	nauth_args_time(&args, Max(run->newest, run->changes.newest));
 	nauth_args_int(&args, run->options->full_refresh_every);
-	nauth_statement_execute("INSERT INTO neon_auth.sync_state AS s (target, server, provider, tenant, credential,"
+	nauth_args_text(&args, run->shape);
+	nauth_statement_execute("INSERT INTO neon_auth.sync_state AS s (target, server, provider, tenant, credential, shape,"
 							" cluster, live_users, listed_users, watermark, last_success_started_at, last_success_at,"
 							" last_full_at, unproved, timeless, newest_change, newest_change_at, next_full_at)"
-							" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $11, $12, $12, $14, $10, $15, $12, $12 + $16 * interval '1 ms')"
-							" ON CONFLICT (target) DO UPDATE SET server = $2, credential = $5, cluster = $6,"
+							" VALUES ($1, $2, $3, $4, $5, $17, $6, $7, $8, $9, $11, $12, $12, $14, $10, $15, $12, $12 + $16 * interval '1 ms')"
+							" ON CONFLICT (target) DO UPDATE SET server = $2, credential = $5, shape = $17, cluster = $6,"
 							" live_users = $7, listed_users = $8,"
 							" watermark = coalesce($9, s.watermark), timeless = $10,"
 							" newest_change = coalesce($15, s.newest_change), newest_change_at ="

@@ -37,9 +37,6 @@
 #include "users.h"
 #include "wait.h"
 
-/* Other live users who may witness that the provider finds users by id. */
-#define WITNESSES	10
-
 NAUTH_FUNCTION(neon_auth_sync_user);
 
 /* Open what is needed, as the owner of the target and without any request. */
@@ -109,28 +106,6 @@ count_deletions(NauthRun *run)
 }
 
 /*
- * Take as the witness a live user whom the provider finds.  Without one it may
- * have lost all of them.
- */
-static void
-find_witness(NauthRun *run)
-{
-	NauthIdList others = {0};
-	NauthUser  *user = palloc(sizeof(NauthUser));
-
-	nauth_target_execute(&run->target, psprintf("SELECT id::text FROM %s WHERE deleted_at IS NULL AND id <> %s"
-												" AND id <> ALL ($1) LIMIT %d", run->target.name,
-												quote_literal_cstr(run->single), WITNESSES), &run->held_before);
-	for (uint64 i = 0; i < SPI_processed; i++)
-		nauth_id_list_add(&others, run->cxt,
-						  nauth_target_id(SPI_tuptable->vals[i], SPI_tuptable->tupdesc), NULL);
-	for (int i = 0; i < others.count && run->witness[0] == '\0'; i++)
-		if (nauth_read_id_possible(run->options->provider, others.ids[i]) &&
-			nauth_directory_user(run->directory, others.ids[i], user))
-			strlcpy(run->witness, others.ids[i], sizeof(run->witness));
-}
-
-/*
  * Why the row stays as it is though the provider does not find the user, or NULL.
  * A listing proves more than that; here it is of the moment of creation.
  */
@@ -166,6 +141,8 @@ static void
 mark_deleted(NauthRun *run)
 {
 	char	   *ids[] = {unconstify(char *, run->single)};
+	NauthIdList except = {0};
+	NauthIdList witnesses = {0};
 	const char *reason;
 	LiveRow		row;
 	bool		listed;
@@ -179,7 +156,11 @@ mark_deleted(NauthRun *run)
 		return;
 	}
 	count_deletions(run);
-	find_witness(run);
+	for (int i = 0; i < run->held_before.count; i++)
+		nauth_id_list_add(&except, run->cxt, run->held_before.ids[i], NULL);
+	nauth_id_list_add(&except, run->cxt, run->single, NULL);
+	nauth_deletion_choose_witnesses(run, &except, &witnesses);
+	nauth_deletion_ask_witnesses(run, &witnesses);
 	nauth_id_list_add(&run->missing_users, run->cxt, run->single, NULL);
 	nauth_deletion_brake(run);
 	nauth_deletion_confirm(run);
@@ -189,8 +170,8 @@ mark_deleted(NauthRun *run)
 		warn_unmarked(run, run->held_reason);
 	listed = nauth_id_list_find(&run->counted_before, run->single) >= 0 ||
 		(row.created_at != DT_NOBEGIN && row.created_at <= run->last_newest);
-	if (run->counts.tombstoned + run->held_users.count > 0)
-		nauth_delta_store(run, 1, ids, listed ? -1 : 0, -run->counts.tombstoned);
+	if (run->marked + run->held_users.count > 0)
+		nauth_delta_store(run, 1, ids, listed ? -1 : 0, -run->marked);
 }
 
 /* Ask the provider, and write what it says. */

@@ -23,8 +23,8 @@
 #include "sync/statement.h"
 #include "sync/write.h"
 
-/* Columns that are written: all but deleted_at, which is null of a live user. */
-#define WRITTEN_COLUMNS		NAUTH_DELETED_AT
+/* Columns that are written: all. */
+#define WRITTEN_COLUMNS		NAUTH_NUM_COLUMNS
 
 /* And the members that do not count, and when the provider was asked. */
 enum WriteArg
@@ -43,10 +43,16 @@ typedef struct Batch
 } Batch;
 
 /* Marked since the provider was asked, whose answer knew nothing of that. */
-#define GONE_MEANWHILE	"t.deleted_at BETWEEN $8 AND clock_timestamp()"
+#define GONE_MEANWHILE	"t.deleted_at BETWEEN $9 AND clock_timestamp()"
 
+/* One that is there again, or was created later than t. */
 #define ANOTHER_USER \
-	"t.deleted_at IS NOT NULL OR excluded.created_at > t.created_at + interval '1 second'"
+	"(t.deleted_at IS NOT NULL AND excluded.deleted_at IS NULL) OR" \
+	" excluded.created_at > t.created_at + interval '1 second'"
+
+/* One that the provider has marked as deleted since. */
+#define MARKED_THERE \
+	"t.deleted_at IS NULL AND excluded.deleted_at IS NOT NULL AND (excluded.updated_at < t.updated_at) IS NOT TRUE"
 
 /*
  * SQL for whether a row t is another than a user "excluded", and not a newer
@@ -57,19 +63,19 @@ typedef struct Batch
 static const char *
 changed_sql(const NauthRun *run, bool timed)
 {
-	const char *differs = run->ignored_count > 0 ?
-	"t.raw_json - $7 IS DISTINCT FROM excluded.raw_json - $7" :
+	const char *differs = run->ignored_count > 0 && !run->new_shape ?
+	"t.raw_json - $8 IS DISTINCT FROM excluded.raw_json - $8" :
 	"t.raw_json IS DISTINCT FROM excluded.raw_json";
 
 	if (timed)
 		differs = psprintf("excluded.updated_at > t.updated_at OR"
 						   " (t.updated_at IS NULL AND excluded.updated_at IS NOT NULL) OR"
 						   " ((excluded.updated_at < t.updated_at) IS NOT TRUE AND %s)", differs);
-	return psprintf("(" ANOTHER_USER " OR %s) AND (" GONE_MEANWHILE ") IS NOT TRUE", differs);
+	return psprintf("(" ANOTHER_USER " OR (" MARKED_THERE ") OR %s) AND (" GONE_MEANWHILE ") IS NOT TRUE", differs);
 }
 
 /*
- * SQL with users as $1 to $6, arrays of the columns in order, that returns the
+ * SQL with users as $1 to $7, arrays of the columns in order, that returns the
  * ids written, in order.  Neon's own table computes id, name and the others
  * from members that Stack Auth sends, so these are put into raw_json for it.
  *
@@ -85,26 +91,26 @@ build_sql(const NauthRun *run, bool timed)
 	const char *raw_json = generated ?
 	"raw_json || jsonb_build_object('id', id, 'display_name', name, 'primary_email', email,"
 	" 'signed_up_at_millis', (extract(epoch FROM created_at) * 1000)::bigint)" : "raw_json";
-	const char *columns = generated ? "raw_json, updated_at" :
-	"raw_json, id, name, email, created_at, updated_at";
+	const char *columns = generated ? "raw_json, updated_at, deleted_at" :
+	"raw_json, id, name, email, created_at, updated_at, deleted_at";
 	const char *changed = changed_sql(run, timed);
 	const char *source =
-	psprintf("(SELECT %s AS raw_json, id, name, email, created_at, updated_at"
-			 " FROM unnest($1, $2, $3, $4, $5, $6)"
-			 " AS p (raw_json, id, name, email, created_at, updated_at)) AS excluded"
+	psprintf("(SELECT %s AS raw_json, id, name, email, created_at, updated_at, deleted_at"
+			 " FROM unnest($1, $2, $3, $4, $5, $6, $7)"
+			 " AS p (raw_json, id, name, email, created_at, updated_at, deleted_at)) AS excluded"
 			 " LEFT JOIN %s t ON t.id = excluded.id WHERE t.id IS NULL OR %s"
 			 " ORDER BY excluded.id COLLATE \"C\"", raw_json, target->name, changed);
 
 	if (run->dry_run)
 		return psprintf("SELECT excluded.id, excluded.updated_at FROM %s", source);
-	return psprintf("INSERT INTO %s AS t (deleted_at, %s) SELECT NULL::timestamptz, excluded.%s FROM %s"
+	return psprintf("INSERT INTO %s AS t (%s) SELECT excluded.%s FROM %s"
 					" ON CONFLICT (id) DO UPDATE SET raw_json = excluded.raw_json,%s"
-					" updated_at = excluded.updated_at, deleted_at = NULL"
+					" updated_at = excluded.updated_at, deleted_at = excluded.deleted_at"
 					" WHERE %s RETURNING t.id::text, t.updated_at::timestamptz",
 					target->name, columns,
-					generated ? "raw_json, excluded.updated_at" :
+					generated ? "raw_json, excluded.updated_at, excluded.deleted_at" :
 					"raw_json, excluded.id, excluded.name, excluded.email,"
-					" excluded.created_at, excluded.updated_at", source,
+					" excluded.created_at, excluded.updated_at, excluded.deleted_at", source,
 					generated ? "" : " name = excluded.name, email = excluded.email,"
 					" created_at = excluded.created_at,",
 					changed);
@@ -167,11 +173,13 @@ count_written(NauthRun *run, const Batch *batch)
 			elog(ERROR, "unexpected order of written users");
 		user = &batch->users[next];
 		check_time(tuple, SPI_tuptable->tupdesc, user);
-		if (user->known)
-			run->counts.updated++;
-		else
+		if (!user->known)
 			run->counts.inserted++;
-		run->counts.live += !user->live;
+		else if (user->live && user->marked)
+			run->counts.tombstoned++;
+		else
+			run->counts.updated++;
+		run->counts.live += !user->marked - user->live;
 		user->written = true;
 		pfree(id);
 	}
@@ -263,7 +271,7 @@ has_row(NauthRun *run, const char *id)
 static void
 note_end(NauthRun *run, NauthWanted *user)
 {
-	user->now.deleted = user->known && !user->live && !user->written;
+	user->now.deleted = user->written ? user->marked : user->known && !user->live;
 	if (!user->known && !user->written && !has_row(run, user->id))
 	{
 		nauth_run_quarantine(run, user->user, false, "a trigger of the table keeps it out");

@@ -20,6 +20,7 @@ typedef struct NauthWanted
 	const NauthUser *user;
 	bool		known;			/* has a row already */
 	bool		live;			/* which is not marked as deleted */
+	bool		marked;			/* the provider has it as deleted */
 	bool		timed;			/* the provider tells a time of change */
 	bool		retimed;		/* and did not do so before */
 	bool		written;		/* the statement says so */

@@ -92,6 +92,7 @@ put_user(NauthPlainWriter *writer, const NauthCodecUser *user)
 	if (user->has_created_at)
 		nauth_plain_put(writer, &user->created_at, sizeof(user->created_at));
 	nauth_plain_put_word(writer, 0);
+	nauth_plain_put_word(writer, 0);
 	for (int i = 0; i < NAUTH_CODEC_TEXTS; i++)
 		nauth_plain_put_value(writer, user->texts[i]);
 }
@@ -175,7 +176,7 @@ typedef struct ByteCase
 } ByteCase;
 
 /* the first user's texts begin with an id, six bytes long */
-#define AT_ID			(AT_COUNT + 4 + 12 + 12)
+#define AT_ID			(AT_COUNT + 4 + 12 + 12 + 12)
 
 static const ByteCase byte_cases[] = {
 	{0, "\0\0\0\0", 4, "an element of no kind"},

@@ -119,10 +119,11 @@ test_members(void)
 	is_text(users[FULL].texts[NAUTH_CODEC_EMAIL].data, "zoe@example.com", "an address");
 	ok(users[FULL].texts[NAUTH_CODEC_REASON].data == NULL, "no reason");
 	ok(users[FULL].has_created_at && users[FULL].created_at == 42 &&
-	   users[FULL].has_updated_at && users[FULL].updated_at == -42, "times");
+	   users[FULL].has_updated_at && users[FULL].updated_at == -42 &&
+	   users[FULL].has_deleted_at && users[FULL].deleted_at == 43, "times");
 	is_text(users[NULLS].texts[NAUTH_CODEC_ID].data, "user_22", "an id");
 	ok(users[NULLS].texts[NAUTH_CODEC_NAME].data == NULL && !users[NULLS].has_created_at &&
-	   !users[NULLS].has_updated_at, "nulls");
+	   !users[NULLS].has_updated_at && !users[NULLS].has_deleted_at, "nulls");
 	is_text(users[LEFT_OUT].texts[NAUTH_CODEC_REASON].data, "it has a NUL", "a reason");
 	ok(users[EMPTY_TEXTS].texts[NAUTH_CODEC_NAME].data != NULL &&
 	   users[EMPTY_TEXTS].texts[NAUTH_CODEC_NAME].len == 0, "an empty text is not null");

@@ -153,19 +153,19 @@ codec_make_page(NauthCodecPage *page, int count, NauthSpan json)
 	static const NauthCodecUser users[USER_KINDS] = {
 		[FULL] = {
 			{{"user_1", 6}, {"Z\xC3\xB6" "e", 4}, {"zoe@example.com", 15}, {NULL, 0}},
-			true, true, 42, -42, {NULL, 0}
+			true, true, true, 42, -42, 43, {NULL, 0}
 		},
 		[NULLS] = {
 			{{"user_22", 7}, {NULL, 0}, {NULL, 0}, {NULL, 0}},
-			false, false, 0, 0, {NULL, 0}
+			false, false, false, 0, 0, 0, {NULL, 0}
 		},
 		[LEFT_OUT] = {
 			{{NULL, 0}, {NULL, 0}, {NULL, 0}, {"it has a NUL", 12}},
-			false, false, 0, 0, {NULL, 0}
+			false, false, false, 0, 0, 0, {NULL, 0}
 		},
 		[EMPTY_TEXTS] = {
 			{{"u", 1}, {"", 0}, {"", 0}, {NULL, 0}},
-			false, true, 0, 1000, {NULL, 0}
+			false, true, false, 0, 1000, 0, {NULL, 0}
 		}
 	};
 

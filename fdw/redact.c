@@ -1,0 +1,122 @@
+/*-------------------------------------------------------------------------
+ *
+ * redact.c
+ *	  Take members out of a user before anybody stores it.
+ *
+ * It is done on the jsonb, where a name is a name however it was written, not on
+ * the bytes received.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "redact.h"
+
+/* Paths of both lists; beyond, an option would have been refused. */
+#define PATHS_MAX	64
+
+/* Paths of which a value may have a part, and what is left of each. */
+typedef struct Paths
+{
+	int			count;
+	const char *rest[PATHS_MAX];
+}			Paths;
+
+static void
+add_paths(Paths * paths, const char *const *list)
+{
+	for (; list && *list && paths->count < PATHS_MAX; list++)
+		paths->rest[paths->count++] = *list;
+}
+
+/*
+ * What of the paths lies within this member.  False if the member itself is at
+ * the end of one.
+ */
+static bool
+enter(const Paths * paths, const char *name, size_t len, Paths * inner)
+{
+	inner->count = 0;
+	for (int i = 0; i < paths->count; i++)
+	{
+		const char *rest = paths->rest[i];
+
+		if (strncmp(rest, name, len) != 0)
+			continue;
+		if (rest[len] == '\0')
+			return false;
+		if (rest[len] == '.')
+			inner->rest[inner->count++] = rest + len + 1;
+	}
+	return true;
+}
+
+/* Whether an object has the first member of any path. */
+static bool
+may_have(JsonbContainer *object, const Paths * paths)
+{
+	for (int i = 0; i < paths->count; i++)
+	{
+		JsonbValue	value;
+		int			len = strcspn(paths->rest[i], ".");
+
+		if (getKeyJsonValueFromContainer(object, paths->rest[i], len, &value))
+			return true;
+	}
+	return false;
+}
+
+static JsonbValue *copy_value(JsonbParseState * *state, JsonbIteratorToken token,
+							  JsonbValue *value, const Paths * paths);
+
+/* Copy what is within an object or array that has just begun, and its end. */
+static JsonbValue *
+copy_container(JsonbParseState * *state, JsonbContainer *container, const Paths * paths)
+{
+	JsonbIterator *it = JsonbIteratorInit(container);
+	JsonbValue	value;
+	JsonbIteratorToken token = JsonbIteratorNext(&it, &value, true);
+	Paths		inner;
+
+	pushJsonbValue(state, token, NULL);
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_END_OBJECT && token != WJB_END_ARRAY)
+	{
+		JsonbValue	key = value;
+
+		if (token == WJB_ELEM)
+		{
+			copy_value(state, WJB_ELEM, &value, paths);
+			continue;
+		}
+		(void) JsonbIteratorNext(&it, &value, true);
+		if (!enter(paths, key.val.string.val, key.val.string.len, &inner))
+			continue;
+		pushJsonbValue(state, WJB_KEY, &key);
+		copy_value(state, WJB_VALUE, &value, &inner);
+	}
+	return pushJsonbValue(state, token, NULL);
+}
+
+/* How deep a user nests is bounded by NAUTH_SLICE_DEPTH. */
+static JsonbValue *
+copy_value(JsonbParseState * *state, JsonbIteratorToken token, JsonbValue *value, const Paths * paths)
+{
+	if (value->type == jbvBinary && paths->count > 0)
+		return copy_container(state, value->val.binary.data, paths);
+	return pushJsonbValue(state, token, value);
+}
+
+Jsonb *
+nauth_redact(Jsonb *jsonb, const char *const *first, const char *const *second)
+{
+	JsonbParseState *state = NULL;
+	Paths		paths = {0};
+
+	add_paths(&paths, first);
+	add_paths(&paths, second);
+	if (!JB_ROOT_IS_OBJECT(jsonb) || !may_have(&jsonb->root, &paths))
+		return jsonb;
+	return JsonbValueToJsonb(copy_container(&state, &jsonb->root, &paths));
+}

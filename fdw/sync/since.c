@@ -1,0 +1,199 @@
+/*-------------------------------------------------------------------------
+ *
+ * since.c
+ *	  An incremental run, where the provider lists what has changed since a time.
+ *
+ * Its cost is that of the changes.  Such a list is in any order, or one of events:
+ * then it also tells who was deleted, has users several times, and may have an
+ * older state of one after a newer one.  So a row is never made live again on the
+ * word of an event, nor marked: the provider is asked about the user.
+ *
+ * Without events a deletion shows in a listing alone, the next full one.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "fault_point.h"
+#include "sync/run.h"
+#include "users.h"
+
+/* Header Date has whole seconds, and may be of another machine. */
+#define DATE_BLUR		USECS_PER_SEC
+
+const char *
+nauth_since_obstacle(const NauthRun *run)
+{
+	int			days = run->options->provider->since_days;
+
+	/* a day less, for nobody says when exactly they are forgotten */
+	if (days > 0 && run->started_at - (run->last_watermark - NAUTH_OVERLAP) > (days - 1) * USECS_PER_DAY)
+		return "the provider does not keep changes that long";
+	return NULL;
+}
+
+TimestampTz
+nauth_since_watermark(const NauthRun *run)
+{
+	const NauthHttpStats *stats = nauth_directory_stats(run->directory);
+
+	if (!run->options->provider->tells_gone || !stats->dated)
+		return DT_NOBEGIN;
+	return run->started_at - stats->skew * USECS_PER_SEC - DATE_BLUR;
+}
+
+/* Whether another entry of the page tells more about the user of this one. */
+static bool
+is_superseded(const NauthPage *page, int entry)
+{
+	const NauthUser *user = &page->users[entry];
+
+	for (int i = 0; i < page->count; i++)
+	{
+		const NauthUser *other = &page->users[i];
+
+		if (i == entry || user->id[0] == '\0' || strcmp(other->id, user->id) != 0)
+			continue;
+		if (other->gone ? !user->gone || i < entry :
+			!user->gone && (other->updated_at > user->updated_at ||
+							(other->updated_at == user->updated_at && i > entry)))
+			return true;
+	}
+	return false;
+}
+
+/* Note what keeps the list from proving that nothing else has changed. */
+static void
+check_entry(NauthRun *run, const NauthUser *user)
+{
+	if (user->flaw == NAUTH_FLAW_ID)
+		run->doubt = "a user has no readable id";
+	else if (!user->has_updated_at && user->flaw == NAUTH_FLAW_NONE && !user->gone)
+		run->doubt = "a user has no time of change";
+	if (user->has_updated_at)
+		run->changes.newest = Max(run->changes.newest, nauth_moment_to_timestamptz(user->updated_at));
+}
+
+/* Write the users of a page, each once, and note who is gone. */
+static void
+take_page(NauthRun *run, const NauthPage *page)
+{
+	NauthPage	part = *page;
+
+	part.users = palloc(Max(page->count, 1) * sizeof(NauthUser));
+	part.count = 0;
+	for (int i = 0; i < page->count; i++)
+	{
+		check_entry(run, &page->users[i]);
+		if (is_superseded(page, i))
+			continue;
+		if (page->users[i].gone)
+			nauth_id_list_add(&run->gone_users, run->cxt, page->users[i].id, NULL);
+		else
+			part.users[part.count++] = page->users[i];
+	}
+	run->changes.pages++;
+	run->changes.ended = page->last;
+	nauth_apply_some(run, &part);
+	pfree(part.users);
+}
+
+static void
+note_gone(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	NauthRun   *run = arg;
+
+	nauth_id_list_add(&run->missing_users, run->cxt, nauth_target_id(tuple, desc), NULL);
+}
+
+/* Step: who of those that are gone has a live row here. */
+static void
+step_find(NauthRun *run, void *arg)
+{
+	NauthIdList *witnesses = arg;
+
+	nauth_id_list_sort(&run->gone_users);
+	if (nauth_id_list_find(&run->gone_users, run->witness) >= 0)
+		run->witness[0] = '\0';
+	if (run->gone_users.count == 0)
+		return;
+	nauth_target_read(&run->target, "id::text", "id = ANY ($1) AND deleted_at IS NULL", &run->gone_users, note_gone, run);
+	run->missing = run->missing_most = run->missing_users.count;
+	nauth_deletion_brake(run);
+	if (run->missing_users.count > 0 && run->witness[0] == '\0')
+		nauth_deletion_choose_witnesses(run, &run->gone_users, witnesses);
+}
+
+/* Write those whom events have brought back, if the provider still has them. */
+static void
+ask_revived(NauthRun *run)
+{
+	NauthUser  *user = palloc(sizeof(NauthUser));
+	NauthPage	page = {.users = user,.count = 1,.total = -1,.last = true};
+
+	run->verified = true;
+	for (int i = 0; i < run->revived_users.count; i++)
+	{
+		const char *id = run->revived_users.ids[i];
+
+		if (nauth_id_list_find(&run->gone_users, id) >= 0)
+			continue;
+		run->asked_at = GetCurrentTimestamp();
+		if (nauth_directory_user(run->directory, id, user))
+			nauth_apply_some(run, &page);
+	}
+}
+
+/* Step, with requests: ask about all on whom the word of an event is not enough. */
+static void
+step_confirm(NauthRun *run, void *arg)
+{
+	ask_revived(run);
+	nauth_deletion_ask_witnesses(run, arg);
+	nauth_deletion_confirm(run);
+}
+
+static void
+begin_since(NauthRun *run, TimestampTz since)
+{
+	NauthQuery	query = {.kind = NAUTH_QUERY_SINCE,.from = nauth_timestamptz_to_moment(since)};
+
+	nauth_changes_begin(run, &query, take_page);
+}
+
+/* All steps but the last, which ends any run. */
+void
+nauth_since_run(NauthRun *run)
+{
+	NauthIdList witnesses = {0};
+	TimestampTz watermark;
+
+	begin_since(run, run->last_watermark - NAUTH_OVERLAP);
+	nauth_changes_read(run);
+	if (run->doubt)
+		return;
+	watermark = nauth_since_watermark(run);
+	if (watermark != DT_NOBEGIN)
+		run->watermark = Max(watermark, run->last_watermark);
+	else if (run->changes.newest != DT_NOBEGIN)
+		run->watermark = Min(run->changes.newest, run->started_at);
+	if (!run->options->provider->tells_gone)
+		return;
+	nauth_run_step(run, NAUTH_PHASE_SEARCHING, step_find, &witnesses);
+	nauth_run_step(run, NAUTH_PHASE_CONFIRMING, step_confirm, &witnesses);
+}
+
+/* Write what has changed last, of one page, as nauth_changes_glance does. */
+bool
+nauth_since_glance(NauthRun *run)
+{
+	begin_since(run, run->last_watermark);
+	nauth_changes_read_page(run);
+	return run->changes.ended && run->doubt == NULL && run->gone_users.count == 0 && run->revived_users.count == 0;
+}
