@@ -211,6 +211,8 @@ nauth_directory_ask(NauthDirectory *directory, const NauthQuery *query, const ch
 	}
 	directory->asked_at = reply->asked_at;
 	nauth_read_failure(directory->options->provider, reply, &directory->error);
+	if (reply->status == 401 && directory->settings.token && directory->error.hint == NULL)
+		directory->error.hint = nauth_token_hint;
 	return answered && accept_reply(directory, reply, missing);
 }
 

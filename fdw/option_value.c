@@ -18,10 +18,12 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
+#include "jwt.h"
 #include "net/url.h"
 #include "option_value.h"
 
 #define NAUTH_SECRET_MAX	4096
+#define PRIVATE_KEY_MAX		16384
 #define TEXT_MAX			255
 #define PREFIX_MAX			63
 #define MEMBER_MAX			64	/* bytes of a member's name */
@@ -106,6 +108,15 @@ parse_secret(const NauthOption *option, const char *value)
 		if (value[i] <= ' ' || value[i] > '~')
 			nauth_options_report_value(option->name,
 									   "It has printable ASCII characters only, and no blanks.");
+	return pstrdup(value);
+}
+
+static char *
+parse_private_key(const NauthOption *option, const char *value)
+{
+	if (strlen(value) > PRIVATE_KEY_MAX || !nauth_jwt_is_key(value))
+		nauth_options_report_value(option->name,
+								   "It is an RSA private key of 2048 bits or more in PEM format, without a passphrase.");
 	return pstrdup(value);
 }
 
@@ -249,6 +260,9 @@ nauth_option_set(NauthOptions *options, const NauthOption *option, const char *v
 			break;
 		case OPTION_SECRET:
 			*(char **) place = parse_secret(option, value);
+			break;
+		case OPTION_PRIVATE_KEY:
+			*(char **) place = parse_private_key(option, value);
 			break;
 		case OPTION_PREFIX:
 			*(char **) place = parse_prefix(option, value);

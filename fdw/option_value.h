@@ -18,6 +18,7 @@ typedef enum NauthOptionType
 	OPTION_URL,
 	OPTION_REDIS_URL,
 	OPTION_SECRET,
+	OPTION_PRIVATE_KEY,			/* PEM */
 	OPTION_PREFIX,
 	OPTION_NAME,				/* letters, digits, '-', '_' and '.' */
 	OPTION_TEXT,				/* printable ASCII */

@@ -95,6 +95,10 @@ static const NauthOption option_table[] = {
 	offsetof(NauthOptions, settings.client_id), 0, 0},
 	{"client_secret", UserMappingRelationId, OPTION_SECRET,
 	offsetof(NauthOptions, settings.client_secret), 0, 0},
+	{"private_key", UserMappingRelationId, OPTION_PRIVATE_KEY,
+	offsetof(NauthOptions, settings.private_key), 0, 0},
+	{"private_key_id", UserMappingRelationId, OPTION_NAME,
+	offsetof(NauthOptions, settings.private_key_id), 0, 0},
 	{"redis_user", UserMappingRelationId, OPTION_SECRET,
 	offsetof(NauthOptions, redis_user), 0, 0},
 	{"redis_password", UserMappingRelationId, OPTION_SECRET,
@@ -177,7 +181,8 @@ check_settings(const NauthOptions *options)
 	for (int i = 0; i < lengthof(option_table); i++)
 	{
 		const NauthOption *option = &option_table[i];
-		bool		text = option->type == OPTION_NAME || option->type == OPTION_TEXT;
+		bool		text = option->catalog == ForeignServerRelationId &&
+		(option->type == OPTION_NAME || option->type == OPTION_TEXT);
 		unsigned	bit = text ? NAUTH_TAKES((option->offset - offsetof(NauthOptions, settings.more)) / sizeof(char *)) : 0;
 		bool		set = text && *(char **) ((char *) options + option->offset) != NULL;
 
@@ -258,6 +263,43 @@ nauth_options_mapping(Oid serverid, Oid userid)
 	return InvalidOid;
 }
 
+/* Kinds of credentials: what they consist of, and who takes them. */
+static const struct
+{
+	size_t		taken;			/* in NauthProvider */
+	size_t		parts[2];		/* in NauthSettings */
+	const char *names[2];		/* NULL: there is no second part */
+}			credential_kinds[] = {
+
+	{offsetof(NauthProvider, takes_key),
+		{offsetof(NauthSettings, api_key)}, {"api_key"}
+	},
+	{offsetof(NauthProvider, takes_client),
+		{offsetof(NauthSettings, client_id), offsetof(NauthSettings, client_secret)}, {"client_id", "client_secret"}
+	},
+	{offsetof(NauthProvider, takes_key_pair),
+		{offsetof(NauthSettings, client_id), offsetof(NauthSettings, private_key)}, {"client_id", "private_key"}
+	},
+};
+
+/* The credentials that a provider takes, as SQL has them. */
+static char *
+credentials_sql(const NauthProvider *provider, const char *verb)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	for (int i = 0; i < lengthof(credential_kinds); i++)
+	{
+		if (!*((const bool *) ((const char *) provider + credential_kinds[i].taken)))
+			continue;
+		appendStringInfo(&sql, "%s%s%s '...'", sql.len > 0 ? " or " : "", verb, credential_kinds[i].names[0]);
+		if (credential_kinds[i].names[1])
+			appendStringInfo(&sql, ", %s%s '...'", verb, credential_kinds[i].names[1]);
+	}
+	return sql.data;
+}
+
 /* The user mapping of this role, or the public one. */
 static UserMapping *
 find_mapping(ForeignServer *server, const NauthProvider *provider, Oid userid)
@@ -270,41 +312,51 @@ find_mapping(ForeignServer *server, const NauthProvider *provider, Oid userid)
 				errhint("Create it with: CREATE USER MAPPING FOR %s SERVER %s OPTIONS (%s);",
 						quote_identifier(GetUserNameFromId(userid, false)),
 						quote_identifier(server->servername),
-						provider->takes_key ? "api_key '...'" : "client_id '...', client_secret '...'"));
+						credentials_sql(provider, "")));
 	return GetUserMapping(userid, server->serverid);
 }
 
-/* A mapping has one credential, of a kind that the provider takes. */
+/* How many parts of a credential of this kind are set. */
+static int
+count_parts(const NauthSettings *settings, int kind)
+{
+	int			count = 0;
+
+	for (int i = 0; i < 2 && credential_kinds[kind].names[i]; i++)
+	{
+		const char *part = *(const char *const *) ((const char *) settings + credential_kinds[kind].parts[i]);
+
+		count += part != NULL && part[0] != '\0';
+	}
+	return count;
+}
+
+/* A mapping has one whole credential, of a kind that the provider takes. */
 static void
 check_credential(const NauthOptions *options)
 {
 	const NauthProvider *provider = options->provider;
 	const NauthSettings *settings = &options->settings;
-	bool		key = settings->api_key[0] != '\0';
-	bool		client = settings->client_id || settings->client_secret;
-	const char *wanted = provider->takes_key ? "api_key '...'" : "client_id '...', ADD client_secret '...'";
+	bool		any = settings->api_key[0] != '\0' || settings->client_id || settings->client_secret ||
+	settings->private_key;
+	int			set = (settings->api_key[0] != '\0') + (settings->client_secret != NULL) + (settings->private_key != NULL);
+	bool		whole = false;
 
-	if ((key && !provider->takes_key) || (client && !provider->takes_client))
-		ereport(ERROR,
-				errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-				errmsg("provider \"%s\" takes no \"%s\"", provider->name, client ? "client_id" : "api_key"),
-				errhint("Set its credential with: ALTER USER MAPPING FOR ... SERVER %s OPTIONS (DROP %s, ADD %s);",
-						quote_identifier(options->server),
-						client ? "client_id, DROP client_secret" : "api_key", wanted));
-	if (key && client)
-		ereport(ERROR,
-				errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-				errmsg("user mapping for server \"%s\" has two credentials", options->server),
-				errhint("Leave either the api_key, or the client_id and the client_secret."));
-	if (!key && !(settings->client_id && settings->client_secret))
-		ereport(ERROR,
-				errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
-				client ?
-				errmsg("user mapping for server \"%s\" needs both a client_id and a client_secret", options->server) :
-				errmsg("user mapping for server \"%s\" has no credential", options->server),
-				errhint("Add it with: ALTER USER MAPPING FOR ... SERVER %s OPTIONS (ADD %s);",
-						quote_identifier(options->server),
-						!client ? wanted : settings->client_id ? "client_secret '...'" : "client_id '...'"));
+	for (int i = 0; i < lengthof(credential_kinds); i++)
+		whole |= *((const bool *) ((const char *) provider + credential_kinds[i].taken)) &&
+			count_parts(settings, i) == (credential_kinds[i].names[1] ? 2 : 1);
+	if (whole && set == 1 && (settings->api_key[0] == '\0' || settings->client_id == NULL))
+		return;
+	ereport(ERROR,
+			errcode(any ? ERRCODE_FDW_INVALID_OPTION_NAME : ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+			any ?
+			errmsg("user mapping for server \"%s\" has another credential than provider \"%s\" takes",
+				   options->server, provider->name) :
+			errmsg("user mapping for server \"%s\" has no credential", options->server),
+			any ?
+			errhint("It takes %s, and nothing else.", credentials_sql(provider, "")) :
+			errhint("Add it with: ALTER USER MAPPING FOR ... SERVER %s OPTIONS (%s);",
+					quote_identifier(options->server), credentials_sql(provider, "ADD ")));
 }
 
 /* Parts that are not NULL, each after a line feed but the first. */
@@ -326,7 +378,7 @@ static void
 describe(NauthOptions *options)
 {
 	const NauthSettings *settings = &options->settings;
-	const char *client[] = {settings->client_id, settings->client_secret};
+	const char *client[] = {settings->client_id, settings->client_secret, settings->private_key};
 	int			count = 0;
 
 	options->directory = join_parts(settings->url, settings->more, NAUTH_SETTING_HEADER_PREFIX);

@@ -14,8 +14,10 @@
 #include "postgres.h"
 
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "json.h"
+#include "jwt.h"
 #include "token.h"
 #include "wait.h"
 
@@ -25,6 +27,10 @@
 /* How long it lives when the provider does not say, and at most, in seconds. */
 #define DEFAULT_LIFE	60
 #define LONGEST_LIFE	86400
+
+#define ASSERTION_MAX	4096	/* bytes of a signed assertion */
+#define NONCE_BYTES		16
+#define EPOCH_SECONDS	((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * INT64CONST(86400))
 
 typedef struct Token
 {
@@ -44,8 +50,8 @@ static const char *const known_errors[] = {
 
 #define CREDENTIAL_ERRORS	4
 
-static const char credential_hint[] =
-"Set those of a client that may use client credentials, with: ALTER USER MAPPING FOR ... SERVER %s OPTIONS (SET client_id '...', SET client_secret '...');";
+const char	nauth_token_hint[] =
+"Set client_id and client_secret, or private_key, of a client that may use client credentials, with: ALTER USER MAPPING FOR ... SERVER %s OPTIONS (SET client_id '...', ...);";
 
 static Token *all = NULL;
 
@@ -93,7 +99,7 @@ read_refusal(const NauthReply *reply, NauthError *error)
 		if (i < CREDENTIAL_ERRORS)
 		{
 			error->kind = NAUTH_ERROR_CREDENTIAL;
-			error->hint = credential_hint;
+			error->hint = nauth_token_hint;
 		}
 	}
 }
@@ -117,17 +123,45 @@ read_token(Token *token, const NauthProvider *provider, const NauthReply *reply,
 	return true;
 }
 
+/*
+ * Sign an assertion for a client that proves itself with a key.  False with error
+ * set when that cannot be done.
+ */
+static bool
+make_assertion(const NauthOptions *options, char assertion[ASSERTION_MAX], NauthError *error)
+{
+	const NauthSettings *settings = &options->settings;
+	int64		now = GetCurrentTimestamp() / USECS_PER_SEC + EPOCH_SECONDS;
+	char		claims[NAUTH_CLAIMS_MAX];
+	char		nonce[2 * NONCE_BYTES + 1];
+	uint8		bytes[NONCE_BYTES];
+
+	if (!pg_strong_random(bytes, sizeof(bytes)))
+		return nauth_error_set(error, NAUTH_ERROR_REQUEST, "there are no random numbers");
+	for (int i = 0; i < NONCE_BYTES; i++)
+		sprintf(nonce + 2 * i, "%02x", bytes[i]);
+	if (!options->provider->write_claims(settings, now, nonce, claims) ||
+		!nauth_jwt_sign(settings->private_key, settings->private_key_id, claims, assertion, ASSERTION_MAX))
+		return nauth_error_set(error, NAUTH_ERROR_REQUEST, "the assertion of the client could not be signed");
+	return true;
+}
+
 /* Ask the provider for a token. */
 static bool
 fetch_token(Token *token, const NauthOptions *options, NauthHttp *http, NauthRequest *request,
 			int64 deadline, NauthError *error)
 {
 	int64		begun = nauth_clock();
+	NauthSettings settings = options->settings;
+	char		assertion[ASSERTION_MAX];
 	NauthReply	reply;
 	bool		read;
 
 	token->renew_at = 0;
-	options->provider->write_token(&options->settings, request);
+	settings.assertion = assertion;
+	if (settings.private_key && !make_assertion(options, assertion, error))
+		return false;
+	options->provider->write_token(&settings, request);
 	read = nauth_http_get(http, request, deadline, &reply, error);
 	if (read && reply.status != 200)
 	{

@@ -25,6 +25,9 @@
 extern const char *nauth_token_get(const NauthOptions *options, NauthHttp *http,
 								   NauthRequest *request, int64_t deadline, NauthError *error);
 
+/* What mends a credential that no token is given for; see NauthError. */
+extern const char nauth_token_hint[];
+
 /* The provider did not take it, whatever was said of its life. */
 extern void nauth_token_forget(const NauthOptions *options);
 

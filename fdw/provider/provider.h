@@ -31,6 +31,7 @@
 #define NAUTH_CURSOR_MAX	1024	/* bytes of a cursor, its zero included */
 #define NAUTH_TOKEN_MAX		6144	/* bytes of an access token, its zero
 									 * included */
+#define NAUTH_CLAIMS_MAX	1024	/* of the claims that a client makes */
 #define NAUTH_MAX_RULES		3
 
 /*
@@ -58,8 +59,12 @@ typedef struct NauthSettings
 	const char *url;			/* base URL without a slash at its end */
 	const char *api_key;		/* or "" */
 	int			page_size;		/* users to ask for in a page */
-	const char *client_id;		/* client credentials, or NULL both */
+	const char *client_id;		/* client credentials: an id and one of the
+								 * next two, or NULL all */
 	const char *client_secret;
+	const char *private_key;	/* PEM */
+	const char *private_key_id; /* or NULL */
+	const char *assertion;		/* JWT signed with the key, for write_token */
 	const char *token;			/* got for these, or NULL: the api_key counts */
 	const char *more[NAUTH_NUM_SETTINGS];	/* each NULL if it is not set */
 	bool		deprovisioned_deleted;	/* who is deprovisioned is deleted */
@@ -231,6 +236,7 @@ typedef struct NauthProvider
 									 * nauth_url_check takes them; or NULL */
 	bool		takes_key;		/* credentials: api_key */
 	bool		takes_client;	/* client_id and client_secret */
+	bool		takes_key_pair; /* client_id and private_key */
 	unsigned	takes;			/* options: bits of NAUTH_TAKES */
 	unsigned	needs;			/* of these, those without which there is no
 								 * asking */
@@ -300,12 +306,21 @@ typedef struct NauthProvider
 							   NauthError *error);
 
 	/*
-	 * Where takes_client is set: write the request for an access token, whose
-	 * reply is that of RFC 6749; and look whether one that was got is good
-	 * for reading users, in as far as it tells.  The latter may be NULL.
+	 * Where takes_client or takes_key_pair is set: write the request for an
+	 * access token, whose reply is that of RFC 6749; and look whether one
+	 * that was got is good for reading users, in as far as it tells.  The
+	 * latter may be NULL.
 	 */
 	void		(*write_token) (const NauthSettings *settings, NauthRequest *request);
 	bool		(*check_token) (const char *token, NauthError *error);
+
+	/*
+	 * Where takes_key_pair is set: write the claims of the assertion, a JSON
+	 * object.  now is in seconds since 1970, nonce is what makes it unique.
+	 * False if they do not fit, or a setting would need escaping in JSON.
+	 */
+	bool		(*write_claims) (const NauthSettings *settings, int64_t now, const char *nonce,
+								 char claims[NAUTH_CLAIMS_MAX]);
 } NauthProvider;
 
 #define NAUTH_TAKES(setting)	(1U << (setting))

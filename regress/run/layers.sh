@@ -27,13 +27,13 @@ only_in() {
 	local what=$1 place=$2 pattern=$3 line
 	while IFS= read -r line; do
 		breach "$what: $line"
-	done < <(grep -rnE --include='*.[ch]' "$pattern" fdw cache | grep -v "^${place}[:/]" || true)
+	done < <(grep -rnE --include='*.[ch]' "$pattern" fdw cache | grep -vE "^${place}[:/]" || true)
 }
 
 only_in "curl belongs into fdw/net" fdw/net '#include <curl/|#include "(net/)?engine'
 only_in "hiredis belongs into cache/exchange.c" cache/exchange.c '#include <hiredis/'
 only_in "lz4 belongs into cache/codec.c" cache/codec.c '#include <lz4'
-only_in "openssl belongs into cache/seal.c" cache/seal.c '#include <openssl/'
+only_in "openssl belongs into cache/seal.c and fdw/jwt.c" '(cache/seal.c|fdw/jwt.c)' '#include <openssl/'
 only_in "jansson belongs into fdw/json.c" fdw/json.c '#include <jansson'
 only_in "versions belong into fdw/pgcompat.h" fdw/pgcompat.h 'PG_VERSION_NUM'
 only_in "waiting belongs into fdw/wait.c" fdw/wait.c '#include <(poll|sys/epoll|sys/timerfd|sys/select)\.h>|WaitLatch|WaitEventSet|pg_usleep|[^_]sleep\('
@@ -52,7 +52,7 @@ done < <(awk '
 	}' cache/*.c fdw/net/*.c)
 
 own='#include "'
-pure="fdw/slice.[ch] fdw/slice_value.c fdw/moment.[ch] fdw/json.[ch] fdw/error.[ch] fdw/request.[ch]
+pure="fdw/slice.[ch] fdw/slice_value.c fdw/moment.[ch] fdw/json.[ch] fdw/jwt.[ch] fdw/error.[ch] fdw/request.[ch]
 	cache/seal.[ch] cache/codec.[ch] cache/jsonb.[ch] cache/plain.[ch]"
 forbid "no PostgreSQL below the providers" "$pure fdw/provider/*.[ch]" \
 	"$own(postgres|c\.h|utils/|lib/|nodes/|executor/|access/|catalog/|miscadmin)"

@@ -374,6 +374,10 @@ extern const char *sim_token_form(SimRequest *request, const char *name);
 extern bool sim_token_accepted(const SimRequest *request);
 extern void sim_token_stop(void);
 
+/* in assertion.c */
+extern bool sim_assertion_good(const char *jwt, const char *client,
+							   const char *path);
+
 /* in main.c: the value of --set NAME=VALUE, or NULL */
 extern const char *sim_setting(const char *name);
 

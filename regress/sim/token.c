@@ -3,7 +3,7 @@
  * token.c
  *		Access tokens for client credentials, as RFC 6749 has it.
  *
- * The one client is "client", its secret is the key.  Only the latest token is
+ * The one client is "client", its secret is the key, or it has a key pair.  Only the latest token is
  * good, and after so many requests none is: a test can do without waiting.
  *
  *	--set token_seconds=N	what is told of its life (3600)
@@ -116,7 +116,29 @@ form_has(SimRequest *request, const char *name, const char *value)
 }
 
 /*
- * Answer POST of a form with client_id and client_secret.  The token is opaque,
+ * Does the client prove itself, by its secret or by an assertion?
+ */
+static bool
+is_client(SimRequest *request)
+{
+	const char *assertion;
+	bool		good;
+	char	   *copy;
+
+	if (form_has(request, "client_secret", sim_config.key))
+		return form_has(request, "client_id", CLIENT_ID);
+	if (!form_has(request, "client_assertion_type",
+				  "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"))
+		return false;
+	assertion = sim_token_form(request, "client_assertion");
+	copy = sim_strdup(assertion ? assertion : "");
+	good = sim_assertion_good(copy, CLIENT_ID, request->path);
+	free(copy);
+	return good;
+}
+
+/*
+ * Answer POST of a form by which a client proves itself.  The token is opaque,
  * or a JWT with these claims, unsigned.
  */
 void
@@ -132,8 +154,7 @@ sim_token_answer(SimRequest *request, SimReply *reply, const char *claims)
 		refuse(reply, 400, "invalid_request", "The body is no form");
 	else if (!form_has(request, "grant_type", "client_credentials"))
 		refuse(reply, 400, "unsupported_grant_type", "Unsupported grant_type");
-	else if (!form_has(request, "client_id", CLIENT_ID) ||
-			 !form_has(request, "client_secret", sim_config.key))
+	else if (!is_client(request))
 		refuse(reply, 401, "invalid_client", "Invalid client or Invalid client credentials");
 	else
 	{
