@@ -14,21 +14,16 @@
 #include "postgres.h"
 
 #include "catalog/pg_foreign_server.h"
-#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "foreign/fdwapi.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 
 #include "listing.h"
 #include "neon_auth_fdw.h"
 #include "net/url.h"
 #include "pgcompat.h"
-#include "provider/provider.h"
 
 PG_MODULE_MAGIC;
 
@@ -47,7 +42,6 @@ static const struct config_enum_entry cache_modes[] = {
 extern PGDLLEXPORT void _PG_init(void);
 
 NAUTH_FUNCTION(neon_auth_fdw_handler);
-NAUTH_FUNCTION(neon_auth_providers);
 
 /*
  * When a first attempt to load the library ran out of memory half-way, the server
@@ -147,59 +141,4 @@ nauth_server_to_ask(const char *name, Oid role)
 				errmsg("server \"%s\" is not one of foreign data wrapper neon_auth_fdw",
 					   server->servername));
 	return server;
-}
-
-/* What can be asked of a provider alone, in words of SQL, as text[]. */
-static Datum
-pushdown_of(const NauthProvider *provider)
-{
-	const struct
-	{
-		bool		can;
-		const char *what;
-	}			kinds[] = {
-		{true, "id ="},
-		{provider->max_ids > 0, "id = ANY"},
-		{provider->finds_emails, "email ="},
-		{provider->counts_windows, "created_at"},
-		{provider->lists_changes || (provider->lists_since && !provider->tells_gone), "updated_at"},
-		{provider->by_creation == NAUTH_PAGES_ALL, "ORDER BY created_at"},
-		{provider->by_creation == NAUTH_PAGES_FIRST, "ORDER BY created_at LIMIT"},
-		{provider->lists_changes, "ORDER BY updated_at DESC LIMIT"},
-		{provider->counts, "count(*)"},
-	};
-	Datum		texts[lengthof(kinds)];
-	int			count = 0;
-
-	for (int i = 0; i < lengthof(kinds); i++)
-		if (kinds[i].can)
-			texts[count++] = CStringGetTextDatum(kinds[i].what);
-	return PointerGetDatum(construct_array(texts, count, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
-/* SQL function providers(): one row a provider. */
-Datum
-neon_auth_providers(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	InitMaterializedSRF(fcinfo, 0);
-	for (int i = 0; nauth_providers[i]; i++)
-	{
-		const NauthProvider *provider = nauth_providers[i];
-		Datum		values[7];
-		bool		nulls[7] = {false};
-
-		values[0] = CStringGetTextDatum(provider->name);
-		nulls[1] = provider->url == NULL;
-		if (provider->url)
-			values[1] = CStringGetTextDatum(provider->url);
-		values[2] = Int32GetDatum(provider->page_size);
-		values[3] = Int32GetDatum(provider->max_page_size);
-		values[4] = BoolGetDatum(provider->lists_changes || provider->lists_since);
-		values[5] = BoolGetDatum(provider->counts_windows);
-		values[6] = pushdown_of(provider);
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-	}
-	return (Datum) 0;
 }

@@ -172,6 +172,17 @@ default_options(void)
 	return options;
 }
 
+const char *
+nauth_options_setting(NauthSetting setting)
+{
+	size_t		offset = offsetof(NauthOptions, settings.more) + setting * sizeof(char *);
+
+	for (int i = 0; i < lengthof(option_table); i++)
+		if (option_table[i].offset == offset)
+			return option_table[i].name;
+	return "";
+}
+
 /* Options that this provider does not take, or cannot do without. */
 static void
 check_settings(const NauthOptions *options)

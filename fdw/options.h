@@ -67,6 +67,9 @@ extern NauthOptions *nauth_options_get(Oid serverid, Oid userid);
 /* Raise that the value of an option is none; the hint says what would be one. */
 extern _Noreturn void nauth_options_report_value(const char *name, const char *hint);
 
+/* The name of an option that only some providers take. */
+extern const char *nauth_options_setting(NauthSetting setting);
+
 /* The user mapping of a role, or the public one, or InvalidOid. */
 extern Oid	nauth_options_mapping(Oid serverid, Oid userid);
 

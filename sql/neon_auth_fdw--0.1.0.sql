@@ -59,12 +59,15 @@ CREATE FUNCTION neon_auth.providers(
 	OUT max_page_size pg_catalog.int4,
 	OUT lists_changes pg_catalog.bool,
 	OUT counts_windows pg_catalog.bool,
-	OUT pushdown pg_catalog.text[])
+	OUT tells_deletions pg_catalog.bool,
+	OUT pushdown pg_catalog.text[],
+	OUT credentials pg_catalog.text[],
+	OUT required pg_catalog.text[])
 RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME', 'neon_auth_providers'
 LANGUAGE C STRICT STABLE PARALLEL SAFE;
 
-COMMENT ON FUNCTION neon_auth.providers() IS 'the values of server option "provider"; url is NULL where option "url" is required; lists_changes: refreshes can be incremental; counts_windows: deletions are found without a listing; pushdown: what queries of foreign tables can ask for alone';
+COMMENT ON FUNCTION neon_auth.providers() IS 'the values of server option "provider"; url is NULL where option "url" is required; lists_changes: refreshes can be incremental; counts_windows: deletions are found without a listing; tells_deletions: by events; pushdown: what queries of foreign tables can ask for alone; credentials: options of the user mapping, one of these; required: options of the server';
 
 /*
  * The session's connections, and whether a server can be reached
