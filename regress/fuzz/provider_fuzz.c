@@ -3,9 +3,10 @@
  * provider_fuzz.c
  *	  Fuzz the reading of replies, for all providers.
  *
- * The first byte of an input chooses the provider, the reader and the size of
- * a page; the rest is the body of the reply.  Where the choice says so, the
- * body begins behind the first line and that line is the cursor.
+ * The first byte of an input chooses the provider, the second the reader and the
+ * size of a page; the rest is the body of the reply.  Where the choice says so,
+ * the body begins behind the first line, and that line is the cursor or the header
+ * that the provider pages by.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -47,20 +48,31 @@ check_error(bool read, const NauthError *error)
 	check(memchr(error->request_id, '\0', sizeof(error->request_id)) != NULL);
 }
 
+/* Of a server that has all options. */
+static const NauthSettings all_settings = {
+	.url = "https://auth.example.com",
+	.api_key = "key",
+	.client_id = "client",
+	.client_secret = "secret",
+	.more = {"project", "realm", "audience", "X-Stack", "Bearer"},
+	.deprovisioned_deleted = true
+};
+
 /* Read a page, and once more as if it were the next one. */
 static void
 fuzz_page(const NauthProvider *provider, NauthQueryKind kind,
 		  const char *cursor, const NauthReply *reply, int page_size)
 {
-	NauthSettings settings = {.url = "https://auth.example.com",.api_key = "key",.page_size = page_size};
+	NauthSettings settings = all_settings;
 	NauthQuery	query = {.kind = kind};
 	char		next[NAUTH_CURSOR_MAX];
 
+	settings.page_size = page_size < provider->min_page_size ? provider->min_page_size : page_size;
 	for (int i = 0; i < 2; i++)
 	{
 		static NauthRequest request;
 		NauthUser	users[MAX_PAGE_SIZE];
-		NauthPage	page = {.users = users,.capacity = page_size < NAUTH_MIN_CAPACITY ? NAUTH_MIN_CAPACITY : page_size};
+		NauthPage	page = {.users = users,.capacity = MAX_PAGE_SIZE};
 		NauthError	error = no_error;
 		bool		read = provider->read_page(&settings, &query, cursor, reply,
 											   &page, &error);
@@ -96,8 +108,11 @@ fuzz_count(const NauthProvider *provider, const NauthReply *reply)
 {
 	NauthError	error = no_error;
 	int64_t		count;
-	bool		read = provider->read_count(reply, &count, &error);
+	bool		read;
 
+	if (provider->read_count == NULL)
+		return;
+	read = provider->read_count(reply, &count, &error);
 	check_error(read, &error);
 	if (read)
 		check(count >= 0);
@@ -106,10 +121,9 @@ fuzz_count(const NauthProvider *provider, const NauthReply *reply)
 static void
 fuzz_user(const NauthProvider *provider, const NauthReply *reply)
 {
-	NauthSettings settings = {.url = "https://auth.example.com",.api_key = "key"};
 	NauthError	error = no_error;
 	NauthUser	user;
-	bool		read = nauth_read_user(provider, &settings, "a", reply, &user, &error);
+	bool		read = nauth_read_user(provider, &all_settings, "a", reply, &user, &error);
 
 	check_error(read, &error);
 	if (read)
@@ -131,56 +145,97 @@ fuzz_error(const NauthProvider *provider, NauthReply reply)
 	check_error(true, &error);
 }
 
-/* The first line of the body, taken off it; NULL when it is no cursor. */
+/* The first line of the body, taken off it; NULL when it is none or too long. */
 static const char *
-take_cursor(NauthReply *reply, char *cursor)
+take_line(NauthReply *reply, char line[NAUTH_CURSOR_MAX])
 {
 	const char *end = memchr(reply->body.data, '\n', reply->body.len);
 	size_t		len = end == NULL ? 0 : (size_t) (end - reply->body.data);
 
 	if (end == NULL || len >= NAUTH_CURSOR_MAX)
 		return NULL;
-	memcpy(cursor, reply->body.data, len);
-	cursor[len] = '\0';
+	memcpy(line, reply->body.data, len);
+	line[len] = '\0';
 	reply->body.data += len + 1;
 	reply->body.len -= len + 1;
-	return cursor;
+	return line;
+}
+
+static const NauthProvider *
+choose_provider(uint8_t choice)
+{
+	int			count = 0;
+
+	while (nauth_providers[count] != NULL)
+		count++;
+	return nauth_providers[choice % count];
+}
+
+/* What a token says of itself is text of strangers, too. */
+static void
+fuzz_token(const NauthProvider *provider, const NauthReply *reply)
+{
+	char		token[NAUTH_TOKEN_MAX];
+	NauthError	error = no_error;
+
+	if (provider->check_token == NULL || reply->body.len >= sizeof(token))
+		return;
+	memcpy(token, reply->body.data, reply->body.len);
+	token[reply->body.len] = '\0';
+	check_error(provider->check_token(token, &error), &error);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	NauthReply	reply = {.status = 200,.body = {(const char *) data + 1, size - 1}};
-	char		cursor[NAUTH_CURSOR_MAX];
+	NauthReply	reply = {.status = 200};
+	char		line[NAUTH_CURSOR_MAX];
 	const NauthProvider *provider;
-	int			choice;
+	NauthQueryKind kind = NAUTH_QUERY_LIST;
+	const char *cursor = NULL;
 
-	if (size == 0)
+	if (size < 2)
 		return 0;
-	choice = data[0];
-	provider = nauth_providers[choice & 1];
-	switch (choice >> 1 & 7)
+	provider = choose_provider(data[0]);
+	reply.body = (NauthSpan)
+	{
+		(const char *) data + 2, size - 2
+	};
+	switch (data[1] & 15)
 	{
 		case 0:
 			fuzz_count(provider, &reply);
-			break;
+			return 0;
 		case 1:
 			fuzz_user(provider, &reply);
-			break;
+			return 0;
 		case 2:
 			fuzz_error(provider, reply);
-			break;
+			return 0;
 		case 3:
-			fuzz_page(provider, NAUTH_QUERY_LIST, take_cursor(&reply, cursor),
-					  &reply, (choice >> 4) + 1);
-			break;
+			fuzz_token(provider, &reply);
+			return 0;
 		case 4:
-			fuzz_page(provider, NAUTH_QUERY_CHANGES, take_cursor(&reply, cursor),
-					  &reply, (choice >> 4) + 1);
+			reply.header = take_line(&reply, line);
+			fuzz_count(provider, &reply);
+			return 0;
+		case 5:
+		case 6:
+			cursor = take_line(&reply, line);
+			kind = data[1] & 1 ? NAUTH_QUERY_LIST : NAUTH_QUERY_CHANGES;
+			break;
+		case 7:
+			cursor = take_line(&reply, line);
+			kind = NAUTH_QUERY_SINCE;
 			break;
 		default:
-			fuzz_page(provider, NAUTH_QUERY_LIST, NULL, &reply, (choice >> 4) + 1);
+			if (data[1] & 1)
+				reply.header = take_line(&reply, line);
 			break;
 	}
+	if ((kind == NAUTH_QUERY_CHANGES && !provider->lists_changes) ||
+		(kind == NAUTH_QUERY_SINCE && !provider->lists_since))
+		kind = NAUTH_QUERY_LIST;
+	fuzz_page(provider, kind, cursor, &reply, (data[1] >> 4) + 1);
 	return 0;
 }
