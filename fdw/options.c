@@ -183,6 +183,26 @@ nauth_options_setting(NauthSetting setting)
 	return "";
 }
 
+/* Refuse a value that the provider does not know. */
+static void
+check_choice(const NauthOptions *options, NauthSetting setting)
+{
+	const char *value = options->settings.more[setting];
+	const char *const *choices = options->provider->choices[setting];
+	StringInfoData valid;
+
+	if (value == NULL || choices == NULL)
+		return;
+	initStringInfo(&valid);
+	for (int i = 0; choices[i]; i++)
+	{
+		if (pg_strcasecmp(value, choices[i]) == 0)
+			return;
+		appendStringInfo(&valid, "%s%s", i > 0 ? " or " : "", choices[i]);
+	}
+	nauth_options_report_value(nauth_options_setting(setting), psprintf("It is %s.", valid.data));
+}
+
 /* Options that this provider does not take, or cannot do without. */
 static void
 check_settings(const NauthOptions *options)
@@ -237,6 +257,8 @@ complete_server(NauthOptions *options)
 								   psprintf("Provider \"%s\" takes %d to %d.", provider->name,
 											provider->min_page_size, provider->max_page_size));
 	check_settings(options);
+	for (int i = 0; i < NAUTH_NUM_SETTINGS; i++)
+		check_choice(options, i);
 }
 
 /*

@@ -20,6 +20,7 @@
 const char	nauth_request_id[] = "{id}";
 const char	nauth_request_email[] = "{email}";
 const char	nauth_request_time[] = "{created_at}";
+const char	nauth_request_changed[] = "{updated_at}";
 
 /* Append to a buffer of NAUTH_URL_MAX or NAUTH_HEADERS_MAX bytes, or mark. */
 static void
@@ -71,7 +72,8 @@ append_encoded(NauthRequest *request, char *buffer, size_t size, const char *val
 	static const char digits[] = "0123456789ABCDEF";
 	size_t		used = strlen(buffer);
 
-	if (value == nauth_request_id || value == nauth_request_email || value == nauth_request_time)
+	if (value == nauth_request_id || value == nauth_request_email ||
+		value == nauth_request_time || value == nauth_request_changed)
 	{
 		append(request, buffer, size, value);
 		return;

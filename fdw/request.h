@@ -64,7 +64,8 @@ extern void nauth_request_begin(NauthRequest *request, const char *base,
  */
 extern const char nauth_request_id[];
 extern const char nauth_request_email[];
-extern const char nauth_request_time[];
+extern const char nauth_request_time[]; /* of creation */
+extern const char nauth_request_changed[];
 
 /* Bytes of a value in a URL. */
 extern size_t nauth_request_encoded(const char *value);

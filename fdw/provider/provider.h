@@ -208,7 +208,8 @@ typedef struct NauthColumns
 	const char *status;			/* top-level member, or NULL; deleted_at
 								 * counts */
 	const char *deleted_status; /* only if it has this value, and with the
-								 * option deprovisioned_deleted */
+								 * option deprovisioned_deleted; without that
+								 * time it is updated_at */
 } NauthColumns;
 
 /* How many pages of a listing. */
@@ -240,6 +241,10 @@ typedef struct NauthProvider
 	unsigned	takes;			/* options: bits of NAUTH_TAKES */
 	unsigned	needs;			/* of these, those without which there is no
 								 * asking */
+	const char *const *choices[NAUTH_NUM_SETTINGS]; /* what each may be, a
+													 * list ended by NULL,
+													 * whatever the case;
+													 * NULL: anything */
 	bool		knows_deprovisioned;	/* takes deprovisioned_deleted */
 	int			page_size;		/* asked for unless an option says otherwise */
 	int			min_page_size;	/* of what that option may say */

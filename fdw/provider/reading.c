@@ -133,9 +133,15 @@ static NauthFlaw
 read_deleted_at(const NauthColumns *columns, const NauthSettings *settings,
 				const NauthSpan *found, NauthUser *user)
 {
-	if (columns->deleted_at.member == NULL || nauth_slice_is_null(found[FOUND_DELETED_AT]) ||
+	if (columns->deleted_at.member == NULL ||
 		!is_deleted_status(columns, settings, found[FOUND_STATUS]))
 		return NAUTH_FLAW_NONE;
+	if (nauth_slice_is_null(found[FOUND_DELETED_AT]))
+	{
+		user->has_deleted_at = columns->status != NULL && user->has_updated_at;
+		user->deleted_at = user->has_deleted_at ? user->updated_at : 0;
+		return NAUTH_FLAW_NONE;
+	}
 	user->has_deleted_at = nauth_moment_read(found[FOUND_DELETED_AT], columns->deleted_at.form,
 											 &user->deleted_at);
 	return user->has_deleted_at ? NAUTH_FLAW_NONE : NAUTH_FLAW_DELETION;

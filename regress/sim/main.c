@@ -112,7 +112,9 @@ SimConfig	sim_config = {
 	.clock = SIM_TIME_NONE
 };
 
-static const SimProvider *const providers[] = {&sim_clerk, &sim_better_auth};
+static const SimProvider *const providers[] = {
+	&sim_better_auth, &sim_clerk, &sim_okta
+};
 
 static const struct option flags[] = {
 	{"provider", required_argument, NULL, 'p'},

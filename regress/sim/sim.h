@@ -263,8 +263,9 @@ typedef struct SimStats
 
 extern SimConfig sim_config;
 extern SimStats sim_stats;
-extern const SimProvider sim_clerk;
 extern const SimProvider sim_better_auth;
+extern const SimProvider sim_clerk;
+extern const SimProvider sim_okta;
 
 /* in buffer.c */
 extern void *sim_alloc(size_t size);	/* zeroed */
