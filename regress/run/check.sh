@@ -142,8 +142,13 @@ tap_tests()
 
 sdk_tests()
 {
-	start_simulator sdk-sim --provider clerk --users 100 --seed 1 || return
-	(cd "$TOP/regress/sdk" && SIM_URL=$sim_url SIM_KEY=sk_test_x bounded node --test --test-reporter=tap)
+	local clerk_url
+
+	start_simulator sdk-clerk --provider clerk --users 100 --seed 1 || return
+	clerk_url=$sim_url
+	start_simulator sdk-stack --provider stack --users 100 --set cursor=excluded --set page_cap=50 || return
+	(cd "$TOP/regress/sdk" &&
+		SIM_URL=$clerk_url STACK_URL=$sim_url SIM_KEY=sk_test_x bounded node --test --test-reporter=tap)
 }
 
 no_process_left()

@@ -266,6 +266,7 @@ extern SimStats sim_stats;
 extern const SimProvider sim_better_auth;
 extern const SimProvider sim_clerk;
 extern const SimProvider sim_okta;
+extern const SimProvider sim_stack;
 
 /* in buffer.c */
 extern void *sim_alloc(size_t size);	/* zeroed */
