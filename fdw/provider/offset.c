@@ -24,20 +24,18 @@ add_mark(NauthOffset *offset, const char *id)
 }
 
 /* A cursor is "skip overlap", then " length:id" for each mark. */
-static void
-write_cursor(const NauthOffset *offset, char *cursor)
+void
+nauth_offset_write(const NauthOffset *offset, char *cursor, int used)
 {
-	int			used = snprintf(cursor, NAUTH_CURSOR_MAX, "%" PRId64 " %" PRId64,
-								offset->skip, offset->overlap);
-
+	used += snprintf(cursor + used, NAUTH_CURSOR_MAX - used, "%" PRId64 " %" PRId64,
+					 offset->skip, offset->overlap);
 	for (int i = 0; i < offset->marks; i++)
 		used += snprintf(cursor + used, NAUTH_CURSOR_MAX - used, " %zu:%s",
 						 strlen(offset->ids[i]), offset->ids[i]);
 }
 
-/* Read digits and go behind them.  False when there are none or too many. */
-static bool
-read_number(const char **p, int64_t most, int64_t *number)
+bool
+nauth_offset_number(const char **p, int64_t most, int64_t *number)
 {
 	const char *start = *p;
 
@@ -56,8 +54,8 @@ nauth_offset_read(const char *cursor, NauthOffset *offset)
 	offset->marks = 0;
 	if (p == NULL)
 		return true;
-	if (!read_number(&p, NAUTH_OFFSET_MAX, &offset->skip) || *p++ != ' ' ||
-		!read_number(&p, NAUTH_OFFSET_MAX, &offset->overlap))
+	if (!nauth_offset_number(&p, NAUTH_OFFSET_MAX, &offset->skip) || *p++ != ' ' ||
+		!nauth_offset_number(&p, NAUTH_OFFSET_MAX, &offset->overlap))
 		return false;
 	while (*p == ' ' && offset->marks < NAUTH_OFFSET_MARKS)
 	{
@@ -65,7 +63,7 @@ nauth_offset_read(const char *cursor, NauthOffset *offset)
 		int64_t		len;
 
 		p++;
-		if (!read_number(&p, NAUTH_ID_MAX, &len) || *p++ != ':' ||
+		if (!nauth_offset_number(&p, NAUTH_ID_MAX, &len) || *p++ != ':' ||
 			strnlen(p, len) < (size_t) len)
 			return false;
 		memcpy(id, p, len);
@@ -107,7 +105,7 @@ go_back(NauthOffset *offset, int limit, NauthPage *page, NauthError *error)
 	if (offset->overlap > widest)
 		offset->overlap = widest;
 	offset->skip = unread - offset->overlap;
-	write_cursor(offset, page->next);
+	nauth_offset_write(offset, page->next, 0);
 	page->count = 0;
 	page->reread = true;
 	return true;
@@ -141,6 +139,22 @@ count_together(const NauthPage *page)
 	return count;
 }
 
+int
+nauth_offset_overlap(int rows)
+{
+	return rows / 2 < OVERLAP ? rows / 2 : OVERLAP;
+}
+
+void
+nauth_offset_remember(const NauthOffset *offset, const NauthPage *page, int but, NauthOffset *next)
+{
+	next->marks = 0;
+	for (int i = page->count - 1 - but; i >= 0; i--)
+		add_mark(next, page->users[i].id);
+	for (int i = 0; i < offset->marks; i++)
+		add_mark(next, offset->ids[i]);
+}
+
 bool
 nauth_offset_go_on(const NauthOffset *offset, const NauthQuery *query,
 				   int limit, NauthPage *page, NauthError *error)
@@ -152,19 +166,15 @@ nauth_offset_go_on(const NauthOffset *offset, const NauthQuery *query,
 	page->next[0] = '\0';
 	if (again > 0 && room <= 0)
 		return true;
-	next.overlap = limit / 2 < OVERLAP ? limit / 2 : OVERLAP;
+	next.overlap = nauth_offset_overlap(limit);
 	if (next.overlap > room)
 		next.overlap = room;
 	next.overlap += again;
 	next.skip = offset->skip + limit - next.overlap;
-	next.marks = 0;
-	for (int i = page->count - 1 - again; i >= 0; i--)
-		add_mark(&next, page->users[i].id);
-	for (int i = 0; i < offset->marks; i++)
-		add_mark(&next, offset->ids[i]);
+	nauth_offset_remember(offset, page, again, &next);
 	if (next.marks == 0)
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "no user of a page has an id to continue from");
-	write_cursor(&next, page->next);
+	nauth_offset_write(&next, page->next, 0);
 	return true;
 }

@@ -32,8 +32,29 @@ typedef struct NauthOffset
 	char		ids[NAUTH_OFFSET_MARKS][NAUTH_ID_MAX + 1];	/* latest first */
 } NauthOffset;
 
-/* Read a cursor; NULL is where a listing begins.  False if it is damaged. */
+/*
+ * Read a cursor; NULL is where a listing begins.  False if it is damaged.  Write
+ * one into NAUTH_CURSOR_MAX bytes, of which some, few, are used; it begins with a
+ * digit.
+ */
 extern bool nauth_offset_read(const char *cursor, NauthOffset *offset);
+extern void nauth_offset_write(const NauthOffset *offset, char *cursor, int used);
+
+/*
+ * Read digits and go behind them, for cursors that have more than an offset.  False
+ * when there are none or the number is more than most.
+ */
+extern bool nauth_offset_number(const char **p, int64_t most, int64_t *number);
+
+/* How many rows a page shares with the one before, which had so many. */
+extern int	nauth_offset_overlap(int rows);
+
+/*
+ * Remember in next the users read last: those of the page but for some at its end,
+ * then those of offset.
+ */
+extern void nauth_offset_remember(const NauthOffset *offset, const NauthPage *page,
+								  int but, NauthOffset *next);
 
 /*
  * Take users that were read before off a page that was asked for with this

@@ -304,7 +304,7 @@ nauth_read_failure(const NauthProvider *provider, const NauthReply *reply,
 	{
 		if (strcmp(known->code, code) == 0)
 		{
-			nauth_error_set_code(error, code);
+			memcpy(error->code, code, sizeof(code));
 			error->hint = known->hint;
 		}
 	}

@@ -113,7 +113,7 @@ SimConfig	sim_config = {
 };
 
 static const SimProvider *const providers[] = {
-	&sim_better_auth, &sim_clerk, &sim_okta, &sim_stack
+	&sim_better_auth, &sim_clerk, &sim_keycloak, &sim_okta, &sim_stack
 };
 
 static const struct option flags[] = {

@@ -265,6 +265,7 @@ extern SimConfig sim_config;
 extern SimStats sim_stats;
 extern const SimProvider sim_better_auth;
 extern const SimProvider sim_clerk;
+extern const SimProvider sim_keycloak;
 extern const SimProvider sim_okta;
 extern const SimProvider sim_stack;
 
