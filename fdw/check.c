@@ -17,6 +17,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "check.h"
 #include "directory.h"
@@ -24,6 +25,7 @@
 #include "pgcompat.h"
 #include "report.h"
 #include "sync/schedule.h"
+#include "users.h"
 
 #define NUM_COLUMNS		5
 
@@ -217,6 +219,23 @@ tell_stages(const NauthOptions *options, NauthCheck checks[NUM_PARTS], enum Part
 	}
 }
 
+/* A credential may list users, and not what has changed. */
+static void
+check_changes(NauthDirectory *directory, const NauthOptions *options, NauthCheck *check)
+{
+	NauthQuery	query = {.kind = NAUTH_QUERY_SINCE,.from = nauth_timestamptz_to_moment(GetCurrentTimestamp())};
+	const NauthPage *page;
+
+	if (!options->provider->lists_since)
+		return;
+	nauth_directory_begin(directory, &query);
+	if (nauth_directory_try_next(directory, &page))
+		return;
+	*check = failed(nauth_directory_error(directory), NAUTH_PEER_PROVIDER, options->server);
+	check->verdict = NAUTH_VERDICT_WARNING;
+	check->message = psprintf("users can be listed, but not what has changed: %s", check->message);
+}
+
 /* All parts of the provider, by itself, whatever is wrong with the Redis. */
 static void
 check_provider(const NauthOptions *options, NauthCheck checks[NUM_PARTS])
@@ -246,6 +265,8 @@ check_provider(const NauthOptions *options, NauthCheck checks[NUM_PARTS])
 		checks[PART_USER] = checks[PART_COUNT] = nauth_check_say(NAUTH_VERDICT_UNKNOWN, "could not be asked", NULL);
 	}
 	tell_stages(options, checks, failed_at);
+	if (failed_at > PART_LIST)
+		check_changes(directory, options, &checks[PART_LIST]);
 	checks[PART_CLOCK] = check_clock(nauth_directory_stats(directory));
 }
 

@@ -154,11 +154,15 @@ apply_changes(NauthRun *run, const NauthPage *page)
 	pfree(part);
 }
 
-/* Whether a failure is one of the list of changes, not of the directory. */
+/*
+ * Whether a failure may be one of the list of changes, not of the directory.  There
+ * are credentials that may read users, but not events.
+ */
 static bool
-is_doubtful(NauthErrorKind kind)
+is_doubtful(const NauthRun *run, NauthErrorKind kind)
 {
-	return kind == NAUTH_ERROR_INCOMPLETE || kind == NAUTH_ERROR_REFUSED;
+	return kind == NAUTH_ERROR_INCOMPLETE || kind == NAUTH_ERROR_REFUSED ||
+		(kind == NAUTH_ERROR_PERMISSION && run->options->provider->tells_gone);
 }
 
 /* Step: get the next page, without a snapshot, and write what is wanted of it. */
@@ -175,7 +179,7 @@ step_changes(NauthRun *run, void *arg)
 		else
 			run->changes.ended = true;
 	}
-	else if (is_doubtful(nauth_directory_error(run->directory)->kind))
+	else if (is_doubtful(run, nauth_directory_error(run->directory)->kind))
 	{
 		run->doubt = "the list of changes could not be read to its end";
 		run->changes.ended = true;

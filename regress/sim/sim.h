@@ -268,6 +268,7 @@ extern const SimProvider sim_clerk;
 extern const SimProvider sim_keycloak;
 extern const SimProvider sim_okta;
 extern const SimProvider sim_stack;
+extern const SimProvider sim_workos;
 
 /* in buffer.c */
 extern void *sim_alloc(size_t size);	/* zeroed */
