@@ -243,7 +243,7 @@ nauth_directory_obstacle(const Position *position)
 	int			most = next[0] == NAUTH_SPREAD_MARK ? NAUTH_DIRECTORY_PAGES * 2 : NAUTH_DIRECTORY_PAGES;
 
 	if (next[0] == '\0')
-		return "users that were changed at the same time fill a page";
+		return "users of the same time fill a page";
 	if (strcmp(next, position->cursor) == 0 || strcmp(next, position->landmark) == 0)
 		return "the provider repeated a cursor";
 	if (position->pages >= most)

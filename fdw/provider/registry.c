@@ -14,6 +14,7 @@
 #include <string.h>
 
 const NauthProvider *const nauth_providers[] = {
+	&nauth_provider_auth0,
 	&nauth_provider_better_auth,
 	&nauth_provider_clerk,
 	&nauth_provider_keycloak,

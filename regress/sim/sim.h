@@ -263,6 +263,7 @@ typedef struct SimStats
 
 extern SimConfig sim_config;
 extern SimStats sim_stats;
+extern const SimProvider sim_auth0;
 extern const SimProvider sim_better_auth;
 extern const SimProvider sim_clerk;
 extern const SimProvider sim_keycloak;

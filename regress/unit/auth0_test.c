@@ -1,0 +1,978 @@
+/*-------------------------------------------------------------------------
+ *
+ * auth0_test.c
+ *	  Unit tests of the provider "auth0".
+ *
+ * Most of them page through a directory that answers as Auth0 does and changes
+ * between two pages: a user who was there all the time must be seen, and seen once,
+ * or the listing must say that it is not complete.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "provider_unit.h"
+
+#define AUTH0		(&nauth_provider_auth0)
+#define SHOWN_MAX	1000
+#define MAX_USERS	1600
+#define MAX_PAGES	2000
+#define MILLISECOND	INT64_C(1000)
+#define BEGIN		INT64_C(1768478400000000)	/* 2026-01-15 12:00 */
+
+#define USERS		"https://auth.example.com/api/v2/users"
+#define PAGE(size, page) \
+	"?per_page=" size "&page=" page "&include_totals=true&search_engine=v3"
+#define FIRST		PAGE("100", "0")
+#define BY_CREATED	"&sort=created_at%3A1"
+
+static const UserCase hostile_times[] = {
+	{"time_absent", NAUTH_FLAW_NONE, false},
+	{"time_null", NAUTH_FLAW_NONE, false},
+	{"time_twice", NAUTH_FLAW_DUPLICATE, false},
+	{"time_number", NAUTH_FLAW_TIME, false},
+	{"time_date", NAUTH_FLAW_TIME, false},
+	{"time_february_30", NAUTH_FLAW_TIME, false},
+	{"time_no_zone", NAUTH_FLAW_TIME, false},
+	{"time_offset", NAUTH_FLAW_NONE, true},
+	{"time_year_0", NAUTH_FLAW_TIME, false},
+	{"time_long_year", NAUTH_FLAW_TIME, false},
+	{"time_nul", NAUTH_FLAW_TIME, false}
+};
+
+/* ---- A directory */
+
+/* A user; among those of one time the order is that of their ranks. */
+typedef struct Person
+{
+	int			number;
+	int64_t		created;		/* milliseconds after BEGIN */
+	int64_t		updated;
+	uint32_t	rank;
+	bool		gone;
+	bool		stayed;			/* all the time of a listing, unchanged */
+	int			seen;
+} Person;
+
+static Person people[MAX_USERS];
+static int	people_count;
+static Person *found[MAX_USERS];
+static bool refused;			/* a request that Auth0 refuses */
+static int	pages;
+static uint32_t seed;
+
+/* What the request asks for, as the server reads it. */
+typedef struct Asked
+{
+	int			size;
+	int			page;
+	bool		changes;
+	bool		descends;
+	int64_t		from;
+	int64_t		to;
+	bool		open;
+} Asked;
+
+static uint32_t
+chance(uint32_t below)
+{
+	seed = seed * 1664525 + 1013904223;
+	return (uint32_t) (((uint64_t) seed * below) >> 32);
+}
+
+static Person *
+add_person(int64_t created)
+{
+	Person	   *person = &people[people_count];
+
+	memset(person, 0, sizeof(*person));
+	person->number = people_count++;
+	person->created = person->updated = created;
+	person->rank = chance(UINT32_MAX);
+	return person;
+}
+
+static void
+decode_url(char *text)
+{
+	unsigned	byte;
+	const char *from = unit_request.url;
+
+	for (; *from != '\0'; from++, text++)
+	{
+		*text = *from;
+		if (*from == '%' && sscanf(from + 1, "%2x", &byte) == 1)
+		{
+			*text = (char) byte;
+			from += 2;
+		}
+	}
+	*text = '\0';
+}
+
+static int64_t
+read_bound(const char *text, int64_t otherwise)
+{
+	int64_t		moment = 0;
+
+	if (text[0] != '*' && !nauth_moment_parse(text + 1, strlen(text) - 2, &moment))
+		refused = true;
+	return text[0] == '*' ? otherwise : (moment - BEGIN) / MILLISECOND;
+}
+
+static Asked
+read_asked(void)
+{
+	static char url[NAUTH_URL_MAX];
+	Asked		asked = {.from = INT64_MIN,.to = INT64_MAX};
+	char		from[40];
+	char		to[40];
+	char		end;
+	const char *range;
+
+	decode_url(url);
+	asked.size = atoi(strstr(url, "per_page=") + 9);
+	asked.page = atoi(strstr(url, "&page=") + 6);
+	asked.changes = strstr(url, "sort=updated_at:-1") != NULL;
+	asked.descends = asked.changes || strstr(url, "sort=created_at:-1") != NULL;
+	range = strstr(url, asked.changes ? "updated_at:[" : "created_at:[");
+	if (range != NULL)
+	{
+		if (sscanf(range + 12, "%39[^ ] TO %39[^]}]%c", from, to, &end) != 3)
+			refused = true;
+		asked.from = read_bound(from, INT64_MIN);
+		asked.to = read_bound(to, INT64_MAX);
+		asked.open = end == '}';
+	}
+	refused = refused || unit_request.overflow || asked.size < 1 || asked.size > 100 ||
+		(asked.page + 1) * asked.size > SHOWN_MAX;
+	return asked;
+}
+
+static bool by_change;
+static bool downwards;
+
+static int
+compare_people(const void *left, const void *right)
+{
+	const Person *a = *(Person *const *) left;
+	const Person *b = *(Person *const *) right;
+	int64_t		one = by_change ? a->updated : a->created;
+	int64_t		other = by_change ? b->updated : b->created;
+	int			result = one != other ? (one > other) - (one < other) : (a->rank > b->rank) - (a->rank < b->rank);
+
+	return downwards ? -result : result;
+}
+
+/* The reply that the server would give to the request. */
+static NauthSpan
+answer(void)
+{
+	static char body[128 * 200];
+	Asked		asked = read_asked();
+	int			total = 0;
+	int			start = asked.page * asked.size;
+	int			count;
+	int			len;
+
+	for (int i = 0; i < people_count; i++)
+	{
+		int64_t		time = asked.changes ? people[i].updated : people[i].created;
+
+		if (!people[i].gone && time >= asked.from && (asked.open ? time < asked.to : time <= asked.to))
+			found[total++] = &people[i];
+	}
+	by_change = asked.changes;
+	downwards = asked.descends;
+	qsort(found, (size_t) total, sizeof(found[0]), compare_people);
+	count = start >= total ? 0 : total - start < asked.size ? total - start : asked.size;
+	len = sprintf(body, "{\"start\":%d,\"limit\":%d,\"length\":%d,\"total\":%d,\"users\":[", start, asked.size, count, total);
+	for (int i = 0; i < count; i++)
+	{
+		const Person *person = found[start + i];
+		char		created[NAUTH_MOMENT_TEXT];
+		char		updated[NAUTH_MOMENT_TEXT];
+
+		nauth_moment_write(BEGIN + person->created * MILLISECOND, 3, created);
+		nauth_moment_write(BEGIN + person->updated * MILLISECOND, 3, updated);
+		len += sprintf(body + len, "%s{\"user_id\":\"auth0|%d\",\"created_at\":\"%s\",\"updated_at\":\"%s\"}",
+					   i > 0 ? "," : "", person->number, created, updated);
+	}
+	len += sprintf(body + len, "]}");
+	return unit_copy(body, (size_t) len);
+}
+
+/* What happens between two pages. */
+static void (*meanwhile) (void);
+
+/* List the directory as unit_query wants it; returns how it ended. */
+static NauthErrorKind
+list(NauthQueryKind kind, int page_size)
+{
+	char		cursor[NAUTH_CURSOR_MAX] = "";
+
+	unit_settings.page_size = page_size;
+	refused = false;
+	for (int i = 0; i < people_count; i++)
+	{
+		people[i].seen = 0;
+		people[i].stayed = !people[i].gone;
+	}
+	for (pages = 0; pages < MAX_PAGES; pages++)
+	{
+		NauthSpan	body;
+		bool		read;
+
+		if (pages > 0 && meanwhile != NULL)
+			meanwhile();
+		unit_write(AUTH0, kind, NULL, pages == 0 ? NULL : cursor);
+		body = answer();
+		read = unit_read(AUTH0, pages == 0 ? NULL : cursor, body);
+		unit_free(body);
+		if (refused)
+			return NAUTH_ERROR_REFUSED;
+		if (!read)
+			return unit_error.kind;
+		for (int i = 0; i < unit_page.count; i++)
+			people[atoi(unit_users[i].id + 6)].seen++;
+		if (unit_page.last)
+			return NAUTH_OK;
+		if (kind == NAUTH_QUERY_LIST && unit_page.count == 0 && !unit_page.reread)
+			return NAUTH_ERROR_MEMORY;
+		/* as fdw/directory.c does: no way on, or in a circle */
+		if (unit_page.next[0] == '\0' || strcmp(unit_page.next, cursor) == 0)
+			return NAUTH_ERROR_UNFIT;
+		strcpy(cursor, unit_page.next);
+	}
+	return NAUTH_ERROR_TIMEOUT;
+}
+
+/* How many of those who stayed were not seen, or anybody seen twice. */
+static int
+count_wrong(int64_t from, int64_t before)
+{
+	int			wrong = 0;
+
+	for (int i = 0; i < people_count; i++)
+	{
+		bool		in = people[i].created >= from && people[i].created < before;
+
+		wrong += people[i].stayed && people[i].seen != in;
+		wrong += !people[i].stayed && people[i].seen > in;
+	}
+	return wrong;
+}
+
+static int
+count_lost(void)
+{
+	int			lost = 0;
+
+	for (int i = 0; i < people_count; i++)
+		lost += people[i].stayed && people[i].seen == 0;
+	return lost;
+}
+
+/* So many users, each "together" of them created at once. */
+static void
+fill(int size, int together)
+{
+	people_count = 0;
+	for (int i = 0; i < size; i++)
+		add_person(i / together * 7);
+}
+
+/* Users created at random times, some of them at once. */
+static void
+fill_by_chance(int size)
+{
+	int64_t		time = 0;
+	uint32_t	crowd = chance(4);
+	int			at = (int) chance((uint32_t) size + 1);
+	int			many = crowd == 0 ? (int) chance(60) : 0;
+
+	people_count = 0;
+	for (int i = 0; i < size; i++)
+	{
+		if (i < at || i >= at + many)
+			time += crowd == 1 || chance(3) > 0 ? 1 + chance(50) : 0;
+		add_person(time);
+	}
+}
+
+static void
+test_quiet(NauthOrder order)
+{
+	static const int together[] = {1, 2, 3, 5, 9, 10, 11, 12, 20, 29};
+	int			failed = 0;
+
+	unit_query.order = order;
+	for (int page_size = 10; page_size <= 14; page_size++)
+		for (int size = 0; size <= 75; size++)
+			for (size_t i = 0; i < sizeof(together) / sizeof(together[0]); i++)
+			{
+				fill(size, together[i]);
+				failed += list(NAUTH_QUERY_LIST, page_size) != NAUTH_OK || count_wrong(0, INT64_MAX) > 0;
+			}
+	is_int(failed, 0, "directories of many sizes, with users created together");
+
+	fill(1600, 1);
+	ok(list(NAUTH_QUERY_LIST, 100) == NAUTH_OK && count_wrong(0, INT64_MAX) == 0, "more users than Auth0 shows of a query");
+	is_int(pages, 16, "in no more requests than it takes");
+	unit_query.order = NAUTH_ORDER_OWN;
+}
+
+/* How many users of one time can be read, and that more are no complete listing. */
+static void
+test_crowds(void)
+{
+	static const struct
+	{
+		int			page_size;
+		int			together;
+		NauthErrorKind kind;
+	}			cases[] = {
+		{100, 100, NAUTH_OK}, {100, 101, NAUTH_OK}, {100, 989, NAUTH_OK},
+		{100, 990, NAUTH_ERROR_INCOMPLETE}, {100, 1500, NAUTH_ERROR_INCOMPLETE},
+		{10, 10, NAUTH_OK}, {10, 29, NAUTH_OK}, {10, 30, NAUTH_ERROR_INCOMPLETE},
+		{20, 109, NAUTH_OK}, {20, 110, NAUTH_ERROR_INCOMPLETE},
+		{3, 3, NAUTH_OK}, {3, 4, NAUTH_ERROR_INCOMPLETE},
+		{2, 1, NAUTH_OK}, {2, 2, NAUTH_ERROR_UNFIT}, {1, 1, NAUTH_ERROR_UNFIT}
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		char		name[80];
+		NauthErrorKind kind;
+
+		people_count = 0;
+		for (int j = 0; j < 1590 && j < cases[i].together + 90; j++)
+			add_person(j < 40 ? j : j < 40 + cases[i].together ? 40 : j);
+		snprintf(name, sizeof(name), "%d at once with pages of %d", cases[i].together, cases[i].page_size);
+		kind = list(NAUTH_QUERY_LIST, cases[i].page_size);
+		is_int(kind, cases[i].kind, name);
+		if (kind == NAUTH_OK)
+			is_int(count_wrong(0, INT64_MAX), 0, "everybody is seen once");
+		if (kind == NAUTH_ERROR_INCOMPLETE)
+			is_text(unit_error.reason, "too many users were created at the same time", "and why not");
+	}
+}
+
+/* Users go and come, before and behind what was read, and at the very time. */
+static void
+change_by_chance(void)
+{
+	for (uint32_t n = chance(6); n > 0 && people_count > 0; n--)
+	{
+		Person	   *person = &people[chance((uint32_t) people_count)];
+
+		if (chance(3) > 0)
+		{
+			person->gone = true;
+			person->stayed = false;
+		}
+		else if (people_count < MAX_USERS)
+			add_person(person->created + (int64_t) chance(3) * (int64_t) chance(40));
+	}
+}
+
+/* One by one those are deleted who were read last. */
+static void
+delete_last_read(void)
+{
+	Person	   *last = NULL;
+
+	for (int i = 0; i < people_count; i++)
+		if (people[i].seen > 0 && !people[i].gone &&
+			(last == NULL || people[i].created > last->created ||
+			 (people[i].created == last->created && people[i].rank > last->rank)))
+			last = &people[i];
+	if (last != NULL)
+	{
+		last->gone = true;
+		last->stayed = false;
+	}
+}
+
+static void
+test_drift(NauthOrder order, void (*change) (void), const char *name)
+{
+	int			wrong = 0;
+	int			failed = 0;
+	int			complete = 0;
+	const int	rounds = 2000;
+
+	unit_query.order = order;
+	meanwhile = change;
+	seed = 1;
+	for (int i = 0; i < rounds; i++)
+	{
+		NauthErrorKind kind;
+
+		fill_by_chance((int) chance(140));
+		kind = list(NAUTH_QUERY_LIST, 10 + (int) chance(6));
+		if (kind == NAUTH_OK)
+		{
+			complete++;
+			wrong += count_wrong(0, INT64_MAX);
+		}
+		else
+			failed += kind != NAUTH_ERROR_INCOMPLETE;
+	}
+	meanwhile = NULL;
+	unit_query.order = NAUTH_ORDER_OWN;
+	is_int(wrong, 0, name);
+	is_int(failed, 0, "or it says that it is not complete");
+	ok(complete > rounds * 85 / 100, "and most are complete");
+}
+
+static void
+shuffle_equals(void)
+{
+	for (int i = 0; i < people_count; i++)
+		people[i].rank = chance(UINT32_MAX);
+}
+
+/* Only where users of one time fill pages does their order matter. */
+static void
+test_shuffled(NauthOrder order)
+{
+	int			failed = 0;
+
+	unit_query.order = order;
+	meanwhile = shuffle_equals;
+	for (int together = 1; together <= 9; together++)
+		for (int size = 0; size <= 120; size++)
+		{
+			fill(size, together);
+			failed += list(NAUTH_QUERY_LIST, 10) != NAUTH_OK || count_wrong(0, INT64_MAX) > 0;
+		}
+	meanwhile = NULL;
+	unit_query.order = NAUTH_ORDER_OWN;
+	is_int(failed, 0, "users of one time that do not fill a page may come in any order");
+}
+
+/* Windows of a listing, as fdw/spread.c cuts them, in either order. */
+static void
+test_window_drift(void)
+{
+	int			wrong = 0;
+	int			complete = 0;
+
+	meanwhile = change_by_chance;
+	unit_query.windowed = true;
+	seed = 2;
+	for (int i = 0; i < 1500; i++)
+	{
+		int64_t		from = chance(600);
+		int64_t		before = from + 1 + chance(900);
+
+		unit_query.order = i % 2 == 0 ? NAUTH_ORDER_OWN : NAUTH_ORDER_NEWEST;
+		unit_query.from = BEGIN + from * MILLISECOND;
+		unit_query.before = BEGIN + before * MILLISECOND;
+		fill_by_chance((int) chance(140));
+		if (list(NAUTH_QUERY_LIST, 10 + (int) chance(6)) == NAUTH_OK)
+		{
+			complete++;
+			wrong += count_wrong(from, before);
+		}
+	}
+	meanwhile = NULL;
+	memset(&unit_query, 0, sizeof(unit_query));
+	is_int(wrong, 0, "a window has those who were created in it, each once");
+	ok(complete > 1250, "most of them to their end");
+}
+
+static int64_t now;
+
+static void
+update_by_chance(void)
+{
+	for (uint32_t n = chance(4); n > 0 && people_count > 0; n--)
+	{
+		Person	   *person = &people[chance((uint32_t) people_count)];
+
+		person->stayed = false;
+		if (chance(4) == 0)
+			person->gone = true;
+		else
+			person->updated = ++now;
+	}
+	shuffle_equals();
+}
+
+/* Who changes moves to the head; nobody else may be missed, in whatever order equals are. */
+static void
+test_changes(void)
+{
+	int			lost = 0;
+	int			failed = 0;
+	int			stuck = 0;
+
+	meanwhile = update_by_chance;
+	seed = 3;
+	for (int i = 0; i < 1000; i++)
+	{
+		NauthErrorKind kind;
+
+		fill_by_chance((int) chance(140));
+		for (int j = 0; j < people_count; j++)
+			if (chance(2) == 0)
+				people[j].updated += chance(2000);
+		now = 100000;
+		unit_query.limit = chance(2) == 0 ? 0 : 1 + (int) chance(12);
+		kind = list(NAUTH_QUERY_CHANGES, 10 + (int) chance(6));
+		if (kind == NAUTH_OK)
+			lost += count_lost();
+		else if (kind == NAUTH_ERROR_UNFIT)
+			stuck++;
+		else
+			failed++;
+	}
+	meanwhile = NULL;
+	unit_query.limit = 0;
+	is_int(lost, 0, "the list of changes loses nobody who stays as he is");
+	is_int(failed, 0, "or has no cursor to go on with");
+	ok(stuck > 0 && stuck < 150, "where more users than a page were changed at once");
+}
+
+static void
+test_change_pages(void)
+{
+	fill(30, 30);
+	is_int(list(NAUTH_QUERY_CHANGES, 10), NAUTH_ERROR_UNFIT, "a page of one time");
+	is_int(pages, 0, "is known for it at once");
+	unit_query.limit = 5;
+	is_int(list(NAUTH_QUERY_CHANGES, 10), NAUTH_ERROR_UNFIT, "a small one, first");
+	is_int(pages, 1, "is followed by a whole one");
+	fill(9, 9);
+	is_int(list(NAUTH_QUERY_CHANGES, 10), NAUTH_OK, "which may be the end");
+	is_int(pages, 1, "of all");
+	unit_query.limit = 0;
+}
+
+/* ---- Requests */
+
+static void
+is_url(const char *path, const char *name)
+{
+	char		url[NAUTH_URL_MAX];
+
+	snprintf(url, sizeof(url), "%s%s", USERS, path);
+	is_text(unit_request.url, url, name);
+	ok(!unit_request.overflow, "fits");
+}
+
+static void
+test_requests(void)
+{
+	unit_settings.page_size = 100;
+	unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, NULL);
+	is_url(FIRST BY_CREATED, "the first page");
+	is_text(unit_request.headers, "Authorization: Bearer key", "its headers");
+	is_text(unit_request.body, "", "and no body");
+	unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, "1768478400123 0 auth0|65aa");
+	is_url(FIRST BY_CREATED "&q=created_at%3A%5B%222026-01-15T12%3A00%3A00.123Z%22%20TO%20%2A%5D", "a further page");
+	unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, "1768478400123 2 auth0|65aa");
+	is_url(PAGE("98", "2") BY_CREATED "&q=created_at%3A%5B%222026-01-15T12%3A00%3A00.123Z%22%20TO%20%2A%5D", "of one time");
+	unit_write(AUTH0, NAUTH_QUERY_CHANGES, NULL, NULL);
+	is_url(FIRST "&sort=updated_at%3A-1", "the list by time of change");
+	unit_write(AUTH0, NAUTH_QUERY_CHANGES, NULL, "1768478400123 0 ");
+	is_url(FIRST "&sort=updated_at%3A-1&q=updated_at%3A%5B%2A%20TO%20%222026-01-15T12%3A00%3A00.123Z%22%5D", "and on");
+	unit_write(AUTH0, NAUTH_QUERY_COUNT, NULL, NULL);
+	is_url(PAGE("1", "0"), "the count");
+	unit_write(AUTH0, NAUTH_QUERY_USER, "auth0|a&b=\r\n#/", NULL);
+	is_url("/auth0%7Ca%26b%3D%0D%0A%23%2F", "one user");
+	unit_write(AUTH0, NAUTH_QUERY_USER, nauth_request_id, NULL);
+	is_url("/{id}", "an unknown id");
+
+	unit_settings.token = "token";
+	unit_write(AUTH0, NAUTH_QUERY_COUNT, NULL, NULL);
+	is_text(unit_request.headers, "Authorization: Bearer token", "a token comes before the key");
+	unit_settings.token = NULL;
+}
+
+static void
+test_orders(void)
+{
+	unit_query.order = NAUTH_ORDER_NEWEST;
+	unit_query.limit = 7;
+	unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, NULL);
+	is_url(PAGE("7", "0") "&sort=created_at%3A-1", "the newest, a few");
+	unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, "1768478400123 0 ");
+	is_url(PAGE("7", "0") "&sort=created_at%3A-1&q=created_at%3A%5B%2A%20TO%20%222026-01-15T12%3A00%3A00.123Z%22%5D", "and on");
+	unit_query.order = NAUTH_ORDER_OLDEST;
+	unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, NULL);
+	is_url(PAGE("7", "0") BY_CREATED, "the oldest");
+	unit_query.order = NAUTH_ORDER_OWN;
+	unit_write(AUTH0, NAUTH_QUERY_CHANGES, NULL, NULL);
+	is_url(PAGE("7", "0") "&sort=updated_at%3A-1", "the latest changes");
+	unit_write(AUTH0, NAUTH_QUERY_CHANGES, NULL, "1768478400123 0 ");
+	ok(strstr(unit_request.url, "per_page=100") != NULL, "are read on by whole pages");
+	unit_query.limit = 0;
+}
+
+#define FROM	"%222026-01-15T12%3A00%3A00.123Z%22"
+#define BEFORE	"%222026-01-15T12%3A00%3A01.001Z%22"
+
+static void
+test_windows(void)
+{
+	unit_query.windowed = true;
+	unit_query.from = BEGIN + 123456;
+	unit_query.before = BEGIN + 1000001;
+	unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, NULL);
+	is_url(FIRST BY_CREATED "&q=created_at%3A%5B" FROM "%20TO%20" BEFORE "%7D", "a window, a bit widened");
+	unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, "1768478400900 0 a|b");
+	is_url(FIRST BY_CREATED "&q=created_at%3A%5B%222026-01-15T12%3A00%3A00.900Z%22%20TO%20" BEFORE "%7D", "its second page");
+	unit_write(AUTH0, NAUTH_QUERY_COUNT, NULL, NULL);
+	is_url(PAGE("1", "0") "&q=created_at%3A%5B" FROM "%20TO%20" BEFORE "%7D", "its count");
+	unit_query.order = NAUTH_ORDER_NEWEST;
+	unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, "1768478400900 0 a|b");
+	is_url(FIRST "&sort=created_at%3A-1&q=created_at%3A%5B" FROM "%20TO%20%222026-01-15T12%3A00%3A00.900Z%22%5D", "in the other order");
+	unit_query.order = NAUTH_ORDER_OWN;
+	unit_query.from = NAUTH_MOMENT_MIN;
+	unit_write(AUTH0, NAUTH_QUERY_COUNT, NULL, NULL);
+	is_url(PAGE("1", "0") "&q=created_at%3A%5B%2A%20TO%20" BEFORE "%7D", "without a beginning");
+	unit_query.before = NAUTH_MOMENT_MAX;
+	unit_write(AUTH0, NAUTH_QUERY_COUNT, NULL, NULL);
+	is_url(PAGE("1", "0"), "of all time");
+	unit_query.from = BEGIN + 123000;
+	unit_write(AUTH0, NAUTH_QUERY_COUNT, NULL, NULL);
+	is_url(PAGE("1", "0") "&q=created_at%3A%5B" FROM "%20TO%20%2A%5D", "without an end");
+	unit_query.from = INT64_C(-1);
+	unit_query.before = INT64_C(-1);
+	unit_write(AUTH0, NAUTH_QUERY_COUNT, NULL, NULL);
+	is_url(PAGE("1", "0") "&q=created_at%3A%5B%221969-12-31T23%3A59%3A59.999Z%22%20TO%20%221970-01-01T00%3A00%3A00.000Z%22%7D", "before 1970");
+	unit_query.from = unit_query.before = NAUTH_MOMENT_UNKNOWN;
+	unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, NULL);
+	is_url(FIRST BY_CREATED "&q=created_at%3A%5B%22{created_at}%22%20TO%20%22{created_at}%22%7D", "unknown times");
+	memset(&unit_query, 0, sizeof(unit_query));
+}
+
+static void
+test_narrowed(void)
+{
+	static const char *const ids[] = {"auth0|a", "x|\"\\) OR *", nauth_request_id};
+	static const char *const long_ids[] = {"a|" IDS_255};
+	char		email[NAUTH_EMAIL_MAX + 2];
+
+	unit_query.ids = ids;
+	unit_query.n_ids = 3;
+	unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, NULL);
+	is_url(PAGE("4", "0") BY_CREATED "&q=user_id%3A%28%22auth0%7Ca%22%20OR%20%22x%7C%5C%22%5C%5C%29%20OR%20%2A%22%20OR%20%22{id}%22%29",
+		   "users by id, which no id ends");
+	unit_query.ids = long_ids;
+	unit_query.n_ids = 1;
+	unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, NULL);
+	ok(!unit_request.overflow && strstr(unit_request.url, "iii%22%29") != NULL, "a long id");
+	unit_query.ids = NULL;
+	unit_query.n_ids = 0;
+
+	unit_query.email = "O'Neil\\\"x\"@example.com";
+	unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, NULL);
+	is_url(FIRST BY_CREATED "&q=email%3A%22O%27Neil%5C%5C%5C%22x%5C%22%40example.com%22", "users by address");
+	unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, "1768478400123 0 a|b");
+	is_url(FIRST BY_CREATED "&q=email%3A%22O%27Neil%5C%5C%5C%22x%5C%22%40example.com%22%20AND%20created_at%3A%5B" FROM "%20TO%20%2A%5D",
+		   "more of them");
+	unit_query.email = nauth_request_email;
+	unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, NULL);
+	is_url(FIRST BY_CREATED "&q=email%3A%22{email}%22", "an unknown address");
+	memset(email, '"', sizeof(email));
+	email[NAUTH_EMAIL_MAX] = '\0';
+	unit_query.email = email;
+	unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, NULL);
+	ok(!unit_request.overflow, "an address of marks alone");
+	unit_query.email = NULL;
+}
+
+static void
+test_token(void)
+{
+	unit_settings.client_id = "id&1";
+	unit_settings.client_secret = "s=1";
+	AUTH0->write_token(&unit_settings, &unit_request);
+	is_text(unit_request.url, "https://auth.example.com/oauth/token", "where a token is got");
+	is_text(unit_request.headers, "Content-Type: application/x-www-form-urlencoded", "by a form");
+	is_text(unit_request.body, "grant_type=client_credentials&client_id=id%261&client_secret=s%3D1"
+			"&audience=https%3A%2F%2Fauth.example.com%2Fapi%2Fv2%2F", "with the API's own address");
+	unit_settings.more[NAUTH_SETTING_AUDIENCE] = "https://t.eu.auth0.com/api/v2/";
+	AUTH0->write_token(&unit_settings, &unit_request);
+	ok(strstr(unit_request.body, "&audience=https%3A%2F%2Ft.eu.auth0.com%2Fapi%2Fv2%2F") != NULL, "or the one that is set");
+	ok(!unit_request.overflow, "fits");
+	unit_settings.client_id = unit_settings.client_secret = unit_settings.more[NAUTH_SETTING_AUDIENCE] = NULL;
+}
+
+static void
+test_cursors(void)
+{
+	static const char *const damaged[] = {
+		"", " ", "x", "1", "1 ", "1 0", "1  a", "-", "- 0 a", "1 x a", "1 100 a", "1 2", "1 2 ", "1 50 a", "1 -1 a",
+		"1234567890123456 0 a", "999999999999999 0 a", "-999999999999999 0 a", "253402300800000 0 a",
+		"1 0 " IDS_255 "i", "\0011 2 3"
+	};
+
+	unit_settings.page_size = 100;
+	for (size_t i = 0; i < sizeof(damaged) / sizeof(damaged[0]); i++)
+	{
+		char		name[64];
+
+		unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, damaged[i]);
+		snprintf(name, sizeof(name), "damaged cursor %zu", i);
+		ok(unit_request.overflow, name);
+		ok(!unit_read_fixture(AUTH0, damaged[i], "auth0/empty.json") && unit_error.kind == NAUTH_ERROR_REQUEST,
+		   "reads no page");
+	}
+	unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, "-62135596800000 0 " IDS_255);
+	ok(!unit_request.overflow && strstr(unit_request.url, "%220001-01-01T") == NULL, "the first cursor is no bound");
+	unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, "253402300799999 49 a|b");
+	ok(!unit_request.overflow && strstr(unit_request.url, "%229999-12-31T23%3A59%3A59.999Z%22") != NULL, "the last one is");
+}
+
+/* ---- Pages */
+
+static void
+test_pages(void)
+{
+	unit_settings.page_size = 4;
+	unit_query.kind = NAUTH_QUERY_LIST;
+	ok(unit_read_fixture(AUTH0, NULL, "auth0/page.json"), "a full page");
+	ok(!unit_page.last && !unit_page.reread && unit_page.count == 4, "is not the last");
+	is_int(unit_page.total, 5, "tells how many there are");
+	is_text(unit_page.next, "1768478403000 0 samlp|corp|lin@corp.example", "the next begins with its last user");
+	is_text(unit_users[0].id, "auth0|65aa7f3b2c", "an id, not that of an identity");
+	is_int(unit_users[0].updated_at, INT64_C(1769934600456000), "a time");
+	is_int(unit_users[0].created_at, BEGIN + 123000, "another");
+	ok(unit_read_fixture(AUTH0, "1768478403000 0 samlp|corp|lin@corp.example", "auth0/last_page.json"), "the next page");
+	ok(unit_page.last && unit_page.count == 1, "has one new user and is the last");
+	is_text(unit_users[0].id, "auth0|65ac", "the new one");
+	is_int(unit_page.total, -1, "and no total of all");
+	ok(unit_read_fixture(AUTH0, "1768478403000 0 gone|1", "auth0/last_page.json") && unit_page.count == 2,
+	   "who was read last may be gone");
+	ok(unit_read_fixture(AUTH0, NULL, "auth0/empty.json"), "nobody");
+	ok(unit_page.last && unit_page.count == 0 && unit_page.total == 0, "is the end");
+	ok(!unit_read_fixture(AUTH0, "1768478402000 0 sms|65ab", "auth0/page.json") && unit_error.kind == NAUTH_ERROR_INCOMPLETE,
+	   "users of before the bound");
+	unit_settings.page_size = 5;
+	ok(!unit_read_fixture(AUTH0, NULL, "auth0/page.json") && unit_error.kind == NAUTH_ERROR_UNREADABLE, "another limit than asked for");
+	ok(!unit_read_fixture(AUTH0, NULL, "auth0/empty.json") && unit_error.kind == NAUTH_ERROR_UNREADABLE, "even on an empty page");
+	unit_settings.page_size = 4;
+	unit_query.kind = NAUTH_QUERY_CHANGES;
+	ok(!unit_read_fixture(AUTH0, NULL, "auth0/page.json") && unit_error.kind == NAUTH_ERROR_INCOMPLETE, "not by time of change");
+}
+
+typedef struct PageCase
+{
+	const char *json;
+	const char *cursor;
+	NauthErrorKind kind;
+	const char *next;			/* NULL: the last page */
+	int			count;
+	const char *name;
+} PageCase;
+
+#define U(id, time)		"{\"user_id\":\"" id "\",\"created_at\":\"2026-01-15T12:00:0" time "Z\"}"
+#define P(start, limit, length, total, users) \
+	"{\"start\":" start ",\"limit\":" limit ",\"length\":" length ",\"total\":" total ",\"users\":[" users "]}"
+
+/* Pages of 3 users. */
+static const PageCase page_cases[] = {
+	{P("0", "3", "1", "2", U("a", "0")), NULL, NAUTH_ERROR_INCOMPLETE, NULL, 0, "a page that is too short"},
+	{P("0", "3", "0", "2", ""), NULL, NAUTH_ERROR_INCOMPLETE, NULL, 0, "an empty page before the end"},
+	{P("0", "3", "4", "4", "{},{},{},{}"), NULL, NAUTH_ERROR_UNREADABLE, NULL, 0, "a page that is too long"},
+	{P("0", "3", "2", "1", U("a", "0")), NULL, NAUTH_ERROR_UNREADABLE, NULL, 0, "another length"},
+	{P("3", "3", "1", "1", U("a", "0")), NULL, NAUTH_ERROR_UNREADABLE, NULL, 0, "another start"},
+	{P("0", "50", "1", "1", U("a", "0")), NULL, NAUTH_ERROR_UNREADABLE, NULL, 0, "another limit"},
+	{P("0", "3", "1", "-1", U("a", "0")), NULL, NAUTH_ERROR_UNREADABLE, NULL, 0, "a negative total"},
+	{P("0", "3", "1", "9223372036854775807", U("a", "0")), NULL, NAUTH_ERROR_UNREADABLE, NULL, 0, "an absurd total"},
+	{P("0", "3", "1", "\"1\"", U("a", "0")), NULL, NAUTH_ERROR_UNREADABLE, NULL, 0, "a total as text"},
+	{"{\"start\":0,\"limit\":3,\"length\":0,\"users\":[]}", NULL, NAUTH_ERROR_UNREADABLE, NULL, 0, "no total"},
+	{"{\"start\":0,\"limit\":3,\"length\":0,\"total\":0}", NULL, NAUTH_ERROR_UNREADABLE, NULL, 0, "no users"},
+	{"{\"start\":0,\"limit\":3,\"length\":0,\"total\":0,\"users\":[],\"users\":[]}", NULL, NAUTH_ERROR_UNREADABLE, NULL, 0, "users twice"},
+	{"[" U("a", "0") "]", NULL, NAUTH_ERROR_UNREADABLE, NULL, 0, "the array of a request without totals"},
+	{P("0", "3", "1", "0", U("a", "0")), NULL, NAUTH_OK, NULL, 1, "more users than the total"},
+	{P("0", "3", "3", "3", U("a", "0") "," U("b", "1") "," U("c", "2")), NULL, NAUTH_OK, "1768478402000 0 c", 3, "a full page is not the last, whatever it says"},
+	{P("0", "3", "3", "9", U("a", "0") "," U("b", "1") "," U("c", "1")), NULL, NAUTH_OK, "1768478401000 0 ", 1, "two at the end of a page are left to the next"},
+	{P("0", "3", "3", "9", U("a", "0") "," U("b", "1") "," U("c", "1")), "1768478400000 0 a", NAUTH_OK, "1768478401000 0 ", 0, "which may be all there are"},
+	{P("0", "3", "3", "9", U("a", "0") "," U("b", "1") "," U("", "2")), NULL, NAUTH_OK, "1768478402000 0 ", 2, "one without an id is left to the next, too"},
+	{P("0", "3", "3", "9", U("a", "0") "," U("b", "1") "," U("c", "2.0009")), NULL, NAUTH_OK, "1768478402000 0 c", 3, "a time of more than milliseconds"},
+	{P("0", "3", "3", "9", U("a", "0") "," U("b", "0") "," U("c", "0")), NULL, NAUTH_OK, "1768478400000 1 c", 3, "a page of one time"},
+	{P("0", "3", "3", "9", U("a", "0") "," U("b", "0") "," U("", "0")), NULL, NAUTH_ERROR_UNREADABLE, NULL, 0, "and nobody to continue from"},
+	{P("2", "2", "2", "9", U("c", "0") "," U("d", "1")), "1768478400000 1 c", NAUTH_OK, "1768478401000 0 d", 1, "its second page"},
+	{P("2", "2", "2", "9", U("d", "0") "," U("e", "1")), "1768478400000 1 c", NAUTH_ERROR_INCOMPLETE, NULL, 0, "which has shifted"},
+	{P("2", "2", "0", "1", ""), "1768478400000 1 c", NAUTH_ERROR_INCOMPLETE, NULL, 0, "so far that nothing is there"},
+	{P("2", "2", "1", "3", U("c", "0")), "1768478400000 1 c", NAUTH_OK, NULL, 0, "or has nobody new"},
+	{P("2", "2", "2", "9", U("c", "0") "," U("d", "0")), "1768478400000 1 c", NAUTH_ERROR_INCOMPLETE, NULL, 0, "or is too small"},
+	{P("0", "3", "3", "9", U("a", "1") "," U("b", "0") "," U("c", "2")), NULL, NAUTH_ERROR_INCOMPLETE, NULL, 0, "users in no order"},
+	{P("0", "3", "3", "9", U("a", "1") ",{\"user_id\":\"b\"}," U("c", "2")), NULL, NAUTH_OK, "1768478402000 0 c", 3, "one without a time among others"},
+	{P("0", "3", "3", "9", U("a", "1") "," U("b", "2") ",{\"user_id\":\"c\"}"), NULL, NAUTH_ERROR_INCOMPLETE, NULL, 0, "one without a time at the end of a page"},
+	{P("0", "3", "2", "2", U("a", "1") ",{\"user_id\":\"c\"}"), NULL, NAUTH_OK, NULL, 2, "and of the directory"}
+};
+
+static void
+test_page_cases(void)
+{
+	unit_settings.page_size = 3;
+	unit_query.kind = NAUTH_QUERY_LIST;
+	for (size_t i = 0; i < sizeof(page_cases) / sizeof(page_cases[0]); i++)
+	{
+		const PageCase *test = &page_cases[i];
+		NauthSpan	body = unit_copy_text(test->json);
+		bool		read = unit_read(AUTH0, test->cursor, body);
+
+		unit_free(body);
+		if (!ok(read == (test->kind == NAUTH_OK) && unit_error.kind == test->kind, test->name) || !read)
+			continue;
+		ok(unit_page.last == (test->next == NULL), "whether it is the last");
+		is_int(unit_page.count, test->count, "how many it has");
+		ok(unit_page.reread == (test->count == 0 && test->next != NULL), "whether anybody is used");
+		if (test->next != NULL)
+			is_text(unit_page.next, test->next, "where it leads");
+	}
+}
+
+/* Users asked for by id are all on one page, and no others. */
+static void
+test_pages_by_id(void)
+{
+	static const char *const ids[] = {"a|1", "a|2"};
+	NauthSpan	all = unit_copy_text(P("0", "3", "3", "9", U("a|1", "0") "," U("a|2", "1") "," U("a|3", "2")));
+	NauthSpan	some = unit_copy_text(P("0", "3", "1", "1", U("a|2", "1")));
+
+	unit_settings.page_size = 100;
+	unit_query.ids = ids;
+	unit_query.n_ids = 2;
+	ok(!unit_read(AUTH0, NULL, all) && unit_error.kind == NAUTH_ERROR_UNREADABLE, "a search that does not mind the ids");
+	ok(unit_read(AUTH0, NULL, some) && unit_page.last && unit_page.count == 1 && unit_page.total == -1, "one that does");
+	memset(&unit_query, 0, sizeof(unit_query));
+	unit_free(all);
+	unit_free(some);
+}
+
+/* Who was created last, asked of a page with room for one. */
+static void
+test_newest(void)
+{
+	NauthSpan	body = unit_copy_text(P("0", "1", "1", "2500", U("a|1", "0")));
+	NauthReply	reply = {.status = 200,.body = body};
+	NauthQuery	query = {.kind = NAUTH_QUERY_LIST,.order = NAUTH_ORDER_NEWEST,.limit = 1};
+	NauthUser	user = {0};
+	NauthPage	page = {.users = &user,.capacity = 1};
+
+	ok(AUTH0->read_page(&unit_settings, &query, NULL, &reply, &page, &unit_error) && page.count == 1 &&
+	   user.created_at == BEGIN, "the newest user alone");
+	unit_free(body);
+}
+
+static void
+test_single(void)
+{
+	NauthUser	user;
+
+	ok(unit_read_user(AUTH0, "auth0|65aa7f3b2c", "auth0/user.json", &user), "a user");
+	ok(user.has_updated_at && user.flaw == NAUTH_FLAW_NONE, "its time");
+	ok(!unit_read_user(AUTH0, "auth0|65ab", "auth0/user.json", &user), "another user");
+	ok(unit_is_not_found(AUTH0, 404, "auth0/not_found.json"), "not found");
+	is_text(unit_error.code, "inexistent_user", "its code");
+	ok(!unit_is_not_found(AUTH0, 404, "auth0/not_found_route.json"), "an unknown route");
+	ok(!unit_is_not_found(AUTH0, 400, "auth0/not_found.json"), "another status");
+	ok(!unit_is_not_found(AUTH0, 404, "auth0/empty.json"), "no error at all");
+	ok(!unit_is_not_found(AUTH0, 403, "auth0/error_403.json") && unit_error.hint != NULL, "no right to");
+	is_text(unit_error.code, "insufficient_scope", "that code");
+	ok(!unit_is_not_found(AUTH0, 401, "auth0/error_401.json") && unit_error.hint != NULL, "a token that has ended");
+	ok(!unit_is_not_found(AUTH0, 400, "auth0/error_400_paging.json"), "beyond what is shown");
+	is_text(unit_error.code, "invalid_paging", "that code");
+	ok(!unit_is_not_found(AUTH0, 429, "auth0/error_429.json"), "too many requests");
+	unit_check_failures(AUTH0, "{\"statusCode\":403,\"error\":\"x\",\"message\":\"x\",\"errorCode\":\"%s\",\"more\":\"%s\"}");
+	ok(nauth_read_id_possible(AUTH0, "auth0|65aa") && nauth_read_id_possible(AUTH0, "samlp|a|b/c d") &&
+	   nauth_read_id_possible(AUTH0, "|"), "ids a user can have");
+	ok(!nauth_read_id_possible(AUTH0, "65aa") && !nauth_read_id_possible(AUTH0, "") &&
+	   !nauth_read_id_possible(AUTH0, "a|" IDS_255), "and ids nobody has");
+}
+
+static void
+test_count(void)
+{
+	is_int(unit_read_count_body(AUTH0, unit_fixture("auth0/count.json")), 2501, "a count");
+	is_int(unit_read_count(AUTH0, P("0", "1", "0", "0", "")), 0, "of nobody");
+	is_int(unit_read_count(AUTH0, P("0", "1", "0", "5", "")), -1, "of users none of whom is shown");
+	is_int(unit_read_count(AUTH0, P("0", "1", "1", "0", U("a", "0"))), -1, "of nobody, who is shown");
+	is_int(unit_read_count(AUTH0, P("0", "50", "1", "5", U("a", "0"))), -1, "another limit");
+	is_int(unit_read_count(AUTH0, P("0", "1", "2", "5", U("a", "0") "," U("b", "0"))), -1, "more than asked for");
+	is_int(unit_read_count(AUTH0, P("0", "1", "1", "1e3", U("a", "0"))), -1, "a count as real");
+	is_int(unit_read_count(AUTH0, "[]"), -1, "no totals");
+}
+
+/* Bytes changed and cut by chance: never more users than asked for, and no crash. */
+static void
+test_mutations(void)
+{
+	NauthSpan	page = unit_fixture("auth0/page.json");
+	int			wrong = 0;
+	int			read = 0;
+
+	unit_settings.page_size = 4;
+	seed = 4;
+	for (int i = 0; i < 6000; i++)
+	{
+		size_t		len = chance(4) == 0 ? chance((uint32_t) page.len) : page.len;
+		NauthSpan	body = unit_copy(page.data, len);
+		char	   *bytes = (char *) body.data;
+		NauthReply	reply = {.status = 200,.body = body};
+		int64_t		count;
+
+		for (uint32_t n = chance(3); n > 0 && len > 0; n--)
+			bytes[chance((uint32_t) len)] = chance(2) == 0 ? "\"\\{}[]:,0"[chance(9)] : (char) chance(256);
+		unit_query.kind = chance(2) == 0 ? NAUTH_QUERY_LIST : NAUTH_QUERY_CHANGES;
+		if (unit_read(AUTH0, chance(2) == 0 ? NULL : "1768478400123 0 auth0|65aa7f3b2c", body))
+		{
+			read++;
+			wrong += unit_page.count < 0 || unit_page.count > 4;
+			wrong += strnlen(unit_page.next, NAUTH_CURSOR_MAX) == NAUTH_CURSOR_MAX;
+			wrong += unit_query.kind == NAUTH_QUERY_LIST && !unit_page.last && unit_page.next[0] == '\0';
+		}
+		else
+			wrong += unit_error.kind == NAUTH_OK || unit_error.reason == NULL;
+		(void) AUTH0->read_count(&reply, &count, &unit_error);
+		unit_free(body);
+	}
+	unit_free(page);
+	unit_query.kind = NAUTH_QUERY_LIST;
+	is_int(wrong, 0, "pages with bytes changed are read or not, within bounds");
+	ok(read > 500, "and some are");
+}
+
+int
+main(void)
+{
+	test_requests();
+	test_orders();
+	test_windows();
+	test_narrowed();
+	test_token();
+	test_cursors();
+	test_pages();
+	test_page_cases();
+	test_pages_by_id();
+	test_newest();
+	test_single();
+	test_count();
+	test_quiet(NAUTH_ORDER_OWN);
+	test_quiet(NAUTH_ORDER_NEWEST);
+	test_crowds();
+	test_drift(NAUTH_ORDER_OWN, change_by_chance, "a listing that is complete has everybody who stayed, and nobody twice");
+	test_drift(NAUTH_ORDER_NEWEST, change_by_chance, "the newest first, too");
+	test_drift(NAUTH_ORDER_OWN, delete_last_read, "even if those go who were read last");
+	test_shuffled(NAUTH_ORDER_OWN);
+	test_shuffled(NAUTH_ORDER_NEWEST);
+	test_window_drift();
+	test_changes();
+	test_change_pages();
+	test_mutations();
+	unit_settings.page_size = 4;
+	unit_check_cut(AUTH0, "auth0/page.json");
+	unit_check_bodies(AUTH0);
+	unit_check_hostile(AUTH0, "auth0/hostile.json", hostile_times,
+					   sizeof(hostile_times) / sizeof(hostile_times[0]));
+	return done_testing();
+}
