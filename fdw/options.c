@@ -227,7 +227,8 @@ check_settings(const NauthOptions *options)
 		if (!set && (provider->needs & bit))
 			ereport(ERROR,
 					errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
-					errmsg("option \"%s\" is required for provider \"%s\"", option->name, provider->name));
+					errmsg("option \"%s\" is required for provider \"%s\"", option->name, provider->name),
+					errhint("Add it to the options of the server: %s '...'.", option->name));
 	}
 }
 

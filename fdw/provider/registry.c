@@ -20,6 +20,7 @@ const NauthProvider *const nauth_providers[] = {
 	&nauth_provider_keycloak,
 	&nauth_provider_okta,
 	&nauth_provider_stack,
+	&nauth_provider_supabase,
 	&nauth_provider_workos,
 	NULL
 };

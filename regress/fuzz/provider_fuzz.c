@@ -5,8 +5,8 @@
  *
  * The first byte of an input chooses the provider, the second the reader and the
  * size of a page; the rest is the body of the reply.  Where the choice says so,
- * the body begins behind the first line, and that line is the cursor or the header
- * that the provider pages by.
+ * a first line of it is the cursor, and where the provider pages by a header, the
+ * next line is that.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -17,7 +17,7 @@
 
 #include "provider/provider.h"
 
-#define MAX_PAGE_SIZE	16
+#define MAX_PAGE_SIZE	64
 
 #define check(condition) \
 	do { if (!(condition)) abort(); } while (0)
@@ -34,7 +34,7 @@ check_user(const NauthUser *user, NauthSpan body)
 	check(memchr(user->id, '\0', sizeof(user->id)) != NULL);
 	check((user->id[0] == '\0') == (user->flaw == NAUTH_FLAW_ID));
 	if (user->has_updated_at)
-		check(user->flaw == NAUTH_FLAW_NONE &&
+		check((user->flaw == NAUTH_FLAW_NONE || user->flaw == NAUTH_FLAW_DELETION) &&
 			  user->updated_at >= NAUTH_MOMENT_MIN &&
 			  user->updated_at < NAUTH_MOMENT_MAX);
 }
@@ -54,7 +54,10 @@ static const NauthSettings all_settings = {
 	.api_key = "key",
 	.client_id = "client",
 	.client_secret = "secret",
-	.more = {"project", "realm", "audience", "X-Stack", "Bearer"},
+	.more = {
+		[NAUTH_SETTING_PROJECT_ID] = "project",
+		[NAUTH_SETTING_REALM] = "realm"
+	},
 	.deprovisioned_deleted = true
 };
 
@@ -190,6 +193,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	NauthReply	reply = {.status = 200};
 	char		line[NAUTH_CURSOR_MAX];
+	char		header[NAUTH_CURSOR_MAX];
 	const NauthProvider *provider;
 	NauthQueryKind kind = NAUTH_QUERY_LIST;
 	const char *cursor = NULL;
@@ -216,7 +220,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			fuzz_token(provider, &reply);
 			return 0;
 		case 4:
-			reply.header = take_line(&reply, line);
+			if (provider->page_header != NULL)
+				reply.header = take_line(&reply, header);
 			fuzz_count(provider, &reply);
 			return 0;
 		case 5:
@@ -229,10 +234,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			kind = NAUTH_QUERY_SINCE;
 			break;
 		default:
-			if (data[1] & 1)
-				reply.header = take_line(&reply, line);
 			break;
 	}
+	if (provider->page_header != NULL)
+		reply.header = take_line(&reply, header);
 	if ((kind == NAUTH_QUERY_CHANGES && !provider->lists_changes) ||
 		(kind == NAUTH_QUERY_SINCE && !provider->lists_since))
 		kind = NAUTH_QUERY_LIST;

@@ -269,6 +269,7 @@ extern const SimProvider sim_clerk;
 extern const SimProvider sim_keycloak;
 extern const SimProvider sim_okta;
 extern const SimProvider sim_stack;
+extern const SimProvider sim_supabase;
 extern const SimProvider sim_workos;
 
 /* in buffer.c */

@@ -155,6 +155,57 @@ CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (api_key 'sk_test_x', redi
 CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (api_key 'sk_test_x', redis_password E'a\nb');
 CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (api_key 'sk_test_x', redis_user 'app', redis_password 'x');
 
+-- a client's, in the place of a key; which of them a provider takes is looked at when it is asked
+CREATE USER MAPPING FOR PUBLIC SERVER s OPTIONS (client_id 'a b');
+CREATE USER MAPPING FOR PUBLIC SERVER s OPTIONS (client_secret E'a\nb');
+CREATE USER MAPPING FOR PUBLIC SERVER s OPTIONS (client_id 'client', private_key '-----BEGIN PRIVATE KEY-----');
+CREATE USER MAPPING FOR PUBLIC SERVER s OPTIONS (private_key_id 'a/b');
+CREATE FOREIGN TABLE t (id text) SERVER s;
+ALTER USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (ADD client_id 'client', ADD client_secret 'secret');
+SELECT count(id) FROM t;
+ALTER USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (DROP api_key);
+SELECT count(id) FROM t;
+ALTER USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (DROP client_id, DROP client_secret);
+SELECT count(id) FROM t;
+DROP USER MAPPING FOR CURRENT_USER SERVER s;
+SELECT count(id) FROM t;
+CREATE SERVER k FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'keycloak', url 'https://auth.example.com');
+CREATE SERVER k FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'keycloak', url 'https://auth.example.com', realm '');
+CREATE SERVER k FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'keycloak', url 'https://auth.example.com', realm 'my realm');
+CREATE FOREIGN TABLE u (id text) SERVER k;
+SELECT count(id) FROM u;
+CREATE USER MAPPING FOR CURRENT_USER SERVER k;
+SELECT count(id) FROM u;
+ALTER USER MAPPING FOR CURRENT_USER SERVER k OPTIONS (ADD client_id 'client');
+SELECT count(id) FROM u;
+ALTER USER MAPPING FOR CURRENT_USER SERVER k OPTIONS (ADD api_key 'x');
+SELECT count(id) FROM u;
+DROP FOREIGN TABLE t, u;
+
+-- options that only some providers have
+ALTER SERVER s OPTIONS (ADD realm 'x');
+ALTER SERVER k OPTIONS (ADD project_id 'x');
+ALTER SERVER k OPTIONS (DROP realm);
+ALTER SERVER k OPTIONS (ADD deprovisioned_as_deleted 'true');
+ALTER SERVER k OPTIONS (ADD deprovisioned_as_deleted 'false');
+ALTER SERVER k OPTIONS (SET deprovisioned_as_deleted 'maybe');
+ALTER SERVER k OPTIONS (SET realm E'a\nb');
+CREATE SERVER o FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'okta', url 'https://example.okta.com', token_type 'Basic');
+CREATE SERVER o FOREIGN DATA WRAPPER neon_auth_fdw
+	OPTIONS (provider 'okta', url 'https://example.okta.com', token_type 'bearer', deprovisioned_as_deleted 'on');
+CREATE SERVER st FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'stack');
+CREATE SERVER st FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'stack', project_id 'a b');
+CREATE SERVER st FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'stack', project_id 'x', header_prefix 'Authorization');
+CREATE SERVER st FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'stack', project_id 'x', header_prefix 'x-hexclave');
+SET client_min_messages = warning;
+DROP SERVER k, o, st CASCADE;
+RESET client_min_messages;
+
+-- members that are not kept
+ALTER SERVER s OPTIONS (ADD redact '');
+ALTER SERVER s OPTIONS (ADD redact 'a b');
+ALTER SERVER s OPTIONS (ADD redact 'image,  banned.by , a.b.c');
+
 -- foreign tables and the wrapper take none
 CREATE FOREIGN TABLE t (id text) SERVER s OPTIONS (id 'x');
 ALTER FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (ADD url 'https://example.com');

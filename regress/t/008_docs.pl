@@ -3,9 +3,10 @@
 # database.  A block marked "sql error" must fail, every other must not.
 #
 # What a reader has and this test has not is put in place of the text:
-#	provider 'clerk'			gets the URL of a simulated Clerk
+#	provider 'NAME', url '...'	gets the URL of a simulator of that provider
 #	https://auth.example.com	becomes the URL of a simulated Better Auth
-#	api_key '...'				becomes the key that both accept
+#	https://keycloak.example.com	and that of a simulated Keycloak
+#	api_key, client_id and client_secret become what all of them accept
 # Nothing else is changed.  Settings made with ALTER SYSTEM and roles last until
 # the end of the file.
 #
@@ -21,9 +22,8 @@ use NeonAuth::Test;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $clerk = start_sim(provider => 'clerk');
-my $better_auth = start_sim(provider => 'better_auth');
-my @urls = ($clerk->url, $better_auth->url);
+my %sims = map { ($_ => start_sim(provider => $_)) } qw(auth0 better_auth clerk keycloak okta stack supabase workos);
+my @urls = map { $_->url } values %sims;
 my $node = new_node('docs', urls => \@urls,
 	conf => "shared_preload_libraries = 'pg_cron'\ncron.database_name = 'docs'\n");
 
@@ -59,11 +59,14 @@ sub blocks
 sub substitute
 {
 	my ($sql) = @_;
-	my ($clerk_url, $better_auth_url, $key) = ($clerk->url, $better_auth->url, $clerk->key);
+	my ($better_auth_url, $keycloak_url, $key) = ($sims{better_auth}->url, $sims{keycloak}->url, $sims{clerk}->key);
 
-	$sql =~ s/(provider 'clerk')/$1, url '$clerk_url'/g;
+	# the path of the address is a part of it
+	$sql =~ s{(provider '(\w+)')(, url 'https://[^/']*([^']*)')?}{"$1, url '" . $sims{$2}->url . ($4 // '') . "'"}ge;
 	$sql =~ s{https://auth\.example\.com}{$better_auth_url}g;
-	$sql =~ s/(api_key) '[^']*'/$1 '$key'/g;
+	$sql =~ s{https://keycloak\.example\.com}{$keycloak_url}g;
+	$sql =~ s/(api_key|client_secret) '[^']*'/$1 '$key'/g;
+	$sql =~ s/(client_id) '[^']*'/$1 'client'/g;
 	return $sql;
 }
 
