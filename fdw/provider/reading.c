@@ -25,22 +25,34 @@ enum
 	FOUND_ID, FOUND_UPDATED_AT, FOUND_CREATED_AT, FOUND_DELETED_AT, FOUND_STATUS, FOUND_MEMBERS
 };
 
-/*
- * Their names.  In the place of one that the provider has not is the first one
- * again, which is never found twice.
- */
-static void
-name_members(const NauthColumns *columns, const char *names[FOUND_MEMBERS + 1])
+/* Those that the provider has: a member that is looked for costs time in each user. */
+typedef struct Members
 {
-	names[FOUND_ID] = columns->id;
-	names[FOUND_UPDATED_AT] = columns->updated_at.member;
-	names[FOUND_CREATED_AT] = columns->created_at.member;
-	names[FOUND_DELETED_AT] = columns->deleted_at.member;
-	names[FOUND_STATUS] = columns->status;
+	int			count;
+	const char *names[FOUND_MEMBERS + 1];
+	int			places[FOUND_MEMBERS];	/* of those above */
+} Members;
+
+static void
+name_members(const NauthColumns *columns, Members *members)
+{
+	const char *const all[FOUND_MEMBERS] = {
+		[FOUND_ID] = columns->id,
+		[FOUND_UPDATED_AT] = columns->updated_at.member,
+		[FOUND_CREATED_AT] = columns->created_at.member,
+		[FOUND_DELETED_AT] = columns->deleted_at.member,
+		[FOUND_STATUS] = columns->status
+	};
+
+	members->count = 0;
 	for (int i = 0; i < FOUND_MEMBERS; i++)
-		if (names[i] == NULL)
-			names[i] = columns->id;
-	names[FOUND_MEMBERS] = NULL;
+	{
+		if (all[i] == NULL)
+			continue;
+		members->places[members->count] = i;
+		members->names[members->count++] = all[i];
+	}
+	members->names[members->count] = NULL;
 }
 
 int
@@ -147,10 +159,16 @@ read_deleted_at(const NauthColumns *columns, const NauthSettings *settings,
 	return user->has_deleted_at ? NAUTH_FLAW_NONE : NAUTH_FLAW_DELETION;
 }
 
+/* values are those of the members, in their order. */
 static void
-fill_user(const NauthColumns *columns, const NauthSettings *settings, NauthSliceResult result,
-		  NauthSpan json, const NauthSpan *found, NauthUser *user)
+fill_user(const NauthProvider *provider, const NauthSettings *settings, const Members *members,
+		  NauthSliceResult result, NauthSpan json, const NauthSpan *values, NauthUser *user)
 {
+	const NauthColumns *columns = &provider->columns;
+	NauthSpan	found[FOUND_MEMBERS] = {{NULL, 0}};
+
+	for (int i = 0; i < members->count; i++)
+		found[members->places[i]] = values[i];
 	user->json = json;
 	user->has_updated_at = user->has_deleted_at = user->gone = false;
 	user->updated_at = user->created_at = user->deleted_at = 0;
@@ -170,21 +188,20 @@ bool
 nauth_read_users(const NauthProvider *provider, const NauthSettings *settings,
 				 NauthSpan array, NauthPage *page, NauthError *error)
 {
-	const NauthColumns *columns = &provider->columns;
-	const char *names[FOUND_MEMBERS + 1];
-	NauthSpan	found[FOUND_MEMBERS] = {{NULL, 0}};
+	Members		members;
+	NauthSpan	values[FOUND_MEMBERS];
 	NauthSlicer slicer;
 	NauthSpan	json;
 	NauthSliceResult result = nauth_slice_array(&slicer, array);
 
-	name_members(columns, names);
+	name_members(&provider->columns, &members);
 	page->count = 0;
 	if (result != NAUTH_SLICE_OK)
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "where the list of users should be is no JSON array");
 	for (;;)
 	{
-		result = nauth_slice_next(&slicer, names, &json, found);
+		result = nauth_slice_next(&slicer, members.names, &json, values);
 		if (result == NAUTH_SLICE_END)
 			return true;
 		if (result == NAUTH_SLICE_SYNTAX)
@@ -196,7 +213,7 @@ nauth_read_users(const NauthProvider *provider, const NauthSettings *settings,
 		if (page->count == page->capacity)
 			return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 								   "the page has more users than were asked for");
-		fill_user(columns, settings, result, json, found, &page->users[page->count++]);
+		fill_user(provider, settings, &members, result, json, values, &page->users[page->count++]);
 	}
 }
 
@@ -204,15 +221,15 @@ bool
 nauth_read_object(const NauthProvider *provider, const NauthSettings *settings,
 				  NauthSpan json, NauthUser *user)
 {
-	const char *names[FOUND_MEMBERS + 1];
-	NauthSpan	found[FOUND_MEMBERS] = {{NULL, 0}};
+	Members		members;
+	NauthSpan	values[FOUND_MEMBERS];
 	NauthSliceResult result;
 
-	name_members(&provider->columns, names);
-	result = nauth_slice_object(json, names, found);
+	name_members(&provider->columns, &members);
+	result = nauth_slice_object(json, members.names, values);
 	if (result == NAUTH_SLICE_SYNTAX || result == NAUTH_SLICE_TYPE)
 		return false;
-	fill_user(&provider->columns, settings, result, json, found, user);
+	fill_user(provider, settings, &members, result, json, values, user);
 	return true;
 }
 
