@@ -20,7 +20,12 @@ cat docs/typedefs.list ${core:+"$core"} >"$list"
 status=0
 for file in $(find cache fdw regress -name node_modules -prune -o -name '*.[ch]' -print | sort); do
 	# shellcheck disable=SC2086
-	pg_bsd_indent $options -U"$list" <"$file" | mend >"$out"
+	if ! pg_bsd_indent $options -U"$list" <"$file" | mend >"$out"; then
+		echo "$file has something that pg_bsd_indent does not understand:"
+		grep -n -A2 INDENT "$out" | head -n 6 || true
+		status=1
+		continue
+	fi
 	cmp -s "$file" "$out" && continue
 	if [ "${1:-}" = --fix ]; then
 		cat "$out" >"$file"

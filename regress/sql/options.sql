@@ -168,12 +168,25 @@ SELECT count(id) FROM t;
 ALTER USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (DROP client_id, DROP client_secret);
 SELECT count(id) FROM t;
 DROP USER MAPPING FOR CURRENT_USER SERVER s;
-SELECT count(id) FROM t;
 CREATE SERVER k FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'keycloak', url 'https://auth.example.com');
 CREATE SERVER k FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'keycloak', url 'https://auth.example.com', realm '');
 CREATE SERVER k FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'keycloak', url 'https://auth.example.com', realm 'my realm');
 CREATE FOREIGN TABLE u (id text) SERVER k;
-SELECT count(id) FROM u;
+DO $$
+DECLARE
+	name text;
+	hint text;
+BEGIN
+	FOREACH name IN ARRAY '{t,u}'::text[] LOOP
+		BEGIN
+			EXECUTE format('SELECT count(id) FROM %I', name);
+		EXCEPTION WHEN undefined_object THEN
+			GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+			RAISE NOTICE '%', replace(hint, quote_ident(current_user), 'ROLE');
+		END;
+	END LOOP;
+END
+$$;
 CREATE USER MAPPING FOR CURRENT_USER SERVER k;
 SELECT count(id) FROM u;
 ALTER USER MAPPING FOR CURRENT_USER SERVER k OPTIONS (ADD client_id 'client');

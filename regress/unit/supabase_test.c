@@ -84,7 +84,8 @@ static int	next_number;
 
 /* How the directory behaves. */
 static bool shuffles;			/* users of the same time */
-static int	late_total;			/* counted more than there were users on the page */
+static int	late_total;			/* counted more than there were users on the
+								 * page */
 static int	cap;				/* users that a page has at most, or 0 */
 static unsigned chance;
 
@@ -105,7 +106,10 @@ static void
 directory_fill(int size, int together)
 {
 	for (int i = 0; i < size; i++)
-		directory[i] = (Entry){.number = i,.time = i / together * 10};
+		directory[i] = (Entry)
+	{
+		.number = i,.time = i / together * 10
+	};
 	directory_size = next_number = size;
 	chance = 1;
 }
@@ -126,8 +130,11 @@ directory_insert(int position, int count)
 			(size_t) (directory_size - position) * sizeof(Entry));
 	directory_size += count;
 	for (int i = 0; i < count; i++)
-		directory[position + i] = (Entry){.number = next_number++,
-			.time = position > 0 ? directory[position - 1].time : -1};
+		directory[position + i] = (Entry)
+	{
+		.number = next_number++,
+			.time = position > 0 ? directory[position - 1].time : -1
+	};
 }
 
 static void
@@ -657,6 +664,9 @@ test_random(void)
 static void
 test_one_time(void)
 {
+	const Change read = {1, directory_delete, 3, 1};
+	const Change unread = {1, directory_delete, 60, 1};
+	const Change added = {1, directory_insert, 100, 9};
 	int			failed = 0;
 	int			complete = 0;
 
@@ -670,12 +680,12 @@ test_one_time(void)
 
 	/* one who moves, or is deleted, where reading goes on is noticed */
 	directory_fill(100, 100);
-	ok(list(20, &(Change){1, directory_delete, 3, 1}) == NAUTH_ERROR_INCOMPLETE, "one of them deleted");
+	ok(list(20, &read) == NAUTH_ERROR_INCOMPLETE, "one of them deleted");
 	ok(unit_error.reason != NULL && strstr(unit_error.reason, "their order changed") != NULL, "is told");
 	directory_fill(100, 100);
-	ok(list(20, &(Change){1, directory_delete, 60, 1}) == NAUTH_OK && count_wrong(100) == 0, "or one who was not read");
+	ok(list(20, &unread) == NAUTH_OK && count_wrong(100) == 0, "or one who was not read");
 	directory_fill(100, 100);
-	ok(list(20, &(Change){1, directory_insert, 100, 9}) == NAUTH_OK && count_wrong(100) == 0, "others come");
+	ok(list(20, &added) == NAUTH_OK && count_wrong(100) == 0, "others come");
 	shuffles = true;
 	for (int seed = 0; seed < 100; seed++)
 	{
