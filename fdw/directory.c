@@ -186,34 +186,57 @@ exchange(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
 }
 
 /*
+ * The same, with a token where one is needed.  One that is not taken is renewed once:
+ * it may have been revoked, or have ended on its way.
+ */
+static bool
+exchange_authorized(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
+					NauthReply *reply)
+{
+	bool		answered;
+
+	if (!nauth_directory_authorize(directory))
+		return false;
+	answered = exchange(directory, query, cursor, reply);
+	if (!answered || reply->status != 401 || directory->settings.token == NULL)
+		return answered;
+	nauth_token_forget(directory->options);
+	memset(reply, 0, sizeof(NauthReply));
+	return nauth_directory_authorize(directory) && exchange(directory, query, cursor, reply);
+}
+
+/* What mends a failure that the reply says nothing about. */
+static const char *
+general_hint(const NauthDirectory *directory)
+{
+	if (directory->error.kind == NAUTH_ERROR_FORBIDDEN_URL)
+		return directory->options->provider->url_hint;
+	return directory->error.kind == NAUTH_ERROR_CREDENTIAL && directory->settings.client_id ?
+		nauth_token_hint : NULL;
+}
+
+/*
  * Send a request to the provider.  True with a reply to be read; else the
- * error is set, and *missing as in accept_reply.  A token that is not taken is
- * renewed once: it may have been revoked, or have ended on its way.
+ * error is set, and *missing as in accept_reply.
  */
 bool
 nauth_directory_ask(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
 					NauthReply *reply, bool *missing)
 {
-	bool		answered;
+	NauthError *error = &directory->error;
+	bool		accepted;
 
 	*missing = false;
 	memset(reply, 0, sizeof(NauthReply));
-	memset(&directory->error, 0, sizeof(NauthError));
-	if (!nauth_directory_authorize(directory))
-		return false;
-	answered = exchange(directory, query, cursor, reply);
-	if (answered && reply->status == 401 && directory->settings.token)
-	{
-		nauth_token_forget(directory->options);
-		if (!nauth_directory_authorize(directory))
-			return false;
-		answered = exchange(directory, query, cursor, reply);
-	}
+	memset(error, 0, sizeof(NauthError));
+	accepted = exchange_authorized(directory, query, cursor, reply);
 	directory->asked_at = reply->asked_at;
-	nauth_read_failure(directory->options->provider, reply, &directory->error);
-	if (reply->status == 401 && directory->settings.token && directory->error.hint == NULL)
-		directory->error.hint = nauth_token_hint;
-	return answered && accept_reply(directory, reply, missing);
+	if (reply->status > 0)
+		nauth_read_failure(directory->options->provider, reply, error);
+	accepted = accepted && accept_reply(directory, reply, missing);
+	if (!accepted && error->hint == NULL)
+		error->hint = general_hint(directory);
+	return accepted;
 }
 
 /* ---- Listings */

@@ -228,6 +228,7 @@ const NauthProvider nauth_provider_auth0 = {
 	.name = "auth0",
 	.url = NULL,
 	.own_urls = own_urls,
+	.url_hint = "Set the address of your tenant without a path: ALTER SERVER %s OPTIONS (SET url 'https://TENANT.eu.auth0.com'); Another one has to be allowed by a superuser: LOAD 'neon_auth_fdw'; ALTER SYSTEM SET neon_auth_fdw.allowed_urls = '...'; SELECT pg_reload_conf();",
 	.takes_key = true,
 	.takes_client = true,
 	.takes = NAUTH_TAKES(NAUTH_SETTING_AUDIENCE),

@@ -233,6 +233,7 @@ okta_write_claims(const NauthSettings *settings, int64_t now, const char *nonce,
 const NauthProvider nauth_provider_okta = {
 	.name = "okta",
 	.own_urls = own_urls,
+	.url_hint = "Set the address of your organization without a path: ALTER SERVER %s OPTIONS (SET url 'https://ORGANIZATION.okta.com'); Another one has to be allowed by a superuser: LOAD 'neon_auth_fdw'; ALTER SYSTEM SET neon_auth_fdw.allowed_urls = '...'; SELECT pg_reload_conf();",
 	.takes_key = true,
 	.takes_key_pair = true,
 	.takes = NAUTH_TAKES(NAUTH_SETTING_TOKEN_TYPE),

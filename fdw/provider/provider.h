@@ -235,6 +235,8 @@ typedef struct NauthProvider
 								 * own, "url" is required */
 	const char *const *own_urls;	/* URLs that are always allowed, as
 									 * nauth_url_check takes them; or NULL */
+	const char *url_hint;		/* as in NauthError, for an address that is
+								 * not allowed; or NULL */
 	bool		takes_key;		/* credentials: api_key */
 	bool		takes_client;	/* client_id and client_secret */
 	bool		takes_key_pair; /* client_id and private_key */

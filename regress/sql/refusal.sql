@@ -77,3 +77,37 @@ DROP SERVER s CASCADE;
 DROP SCHEMA nauth_r CASCADE;
 DROP OWNED BY nauth_regress_app;
 DROP ROLE nauth_regress_app, nauth_regress_super;
+
+-- the providers' own hosts: one label, https, the scheme's port and the path of the API; none of these is asked
+RESET neon_auth_fdw.allowed_urls;
+RESET client_min_messages;
+CREATE SERVER nauth_regress_own FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'supabase', url 'https://abc.supabase.co');
+CREATE USER MAPPING FOR CURRENT_USER SERVER nauth_regress_own OPTIONS (api_key 'x');
+CREATE FOREIGN TABLE own_users (id text) SERVER nauth_regress_own;
+SELECT id FROM own_users;
+DO $$
+DECLARE
+	address text;
+BEGIN
+	FOREACH address IN ARRAY ARRAY[
+		'http://abc.supabase.co/auth/v1', 'https://abc.supabase.co:8443/auth/v1', 'https://supabase.co/auth/v1', 'https://.supabase.co/auth/v1',
+		'https://a.b.supabase.co/auth/v1', 'https://supabase.co.example.com/auth/v1', 'https://abc.supabase.co.example.com/auth/v1',
+		'https://abcsupabase.co/auth/v1', 'https://abc.supabase.com/auth/v1', 'https://abc.supabase.co/auth/v10', 'https://abc.supabase.co/functions/v1',
+		'https://abc.supabase.co/functions/auth/v1', 'https://abc.supabase.co/auth/v1/../../functions/v1', 'https://*.supabase.co/functions/v1',
+		'https://abc.supabase.co./auth/v1'] LOOP
+		BEGIN
+			EXECUTE format('ALTER SERVER nauth_regress_own OPTIONS (SET url %L)', address);
+			PERFORM id FROM own_users;
+		EXCEPTION WHEN OTHERS THEN
+			RAISE NOTICE '%: % %', address, SQLSTATE, SQLERRM;
+		END;
+	END LOOP;
+END
+$$;
+ALTER SERVER nauth_regress_own OPTIONS (SET provider 'okta', SET url 'https://example.okta.com/x');
+SELECT id FROM own_users;
+ALTER SERVER nauth_regress_own OPTIONS (SET provider 'auth0', SET url 'https://example.eu.auth0.com/x');
+SELECT id FROM own_users;
+SET client_min_messages = warning;
+DROP SERVER nauth_regress_own CASCADE;
+RESET client_min_messages;
