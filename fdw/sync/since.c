@@ -45,7 +45,9 @@ nauth_since_watermark(const NauthRun *run)
 
 	if (!run->options->provider->tells_gone || !stats->dated)
 		return DT_NOBEGIN;
-	return run->started_at - stats->skew * USECS_PER_SEC - DATE_BLUR;
+
+	/* of two clocks the one that is behind: too early is only read again */
+	return run->started_at - Max(stats->skew, 0) * USECS_PER_SEC - DATE_BLUR;
 }
 
 /* Whether another entry of the page tells more about the user of this one. */
