@@ -128,8 +128,9 @@ is_uncounted(const NauthRun *run, const NauthUser *user, int64 version)
  * unless that was known.
  */
 static void
-note_listed(NauthRun *run, const NauthUser *user, bool live, int64 version)
+note_listed(NauthRun *run, const NauthUser *user, const NauthWanted *wanted, int64 version)
 {
+	bool		live = wanted->live;
 	int			place = nauth_id_list_find(&run->held_before, user->id);
 	bool		held = place >= 0;
 	bool		quarantined = nauth_id_list_find(&run->quarantined_before, user->id) >= 0;
@@ -138,11 +139,27 @@ note_listed(NauthRun *run, const NauthUser *user, bool live, int64 version)
 		run->held_returned[place] = true;
 	if (held || quarantined)
 		nauth_id_list_add(&run->returned_users, run->cxt, user->id, NULL);
-	if (!held && (quarantined || (live && !is_uncounted(run, user, version))))
+	if (!held && (quarantined || ((live || wanted->marked) && !is_uncounted(run, user, version))))
 		return;
 	run->counts.listed++;
 	run->counts.live += live && !held;
 	nauth_id_list_add(&run->counted_users, run->cxt, user->id, NULL);
+}
+
+/*
+ * Whether an event is enough to write its user.  Not if the row is marked, or its
+ * deletion held; nor if there is none though the user is not new, for it may be
+ * gone since, and its row purged.
+ */
+static bool
+is_believed(const NauthRun *run, const NauthUser *user, const NauthWanted *wanted)
+{
+	if (!run->incremental || !run->options->provider->tells_gone || run->single || run->verified)
+		return true;
+	if (wanted->known)
+		return wanted->live && nauth_id_list_find(&run->held_before, user->id) < 0;
+	return user->has_created_at &&
+		nauth_moment_to_timestamptz(user->created_at) >= run->last_watermark - NAUTH_OVERLAP;
 }
 
 /*
@@ -165,15 +182,13 @@ see_user(NauthRun *run, const NauthUser *user, NauthWanted *wanted)
 		run->duplicates++;
 		return false;
 	}
-	/* an event is no sight of a user */
-	if (run->incremental && run->options->provider->tells_gone && !run->single && !run->verified &&
-		wanted->known && !wanted->live)
+	if (!known.seen && !is_believed(run, user, wanted))
 	{
 		nauth_id_list_add(&run->revived_users, run->cxt, user->id, NULL);
 		return false;
 	}
 	if (run->incremental && !known.seen)
-		note_listed(run, user, wanted->live, known.version);
+		note_listed(run, user, wanted, known.version);
 	known.seen = true;
 	nauth_known_set(run->known, user->id, &known);
 	if (wanted->known ? !may_have_changed(run, &known, wanted) : wanted->marked && !run->first_run)
@@ -266,7 +281,8 @@ collect_wanted(NauthRun *run, NauthWanted *wanted)
 			nauth_run_quarantine(run, user, false, "");
 			continue;
 		}
-		if (!user->has_deleted_at)
+		/* rather somebody who is live */
+		if (!user->has_deleted_at || run->witness[0] == '\0')
 			nauth_run_witness(run, user);
 		set_version(run, user, next);
 		if (!see_user(run, user, next))

@@ -169,17 +169,35 @@ note_versions(NauthRun *run)
 	}
 }
 
-/* Hold back what the brake holds; what a person has approved passes. */
+/* Users who came since the last success, sorted: by this run, or by one that failed. */
+static NauthIdList
+list_new(const NauthRun *run)
+{
+	NauthIdList new = {0};
+
+	for (int i = 0; i < run->counted_users.count; i++)
+		nauth_id_list_add(&new, run->cxt, run->counted_users.ids[i], NULL);
+	for (int i = 0; i < run->counted_before.count; i++)
+		nauth_id_list_add(&new, run->cxt, run->counted_before.ids[i], NULL);
+	nauth_id_list_sort(&new);
+	return new;
+}
+
+/*
+ * Hold back what the brake holds; what a person has approved passes, and so does who
+ * came and went since the last success: nothing is lost with him.
+ */
 void
 nauth_deletion_brake(NauthRun *run)
 {
 	NauthIdList *missing = &run->missing_users;
+	NauthIdList new = list_new(run);
 	int			undecided = 0;
 	int			passed = 0;
 	const char *reason;
 
 	for (int i = 0; i < missing->count; i++)
-		if (!is_decided(run, missing->ids[i]))
+		if (!is_decided(run, missing->ids[i]) && nauth_id_list_find(&new, missing->ids[i]) < 0)
 			undecided++;
 	reason = brake(run, undecided + run->deleted_before);
 	for (int i = 0; i < missing->count; i++)
@@ -189,7 +207,7 @@ nauth_deletion_brake(NauthRun *run)
 
 		if (decided && run->approved < 0)
 			hold(run, id, brake_reasons[BRAKE_FIRST_RUN]);
-		else if (!decided && reason)
+		else if (!decided && reason && nauth_id_list_find(&new, id) < 0)
 			hold(run, id, reason);
 		else
 			missing->ids[passed++] = id;
@@ -245,7 +263,7 @@ static bool
 finds_witness(NauthRun *run)
 {
 	if (run->witness[0] == '\0')
-		return !run->incremental;
+		return !run->incremental && run->counts.users == 0;
 	return nauth_directory_user(run->directory, run->witness, palloc(sizeof(NauthUser)));
 }
 

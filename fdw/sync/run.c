@@ -75,6 +75,7 @@ nauth_run_create(bool toplevel)
 	run->started_at = run->asked_at = GetCurrentTimestamp();
 	run->watermark = run->newest = run->changes.newest = DT_NOBEGIN;
 	run->last_watermark = run->last_full_at = run->final_before = DT_NOBEGIN;
+	run->last_success_started_at = DT_NOBEGIN;
 	run->total = -1;
 	return run;
 }
@@ -220,6 +221,7 @@ nauth_run_become_full(NauthRun *run, const char *reason)
 	run->quarantined_count = 0;
 	run->returned_users.count = run->counted_users.count = run->counted_stored = 0;
 	run->missing_users.count = run->gone_users.count = run->revived_users.count = 0;
+	run->gone = NULL;
 	run->deleted_users.count = run->held_users.count = 0;
 	run->held_reason = NULL;
 	run->witness[0] = '\0';
@@ -231,6 +233,7 @@ nauth_run_attempt(NauthRun *run, NauthStep step, void *arg)
 	MemoryContext cxt = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	NauthCounts counts = run->counts;
+	int64		run_id = run->run_id;
 	ErrorData  *volatile error = NULL;
 
 	BeginInternalSubTransaction("neon_auth_refresh");
@@ -255,6 +258,7 @@ nauth_run_attempt(NauthRun *run, NauthStep step, void *arg)
 	if (error)
 	{
 		run->counts = counts;
+		run->run_id = run_id;
 		nauth_progress_publish(run);
 	}
 	return error;

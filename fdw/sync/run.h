@@ -188,8 +188,8 @@ struct NauthRun
 
 	/* what it found */
 	TimestampTz newest;			/* latest change seen, or DT_NOBEGIN */
-	int64		begun_clock;	/* microseconds of nauth_clock, when a full
-								 * run's listing began */
+	int64		begun_clock;	/* microseconds of nauth_clock, when the
+								 * listing, or what has changed since, began */
 	TimestampTz watermark;		/* all changes until then were read, or
 								 * DT_NOBEGIN */
 	bool		timeless;		/* some user has no time of change */
@@ -212,7 +212,9 @@ struct NauthRun
 	NauthIdList counted_users;	/* by this run, as new in the directory */
 	int			counted_stored; /* of these, in sync_delta */
 	NauthIdList gone_users;		/* by events */
-	NauthIdList revived_users;	/* marked here, and in an event */
+	NauthKnown *gone;			/* the same; seen: in an event after that */
+	NauthIdList revived_users;	/* in an event, on whose word they are not
+								 * taken for live */
 	bool		verified;		/* what is written now is no event */
 	NauthIdList missing_users;	/* live here and not in the listing */
 	NauthIdList deleted_users;	/* confirmed, to be marked */

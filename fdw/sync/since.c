@@ -23,6 +23,7 @@
 #include "fault_point.h"
 #include "sync/run.h"
 #include "users.h"
+#include "wait.h"
 
 /* Header Date has whole seconds, and may be of another machine. */
 #define DATE_BLUR		USECS_PER_SEC
@@ -60,11 +61,9 @@ is_superseded(const NauthPage *page, int entry)
 	{
 		const NauthUser *other = &page->users[i];
 
-		if (i == entry || user->id[0] == '\0' || strcmp(other->id, user->id) != 0)
-			continue;
-		if (other->gone ? !user->gone || i < entry :
-			!user->gone && (other->updated_at > user->updated_at ||
-							(other->updated_at == user->updated_at && i > entry)))
+		if (i != entry && user->id[0] != '\0' && strcmp(other->id, user->id) == 0 &&
+			(other->gone || other->updated_at > user->updated_at ||
+			 (other->updated_at == user->updated_at && i > entry)))
 			return true;
 	}
 	return false;
@@ -82,6 +81,41 @@ check_entry(NauthRun *run, const NauthUser *user)
 		run->changes.newest = Max(run->changes.newest, nauth_moment_to_timestamptz(user->updated_at));
 }
 
+/* Note that a user is gone by an event. */
+static void
+note_event_gone(NauthRun *run, const char *id)
+{
+	NauthKnownUser gone = {.deleted = true};
+
+	if (run->gone == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(run->cxt);
+
+		run->gone = nauth_known_create(0);
+		MemoryContextSwitchTo(old);
+	}
+	nauth_known_set(run->gone, id, &gone);
+	nauth_id_list_add(&run->gone_users, run->cxt, id, NULL);
+}
+
+/*
+ * Whether this is an event of a user who was gone by an earlier one: an old one that
+ * comes late, or of another user with the same id.  The provider is asked, once.
+ */
+static bool
+follows_gone(NauthRun *run, const char *id)
+{
+	NauthKnownUser gone;
+
+	if (run->gone == NULL || !nauth_known_get(run->gone, id, &gone))
+		return false;
+	if (!gone.seen)
+		nauth_id_list_add(&run->revived_users, run->cxt, id, "it follows a deletion");
+	gone.seen = true;
+	nauth_known_set(run->gone, id, &gone);
+	return true;
+}
+
 /* Write the users of a page, each once, and note who is gone. */
 static void
 take_page(NauthRun *run, const NauthPage *page)
@@ -93,11 +127,9 @@ take_page(NauthRun *run, const NauthPage *page)
 	for (int i = 0; i < page->count; i++)
 	{
 		check_entry(run, &page->users[i]);
-		if (is_superseded(page, i))
-			continue;
 		if (page->users[i].gone)
-			nauth_id_list_add(&run->gone_users, run->cxt, page->users[i].id, NULL);
-		else
+			note_event_gone(run, page->users[i].id);
+		else if (!follows_gone(run, page->users[i].id) && !is_superseded(page, i))
 			part.users[part.count++] = page->users[i];
 	}
 	run->changes.pages++;
@@ -110,8 +142,11 @@ static void
 note_gone(HeapTuple tuple, TupleDesc desc, void *arg)
 {
 	NauthRun   *run = arg;
+	char	   *id = nauth_target_id(tuple, desc);
 
-	nauth_id_list_add(&run->missing_users, run->cxt, nauth_target_id(tuple, desc), NULL);
+	/* what is held stays so: nauth_run_held counts it already */
+	if (nauth_id_list_find(&run->held_before, id) < 0)
+		nauth_id_list_add(&run->missing_users, run->cxt, id, NULL);
 }
 
 /* Step: who of those that are gone has a live row here. */
@@ -144,7 +179,7 @@ ask_revived(NauthRun *run)
 	{
 		const char *id = run->revived_users.ids[i];
 
-		if (nauth_id_list_find(&run->gone_users, id) >= 0)
+		if (run->revived_users.reasons[i] == NULL && nauth_id_list_find(&run->gone_users, id) >= 0)
 			continue;
 		run->asked_at = GetCurrentTimestamp();
 		if (nauth_directory_user(run->directory, id, user))
@@ -166,7 +201,25 @@ begin_since(NauthRun *run, TimestampTz since)
 {
 	NauthQuery	query = {.kind = NAUTH_QUERY_SINCE,.from = nauth_timestamptz_to_moment(since)};
 
+	run->begun_clock = nauth_clock();
 	nauth_changes_begin(run, &query, take_page);
+}
+
+/*
+ * All changes until then have been read, by the provider's clock; see set_watermark in
+ * full.c.  What users were changed at is not later than that.
+ */
+static void
+set_watermark(NauthRun *run)
+{
+	TimestampTz newest = Min(run->changes.newest, run->started_at);
+	TimestampTz watermark = nauth_since_watermark(run);
+
+	if (watermark == DT_NOBEGIN && run->changes.newest != DT_NOBEGIN)
+		watermark = newest - (nauth_clock() - run->begun_clock);
+	if (watermark == DT_NOBEGIN)
+		return;
+	run->watermark = run->last_watermark <= Max(newest, watermark) ? Max(watermark, run->last_watermark) : watermark;
 }
 
 /* All steps but the last, which ends any run. */
@@ -174,17 +227,15 @@ void
 nauth_since_run(NauthRun *run)
 {
 	NauthIdList witnesses = {0};
-	TimestampTz watermark;
 
 	begin_since(run, run->last_watermark - NAUTH_OVERLAP);
 	nauth_changes_read(run);
 	if (run->doubt)
 		return;
-	watermark = nauth_since_watermark(run);
-	if (watermark != DT_NOBEGIN)
-		run->watermark = Max(watermark, run->last_watermark);
-	else if (run->changes.newest != DT_NOBEGIN)
-		run->watermark = Min(run->changes.newest, run->started_at);
+	/* events may all be of users who were last changed long ago */
+	if (run->options->provider->tells_gone)
+		run->changes.newest = Max(run->changes.newest, run->last_newest);
+	set_watermark(run);
 	if (!run->options->provider->tells_gone)
 		return;
 	nauth_run_step(run, NAUTH_PHASE_SEARCHING, step_find, &witnesses);

@@ -26,11 +26,15 @@
 /* Columns that are written: all. */
 #define WRITTEN_COLUMNS		NAUTH_NUM_COLUMNS
 
-/* And the members that do not count, and when the provider was asked. */
+/*
+ * And the members that do not count, when the provider was asked, and when the last
+ * success began: live rows were live then.
+ */
 enum WriteArg
 {
 	ARG_IGNORED = WRITTEN_COLUMNS,
 	ARG_ASKED_AT,
+	ARG_SEEN_AT,
 	WRITE_ARGS
 };
 
@@ -49,6 +53,14 @@ typedef struct Batch
 #define ANOTHER_USER \
 	"(t.deleted_at IS NOT NULL AND excluded.deleted_at IS NULL) OR" \
 	" excluded.created_at > t.created_at + interval '1 second'"
+
+/*
+ * When a user was deleted whom the provider keeps.  Not before we have seen it live,
+ * whatever the provider says: from that time on it is counted when the row may be
+ * purged, and a mistake can be mended.
+ */
+#define DELETED_AT \
+	"CASE WHEN excluded.deleted_at IS NOT NULL THEN coalesce(t.deleted_at, greatest(excluded.deleted_at, $10)) END"
 
 /* One that the provider has marked as deleted since. */
 #define MARKED_THERE \
@@ -105,7 +117,7 @@ build_sql(const NauthRun *run, bool timed)
 		return psprintf("SELECT excluded.id, excluded.updated_at FROM %s", source);
 	return psprintf("INSERT INTO %s AS t (%s) SELECT excluded.%s FROM %s"
 					" ON CONFLICT (id) DO UPDATE SET raw_json = excluded.raw_json,%s"
-					" updated_at = excluded.updated_at, deleted_at = excluded.deleted_at"
+					" updated_at = excluded.updated_at, deleted_at = " DELETED_AT
 					" WHERE %s RETURNING t.id::text, t.updated_at::timestamptz",
 					target->name, columns,
 					generated ? "raw_json, excluded.updated_at, excluded.deleted_at" :
@@ -242,6 +254,9 @@ write_batch(NauthRun *run, void *arg)
 	values[ARG_IGNORED] = nauth_text_array(run->ignored_count, run->ignored);
 	types[ARG_ASKED_AT] = TIMESTAMPTZOID;
 	values[ARG_ASKED_AT] = TimestampTzGetDatum(run->asked_at);
+	types[ARG_SEEN_AT] = TIMESTAMPTZOID;
+	values[ARG_SEEN_AT] = TimestampTzGetDatum(run->last_success_started_at != DT_NOBEGIN ?
+											  run->last_success_started_at : run->started_at);
 	nauth_role_enter(run->target.owner, &saved);
 	SPI_execute_with_args(batch->sql, WRITE_ARGS, types, values, NULL, false, 0);
 	nauth_role_leave(&saved);

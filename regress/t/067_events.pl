@@ -1,0 +1,191 @@
+
+# Refreshes by events, where these say less than they seem to: what is held stays held,
+# and is counted once; who is deleted and created again; events that come late, a Date
+# that lies in the future, and users who come and go.
+#
+# Copyright (c) 2026, neon_auth_fdw contributors
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use NeonAuth::Session;
+use NeonAuth::Test;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('events', conf => "timezone = 'UTC'\n");
+my ($sim, $server, $session, $said, @urls);
+
+sub directory
+{
+	my ($name, $options, %flags) = @_;
+
+	$sim = start_sim(provider => 'workos', clock => time() * 1000, %flags);
+	push @urls, $sim->url;
+	allow_urls($node, @urls);
+	$server = $name;
+	add_server($node, $sim, name => $name, schema => $name, options => $options);
+	undef $session;
+	$session = new_session($node);
+	return;
+}
+sub sql { return $session->must($_[0]); }
+
+sub id_of { return $sim->user("index/$_[0]")->{id}; }
+
+# Refreshes the current server's users_sync: "status inserted/updated/tombstoned/held",
+# or the SQLSTATE; what was said is in $said.
+sub refresh
+{
+	my ($more) = @_;
+
+	$sim->reset_stats;
+	$said = $session->ask("CALL neon_auth.refresh_users_sync('$server', target => '$server.users_sync'" . ($more ? ", $more" : '') . ')');
+	return $1 if $said =~ /ERROR:  (\w{5}):/;
+	my ($status, @counts) = split /\|/, ($said =~ /^((?:ok|held|busy|dry run)\|.*)$/m)[0];
+	return "$status $counts[0]/$counts[1]/$counts[3]/$counts[4]";
+}
+
+sub last_run
+{
+	return sql("SELECT concat_ws(': ', $_[0]) FROM neon_auth.sync_run WHERE target = '$server.users_sync'::regclass ORDER BY run_id DESC LIMIT 1");
+}
+
+sub tombstones
+{
+	return sql("SELECT coalesce(string_agg(id, ' ' ORDER BY id), '') FROM $server.users_sync WHERE deleted_at IS NOT NULL");
+}
+
+sub row { my ($id, $columns) = @_; return sql("SELECT $columns FROM $server.users_sync WHERE id = '$id'"); }
+
+# How many rows differ between the live part of the target and the directory.
+sub difference
+{
+	my $columns = "id, name, email, raw_json - 'last_sign_in_at', created_at, updated_at, deleted_at";
+	my ($here, $there) = ("SELECT $columns FROM $server.users_sync WHERE deleted_at IS NULL", "SELECT $columns FROM $server.users");
+
+	return sql("SELECT count(*) FROM (($here EXCEPT $there) UNION ALL ($there EXCEPT $here)) AS d");
+}
+
+
+sub wrongly_marked
+{
+	my %live = map { $_->{id} => 1 } grep { !$_->{deleted} } @{ $sim->users };
+
+	return join(" ", grep { $live{$_} } split / /, tombstones());
+}
+
+sub state { return sql("SELECT $_[0] FROM neon_auth.sync_state WHERE target = '$server.users_sync'::regclass"); }
+
+# ---- held deletions are counted twice by the next run of events
+
+directory('twice', ", page_size '50'", users => 100);
+refresh();
+$sim->remove("index/$_") for 10 .. 49;
+is(refresh(), 'held 0/0/0/40', 'many events of deletions are held');
+is(refresh(), 'held 0/0/0/40', 'and as many by the next run');
+my $hint = ($said =~ /approve_deletions => (\d+)/)[0];
+is($hint, 40, 'the hint');
+is(refresh("approve_deletions => $hint"), 'ok 0/0/40/0', 'what the hint says can be done');
+
+# Marked, though it was held: still said to be held
+directory('twice_b', ", page_size '50'", users => 100);
+refresh();
+sql("INSERT INTO neon_auth.held_deletion SELECT 'twice_b.users_sync'::regclass, '" . id_of(10) . "', 'more than 20 % of the users are missing', now()");
+$sim->remove("index/10");
+is(refresh(), 'held 0/0/0/1', 'what is held stays so until a listing, and is counted once');
+
+# ---- newest_change goes back, and live_users up
+
+directory('counts', ", page_size '50'", users => 200);
+refresh();
+my $newest = state('newest_change');
+$sim->remove('index/5');
+is(refresh(), 'ok 0/0/1/0', 'one old user is deleted');
+is(last_run('mode'), 'incremental', 'by an event');
+cmp_ok(state('newest_change'), 'ge', $newest, 'the latest change seen does not go back');
+$sim->update("index/$_", { name => "Changed $_" }) for 100 .. 119;
+is(refresh(), 'ok 0/20/0/0', 'others change');
+is(state('live_users'), sql("SELECT count(*) FROM counts.users_sync WHERE deleted_at IS NULL"), 'live_users');
+is(state('listed_users'), 199, 'listed_users');
+
+# ---- deleted and recreated with the same id, on one page of events
+
+directory('recreated', ", page_size '50'", users => 60);
+refresh();
+$sim->fault({ match => 'other', mutate => { recreate_index => 7 } });
+refresh();
+is(last_run('mode'), 'incremental', 'by events');
+is(difference(), 0, 'who was recreated at once is as the provider has it');
+is(refresh(), 'ok 0/0/0/0', 'again');
+is(difference(), 0, 'still');
+my $gone = id_of(20);
+$sim->remove('index/20');
+is(refresh(), 'ok 0/0/1/0', 'another is deleted');
+$sim->fault({ match => "other", mutate => { recreate_index => 20 } });
+refresh();
+is(last_run('mode'), 'incremental', 'by events');
+is(wrongly_marked(), '', 'who was recreated after we had marked it is live');
+refresh() for 1 .. 3;
+is(wrongly_marked(), '', 'after three more runs');
+
+# ---- an event takes a deletion off those that wait for a person
+
+directory('unheld', ", page_size '10'", users => 60);
+my $x = $sim->create({ name => 'Exists Still' });
+$sim->update($x->{id}, { name => 'Changed' });
+$sim->update("index/$_", { name => "Later $_" }) for 0 .. 11;
+sql("CREATE TABLE unheld.users_sync (raw_json jsonb NOT NULL, id text PRIMARY KEY, name text, email text, created_at timestamptz, updated_at timestamptz, deleted_at timestamptz);
+	INSERT INTO unheld.users_sync (raw_json, id, name, created_at, updated_at) VALUES ('{}', '$x->{id}', 'Of Old', now() - interval '1 hour', now() - interval '1 hour')");
+$sim->remove($x->{id});
+is(refresh(), 'held 60/0/0/1', 'who was in the table and is missing waits for a person');
+$sim->fault({ match => 'other', after => 1, status => 500, times => -1 });
+is(refresh(), 'HV00L', 'a run that fails at its second page');
+$sim->clear_faults;
+is(sql("SELECT count(*) FROM neon_auth.held_deletion WHERE target = 'unheld.users_sync'::regclass"), 1, 'it still waits');
+is(tombstones(), '', 'it was not marked without approval');
+
+# ---- one reply with a Date in the future
+
+directory('dated', ", page_size '50'", users => 60);
+refresh();
+refresh();
+$sim->fault({ match => 'other', headers => { Date => 'Wed, 01 Jan 2070 00:00:00 GMT' } });
+is(refresh(), 'ok 0/0/0/0', 'a reply with a date in the future');
+$sim->update("index/$_", { name => "Changed $_" }) for 1 .. 3;
+$sim->remove('index/9');
+refresh();
+is(last_run('mode'), 'incremental', 'by events');
+is(difference(), 0, 'changes after that are seen');
+
+# ---- a stale event of somebody who came and went
+
+directory('stale', ", page_size '50'", users => 60);
+refresh();
+my $new = $sim->create({ name => 'Came And Went' });
+$sim->remove($new->{id});
+is(refresh(), 'ok 0/0/0/0', 'came and went');
+sql(q(UPDATE neon_auth.sync_state SET watermark = watermark + interval '10 minutes' WHERE target = 'stale.users_sync'::regclass));
+my $body = qq({"object":"list","data":[{"object":"event","id":"event_900","event":"user.updated","data":{"object":"user","id":"$new->{id}","email":"a\@b.c","created_at":"2026-01-01T00:00:00.000Z","updated_at":"2026-01-01T00:00:00.000Z"},"created_at":"2030-01-01T00:00:00.000Z"}],"list_metadata":{"after":null}});
+$sim->fault({ match => 'other', body => $body });
+is(refresh(), 'ok 0/0/0/0', 'an old event of it that comes late');
+is(row($new->{id}, 'count(*)'), 0, 'makes no row');
+$sim->clear_faults;
+refresh();
+is(row($new->{id}, 'count(*)'), 0, 'nor is it live after the next run');
+
+# ---- many who came and went, on different pages
+
+directory('passing', ", page_size '50'", users => 100);
+refresh();
+my @passing = map { $sim->create({ name => "Passing $_" })->{id} } 1 .. 30;
+$sim->update("index/$_", { name => "Between $_" }) for 0 .. 39;
+$sim->remove($_) for @passing;
+like(refresh("mode => 'incremental'"), qr{^ok }, 'thirty come and go between two refreshes');
+is(difference(), 0, 'they are not live here');
+
+done_testing();
