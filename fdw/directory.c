@@ -165,9 +165,13 @@ nauth_directory_authorize(NauthDirectory *directory)
 	return directory->settings.token != NULL;
 }
 
-/* Send a request, or take the one that was sent ahead, and wait for the reply. */
+/*
+ * Send a request, or take the one that was sent ahead, and wait for the reply.  *outdated
+ * says that it was sent with an earlier token.
+ */
 static bool
-exchange(NauthDirectory *directory, const NauthQuery *query, const char *cursor, NauthReply *reply)
+exchange(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
+		 NauthReply *reply, bool *outdated)
 {
 	int64		start = nauth_clock();
 	int64		deadline = start + directory->budget;
@@ -176,6 +180,7 @@ exchange(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
 
 	nauth_directory_write(directory, query, cursor);
 	ahead = nauth_ahead_find(directory);
+	*outdated = ahead && nauth_http_is_outdated(ahead->call, &directory->request);
 	if (ahead)
 		answered = nauth_ahead_end(directory, ahead, deadline, reply);
 	else
@@ -187,22 +192,32 @@ exchange(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
 
 /*
  * The same, with a token where one is needed.  One that is not taken is renewed once:
- * it may have been revoked, or have ended on its way.
+ * it may have been revoked, or have ended on its way.  What was sent ahead with an
+ * earlier one is no reason to.
  */
 static bool
 exchange_authorized(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
 					NauthReply *reply)
 {
-	bool		answered;
+	bool		renewed = false;
+	bool		outdated;
 
 	if (!nauth_directory_authorize(directory))
 		return false;
-	answered = exchange(directory, query, cursor, reply);
-	if (!answered || reply->status != 401 || directory->settings.token == NULL)
-		return answered;
-	nauth_token_forget(directory->options);
-	memset(reply, 0, sizeof(NauthReply));
-	return nauth_directory_authorize(directory) && exchange(directory, query, cursor, reply);
+	while (exchange(directory, query, cursor, reply, &outdated))
+	{
+		if (reply->status != 401 || directory->settings.token == NULL || (renewed && !outdated))
+			return true;
+		if (!outdated)
+		{
+			nauth_token_forget(directory->options);
+			renewed = true;
+		}
+		memset(reply, 0, sizeof(NauthReply));
+		if (!nauth_directory_authorize(directory))
+			return false;
+	}
+	return false;
 }
 
 /* What mends a failure that the reply says nothing about. */

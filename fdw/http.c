@@ -359,6 +359,12 @@ nauth_http_asks(const NauthCall *call, const NauthRequest *request)
 		call->request.overflow == request->overflow;
 }
 
+bool
+nauth_http_is_outdated(const NauthCall *call, const NauthRequest *request)
+{
+	return strcmp(call->request.headers, request->headers) != 0;
+}
+
 void
 nauth_http_free(NauthCall *call)
 {

@@ -147,6 +147,9 @@ extern bool nauth_http_end(NauthCall *call, int64_t deadline,
 /* Whether it was begun with this very request, whatever its token. */
 extern bool nauth_http_asks(const NauthCall *call, const NauthRequest *request);
 
+/* Whether it was sent with other headers than these: an earlier token. */
+extern bool nauth_http_is_outdated(const NauthCall *call, const NauthRequest *request);
+
 /* Forget a call, also one that is in flight. */
 extern void nauth_http_free(NauthCall *call);
 

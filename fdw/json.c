@@ -80,6 +80,24 @@ nauth_json_text(NauthSpan body, const char *path, char *out, size_t size)
 }
 
 bool
+nauth_json_has_text(NauthSpan body, const char *path, const char *const *texts)
+{
+	json_t	   *document = load(body);
+	json_t	   *array = walk(document, path);
+	bool		found = false;
+
+	for (size_t i = 0; i < json_array_size(array) && !found; i++)
+	{
+		const char *text = json_string_value(json_array_get(array, i));
+
+		for (int j = 0; text != NULL && texts[j] != NULL && !found; j++)
+			found = strcmp(text, texts[j]) == 0;
+	}
+	json_decref(document);
+	return found;
+}
+
+bool
 nauth_json_integer(NauthSpan body, const char *path, int64_t *number)
 {
 	json_t	   *document = load(body);

@@ -34,4 +34,7 @@ extern bool nauth_json_text(NauthSpan body, const char *path,
 /* The same for an integer. */
 extern bool nauth_json_integer(NauthSpan body, const char *path, int64_t *number);
 
+/* Whether the array at path has one of these texts, a list ended by NULL. */
+extern bool nauth_json_has_text(NauthSpan body, const char *path, const char *const *texts);
+
 #endif							/* NAUTH_JSON_H */

@@ -15,6 +15,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/x509.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,32 +26,77 @@
 
 #define HEADER_MAX		256
 
-/* A passphrase is asked for at nobody's terminal. */
-static int
-no_passphrase(char *buffer, int size, int writing, void *arg)
+/*
+ * A block of PEM as what PKCS #8 has for an RSA key, to be freed, or NULL.  Of
+ * other keys nothing is worked out: for a large one of DSA that takes minutes.
+ */
+static PKCS8_PRIV_KEY_INFO *
+read_info(const char *name, unsigned char *der, long len)
 {
-	(void) buffer;
-	(void) size;
-	(void) writing;
-	(void) arg;
-	return -1;
+	const unsigned char *p = der;
+	const		ASN1_OBJECT *algorithm = NULL;
+	unsigned char *copy;
+	PKCS8_PRIV_KEY_INFO *info;
+
+	if (strcmp(name, PEM_STRING_PKCS8INF) == 0)
+		info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &p, len);
+	else if (strcmp(name, PEM_STRING_RSA) == 0 && (info = PKCS8_PRIV_KEY_INFO_new()) != NULL)
+	{
+		copy = OPENSSL_memdup(der, (size_t) len);
+		if (copy == NULL ||
+			!PKCS8_pkey_set0(info, OBJ_nid2obj(NID_rsaEncryption), 0, V_ASN1_NULL, NULL, copy, (int) len))
+			OPENSSL_clear_free(copy, (size_t) len);
+	}
+	else
+		return NULL;
+	if (info != NULL && PKCS8_pkey_get0(&algorithm, NULL, NULL, NULL, info) &&
+		OBJ_obj2nid(algorithm) == NID_rsaEncryption)
+		return info;
+	PKCS8_PRIV_KEY_INFO_free(info);
+	return NULL;
 }
 
-/* The key, to be freed, or NULL. */
+/*
+ * Whether a key can be used.  Its parts are as long as its modulus makes them: a
+ * signature with longer ones takes minutes, too, and no cancel ends it.
+ */
+static bool
+is_usable(const EVP_PKEY * key)
+{
+	int			bits = EVP_PKEY_bits(key);
+
+	return EVP_PKEY_base_id(key) == EVP_PKEY_RSA && bits >= KEY_BITS_MIN && bits <= KEY_BITS_MAX &&
+		i2d_PrivateKey(key, NULL) <= bits / 8 * 9 / 2 + 128;
+}
+
+/* The first key of the text that is not encrypted, to be freed, or NULL. */
 static EVP_PKEY *
 read_key(const char *pem)
 {
 	BIO		   *bio = BIO_new_mem_buf(pem, (int) strnlen(pem, INT32_MAX));
-	EVP_PKEY   *key = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+	EVP_PKEY   *key = NULL;
+	char	   *name;
+	char	   *header;
+	unsigned char *der;
+	long		len;
 
+	while (bio != NULL && key == NULL && PEM_read_bio(bio, &name, &header, &der, &len) == 1)
+	{
+		PKCS8_PRIV_KEY_INFO *info = header[0] == '\0' ? read_info(name, der, len) : NULL;
+
+		key = info == NULL ? NULL : EVP_PKCS82PKEY(info);
+		PKCS8_PRIV_KEY_INFO_free(info);
+		OPENSSL_free(name);
+		OPENSSL_free(header);
+		OPENSSL_clear_free(der, (size_t) len);
+	}
 	BIO_free(bio);
-	ERR_clear_error();
-	if (key != NULL && (EVP_PKEY_base_id(key) != EVP_PKEY_RSA ||
-						EVP_PKEY_bits(key) < KEY_BITS_MIN || EVP_PKEY_bits(key) > KEY_BITS_MAX))
+	if (key != NULL && !is_usable(key))
 	{
 		EVP_PKEY_free(key);
-		return NULL;
+		key = NULL;
 	}
+	ERR_clear_error();
 	return key;
 }
 

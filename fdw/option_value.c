@@ -142,6 +142,10 @@ parse_text(const NauthOption *option, const char *value)
 
 	for (size_t i = 0; i < len; i++)
 		good &= value[i] >= ' ' && value[i] <= '~';
+	/* even encoded some server or proxy may take these for a '/' or a ".." */
+	if (option->type == OPTION_SEGMENT &&
+		(strpbrk(value, "/\\%;") != NULL || strcmp(value, ".") == 0 || strcmp(value, "..") == 0))
+		nauth_options_report_value(option->name, "It has none of the characters \"/\\%;\", and is neither \".\" nor \"..\".");
 	if (!good)
 		nauth_options_report_value(option->name,
 								   psprintf("It has 1 to %d printable ASCII characters.", TEXT_MAX));
@@ -177,7 +181,11 @@ parse_members(const NauthOption *option, const char *value)
 		len = strcspn(value, ", ");
 		if (len == 0 || len > max || count == NAUTH_MAX_MEMBERS)
 			break;
-		members[count++] = pnstrdup(value, len);
+		members[count] = pnstrdup(value, len);
+		/* a path with an empty name would protect nothing */
+		if (paths && (value[0] == '.' || value[len - 1] == '.' || strstr(members[count], "..") != NULL))
+			break;
+		count++;
 		value += len;
 		value += strspn(value, " ");
 		if (*value == '\0')
@@ -271,6 +279,7 @@ nauth_option_set(NauthOptions *options, const NauthOption *option, const char *v
 			*(char **) place = parse_name(option, value);
 			break;
 		case OPTION_TEXT:
+		case OPTION_SEGMENT:
 			*(char **) place = parse_text(option, value);
 			break;
 		case OPTION_MEMBERS:

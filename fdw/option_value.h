@@ -22,6 +22,7 @@ typedef enum NauthOptionType
 	OPTION_PREFIX,
 	OPTION_NAME,				/* letters, digits, '-', '_' and '.' */
 	OPTION_TEXT,				/* printable ASCII */
+	OPTION_SEGMENT,				/* the same, as one segment of a path */
 	OPTION_MEMBERS,
 	OPTION_PATHS,
 	OPTION_MILLISECONDS,

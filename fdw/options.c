@@ -81,7 +81,7 @@ static const NauthOption option_table[] = {
 	offsetof(NauthOptions, settings.more[NAUTH_SETTING_PROJECT_ID]), 0, 0},
 	{"header_prefix", ForeignServerRelationId, OPTION_NAME,
 	offsetof(NauthOptions, settings.more[NAUTH_SETTING_HEADER_PREFIX]), 0, 0},
-	{"realm", ForeignServerRelationId, OPTION_TEXT,
+	{"realm", ForeignServerRelationId, OPTION_SEGMENT,
 	offsetof(NauthOptions, settings.more[NAUTH_SETTING_REALM]), 0, 0},
 	{"audience", ForeignServerRelationId, OPTION_TEXT,
 	offsetof(NauthOptions, settings.more[NAUTH_SETTING_AUDIENCE]), 0, 0},
@@ -213,7 +213,7 @@ check_settings(const NauthOptions *options)
 	{
 		const NauthOption *option = &option_table[i];
 		bool		text = option->catalog == ForeignServerRelationId &&
-		(option->type == OPTION_NAME || option->type == OPTION_TEXT);
+		(option->type == OPTION_NAME || option->type == OPTION_TEXT || option->type == OPTION_SEGMENT);
 		unsigned	bit = text ? NAUTH_TAKES((option->offset - offsetof(NauthOptions, settings.more)) / sizeof(char *)) : 0;
 		bool		set = text && *(char **) ((char *) options + option->offset) != NULL;
 

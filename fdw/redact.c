@@ -53,17 +53,23 @@ enter(const Paths * paths, const char *name, size_t len, Paths * inner)
 	return true;
 }
 
-/* Whether an object has the first member of any path. */
+/* Whether an object has the first member of any path; its name may have dots. */
 static bool
 may_have(JsonbContainer *object, const Paths * paths)
 {
 	for (int i = 0; i < paths->count; i++)
 	{
-		JsonbValue	value;
-		int			len = strcspn(paths->rest[i], ".");
+		const char *rest = paths->rest[i];
 
-		if (getKeyJsonValueFromContainer(object, paths->rest[i], len, &value))
-			return true;
+		for (size_t len = strcspn(rest, ".");; len += 1 + strcspn(rest + len + 1, "."))
+		{
+			JsonbValue	value;
+
+			if (getKeyJsonValueFromContainer(object, rest, len, &value))
+				return true;
+			if (rest[len] == '\0')
+				break;
+		}
 	}
 	return false;
 }

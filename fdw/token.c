@@ -24,6 +24,9 @@
 /* A token is renewed so long before its end, or a quarter of its life. */
 #define MARGIN			INT64CONST(60000000)	/* microseconds */
 
+/* A credential that was refused is not tried again so soon, unless options change. */
+#define REFUSED_FOR		INT64CONST(1000000)
+
 /* How long it lives when the provider does not say, and at most, in seconds. */
 #define DEFAULT_LIFE	60
 #define LONGEST_LIFE	86400
@@ -39,6 +42,8 @@ typedef struct Token
 	Oid			mapping;
 	uint64_t	catalog;		/* as in NauthConnectionId */
 	int64		renew_at;		/* of nauth_clock(); 0: there is none */
+	int64		refused_until;	/* until then it is not asked for again */
+	NauthError	refusal;
 	char		text[NAUTH_TOKEN_MAX];
 } Token;
 
@@ -55,26 +60,41 @@ const char	nauth_token_hint[] =
 
 static Token *all = NULL;
 
-/* The one of a server and mapping; made, or emptied if options have changed. */
+/*
+ * The one of a server and mapping; made, or emptied if options have changed.  Then
+ * others of before are of no use either, and make room: there are no more than were
+ * in use between two changes.
+ */
 static Token *
 find_token(const NauthConnectionId *id)
 {
+	NauthConnectionId now = *id;
 	Token	   *token = all;
 
+	nauth_connection_identify(&now);
 	while (token && (token->server != id->server || token->mapping != id->mapping))
 		token = token->next;
+	for (Token *other = all; other && token == NULL; other = other->next)
+		if (other->catalog != now.catalog)
+			token = other;
 	if (token == NULL)
 	{
 		token = MemoryContextAllocZero(TopMemoryContext, sizeof(Token));
-		token->server = id->server;
-		token->mapping = id->mapping;
+		token->catalog = id->catalog;
 		token->next = all;
 		all = token;
+	}
+	if (token->server != id->server || token->mapping != id->mapping)
+	{
+		explicit_bzero(token->text, sizeof(token->text));
+		token->renew_at = token->refused_until = 0;
+		token->server = id->server;
+		token->mapping = id->mapping;
 	}
 	if (token->catalog != id->catalog)
 	{
 		explicit_bzero(token->text, sizeof(token->text));
-		token->renew_at = 0;
+		token->renew_at = token->refused_until = 0;
 		token->catalog = id->catalog;
 	}
 	return token;
@@ -115,6 +135,10 @@ read_token(Token *token, const NauthProvider *provider, const NauthReply *reply,
 
 	if (!nauth_json_text(reply->body, "access_token", token->text, sizeof(token->text)) || token->text[0] == '\0')
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE, "where the access token should be is none");
+	/* it would be kept, and no request with it could be written */
+	for (const char *c = token->text; *c; c++)
+		if (*c <= ' ' || *c > '~')
+			return nauth_error_set(error, NAUTH_ERROR_UNREADABLE, "the access token has a character that none has");
 	if (nauth_json_text(reply->body, "token_type", type, sizeof(type)) && pg_strcasecmp(type, "bearer") != 0)
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE, "the access token is of another type than Bearer");
 	if (provider->check_token && !provider->check_token(token->text, error))
@@ -161,10 +185,23 @@ fetch_token(Token *token, const NauthOptions *options, NauthHttp *http, NauthReq
 
 	token->renew_at = 0;
 	settings.assertion = assertion;
-	if (settings.private_key && !make_assertion(options, assertion, error))
-		return false;
-	options->provider->write_token(&settings, request);
-	read = nauth_http_get(http, request, deadline, &reply, error);
+	for (bool again = false;; again = true)
+	{
+		int64		retries = nauth_http_stats(http)->retries;
+
+		if (settings.private_key && !make_assertion(options, assertion, error))
+			return false;
+		options->provider->write_token(&settings, request);
+		read = nauth_http_get(http, request, deadline, &reply, error);
+
+		/*
+		 * an assertion is good for once, and may have been read by the try
+		 * that failed
+		 */
+		if (again || !read || reply.status == 200 || settings.private_key == NULL ||
+			nauth_http_stats(http)->retries == retries)
+			break;
+	}
 	if (read && reply.status != 200)
 	{
 		read_refusal(&reply, error);
@@ -172,6 +209,8 @@ fetch_token(Token *token, const NauthOptions *options, NauthHttp *http, NauthReq
 	}
 	read = read && read_token(token, options->provider, &reply, begun, error);
 	explicit_bzero(request, sizeof(*request));
+	token->refusal = *error;
+	token->refused_until = !read && error->kind == NAUTH_ERROR_CREDENTIAL ? nauth_clock() + REFUSED_FOR : 0;
 	return read;
 }
 
@@ -183,6 +222,11 @@ nauth_token_get(const NauthOptions *options, NauthHttp *http, NauthRequest *requ
 
 	if (nauth_clock() < token->renew_at)
 		return token->text;
+	if (nauth_clock() < token->refused_until)
+	{
+		*error = token->refusal;
+		return NULL;
+	}
 	return fetch_token(token, options, http, request, deadline, error) ? token->text : NULL;
 }
 

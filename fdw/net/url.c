@@ -138,7 +138,9 @@ url_is_plain(const NauthUrl *url)
 
 		for (c++; *c == '.' || pg_strncasecmp(c, "%2e", 3) == 0; dots++)
 			c += *c == '.' ? 1 : 3;
-		if ((dots == 1 || dots == 2) && (*c == '/' || *c == '\0'))
+		/* some servers take "..;x" for ".." */
+		if ((dots == 1 || dots == 2) &&
+			(*c == '/' || *c == '\0' || *c == ';' || pg_strncasecmp(c, "%3b", 3) == 0))
 			return false;
 		c += strcspn(c, "/");
 	}

@@ -14,13 +14,9 @@
  */
 #include "keycloak.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "../json.h"
-
-/* Bytes of a role's name: 255 characters. */
-#define ROLE_MAX	1024
 
 /*
  * Where roles are, by number.  The client whose roles are about a realm is one of
@@ -87,23 +83,6 @@ decode_claims(const char *token, char *out, size_t size, size_t *used)
 		decode(first + 1, (size_t) (second - first - 1), out, size, used);
 }
 
-static bool
-has_role(NauthSpan claims, const char *path, const char *const *roles)
-{
-	char		place[128];
-	char		role[ROLE_MAX];
-
-	for (int i = 0;; i++)
-	{
-		snprintf(place, sizeof(place), "%s.%d", path, i);
-		if (!nauth_json_text(claims, place, role, sizeof(role)))
-			return false;
-		for (int j = 0; roles[j] != NULL; j++)
-			if (strcmp(role, roles[j]) == 0)
-				return true;
-	}
-}
-
 bool
 nauth_keycloak_check_token(const char *token, NauthError *error)
 {
@@ -118,7 +97,7 @@ nauth_keycloak_check_token(const char *token, NauthError *error)
 		nauth_slice_is_null(found[0]))
 		return true;
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
-		if (has_role(claims, places[i].path, places[i].roles))
+		if (nauth_json_has_text(claims, places[i].path, places[i].roles))
 			return true;
 	error->hint = nauth_keycloak_roles_hint;
 	return nauth_error_set(error, NAUTH_ERROR_PERMISSION,
