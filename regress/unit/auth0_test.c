@@ -11,12 +11,11 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "provider_unit.h"
+#include "directory_unit.h"
 
 #define AUTH0		(&nauth_provider_auth0)
 #define SHOWN_MAX	1000
 #define MAX_USERS	1600
-#define MAX_PAGES	2000
 #define MILLISECOND	INT64_C(1000)
 #define BEGIN		INT64_C(1768478400000000)	/* 2026-01-15 12:00 */
 
@@ -26,20 +25,6 @@
 #define FIRST		PAGE("100", "0")
 #define BY_CREATED	"&sort=created_at%3A1"
 
-static const UserCase hostile_times[] = {
-	{"time_absent", NAUTH_FLAW_NONE, false},
-	{"time_null", NAUTH_FLAW_NONE, false},
-	{"time_twice", NAUTH_FLAW_DUPLICATE, false},
-	{"time_number", NAUTH_FLAW_TIME, false},
-	{"time_date", NAUTH_FLAW_TIME, false},
-	{"time_february_30", NAUTH_FLAW_TIME, false},
-	{"time_no_zone", NAUTH_FLAW_TIME, false},
-	{"time_offset", NAUTH_FLAW_NONE, true},
-	{"time_year_0", NAUTH_FLAW_TIME, false},
-	{"time_long_year", NAUTH_FLAW_TIME, false},
-	{"time_nul", NAUTH_FLAW_TIME, false}
-};
-
 /* ---- A directory */
 
 /* A user; among those of one time the order is that of their ranks. */
@@ -48,18 +33,15 @@ typedef struct Person
 	int			number;
 	int64_t		created;		/* milliseconds after BEGIN */
 	int64_t		updated;
-	uint32_t	rank;
+	int			rank;
 	bool		gone;
 	bool		stayed;			/* all the time of a listing, unchanged */
-	int			seen;
 } Person;
 
 static Person people[MAX_USERS];
 static int	people_count;
 static Person *found[MAX_USERS];
 static bool refused;			/* a request that Auth0 refuses */
-static int	pages;
-static uint32_t seed;
 
 /* What the request asks for, as the server reads it. */
 typedef struct Asked
@@ -73,13 +55,6 @@ typedef struct Asked
 	bool		open;
 } Asked;
 
-static uint32_t
-chance(uint32_t below)
-{
-	seed = seed * 1664525 + 1013904223;
-	return (uint32_t) (((uint64_t) seed * below) >> 32);
-}
-
 static Person *
 add_person(int64_t created)
 {
@@ -88,7 +63,7 @@ add_person(int64_t created)
 	memset(person, 0, sizeof(*person));
 	person->number = people_count++;
 	person->created = person->updated = created;
-	person->rank = chance(UINT32_MAX);
+	person->rank = unit_below(INT32_MAX);
 	return person;
 }
 
@@ -202,49 +177,18 @@ answer(void)
 	return unit_copy(body, (size_t) len);
 }
 
-/* What happens between two pages. */
-static void (*meanwhile) (void);
-
 /* List the directory as unit_query wants it; returns how it ended. */
 static NauthErrorKind
 list(NauthQueryKind kind, int page_size)
 {
-	char		cursor[NAUTH_CURSOR_MAX] = "";
+	Server		server = {AUTH0, kind, "auth0|%d", answer};
+	NauthErrorKind end;
 
-	unit_settings.page_size = page_size;
 	refused = false;
 	for (int i = 0; i < people_count; i++)
-	{
-		people[i].seen = 0;
 		people[i].stayed = !people[i].gone;
-	}
-	for (pages = 0; pages < MAX_PAGES; pages++)
-	{
-		NauthSpan	body;
-		bool		read;
-
-		if (pages > 0 && meanwhile != NULL)
-			meanwhile();
-		unit_write(AUTH0, kind, NULL, pages == 0 ? NULL : cursor);
-		body = answer();
-		read = unit_read(AUTH0, pages == 0 ? NULL : cursor, body);
-		unit_free(body);
-		if (refused)
-			return NAUTH_ERROR_REFUSED;
-		if (!read)
-			return unit_error.kind;
-		for (int i = 0; i < unit_page.count; i++)
-			people[atoi(unit_users[i].id + 6)].seen++;
-		if (unit_page.last)
-			return NAUTH_OK;
-		if (kind == NAUTH_QUERY_LIST && unit_page.count == 0 && !unit_page.reread)
-			return NAUTH_ERROR_MEMORY;
-		/* as fdw/directory.c does: no way on, or in a circle */
-		if (unit_page.next[0] == '\0' || strcmp(unit_page.next, cursor) == 0)
-			return NAUTH_ERROR_UNFIT;
-		strcpy(cursor, unit_page.next);
-	}
-	return NAUTH_ERROR_TIMEOUT;
+	end = directory_list(&server, page_size, NULL);
+	return refused ? NAUTH_ERROR_REFUSED : end;
 }
 
 /* How many of those who stayed were not seen, or anybody seen twice. */
@@ -257,8 +201,8 @@ count_wrong(int64_t from, int64_t before)
 	{
 		bool		in = people[i].created >= from && people[i].created < before;
 
-		wrong += people[i].stayed && people[i].seen != in;
-		wrong += !people[i].stayed && people[i].seen > in;
+		wrong += people[i].stayed && seen[i] != in;
+		wrong += !people[i].stayed && seen[i] > in;
 	}
 	return wrong;
 }
@@ -269,7 +213,7 @@ count_lost(void)
 	int			lost = 0;
 
 	for (int i = 0; i < people_count; i++)
-		lost += people[i].stayed && people[i].seen == 0;
+		lost += people[i].stayed && seen[i] == 0;
 	return lost;
 }
 
@@ -287,15 +231,15 @@ static void
 fill_by_chance(int size)
 {
 	int64_t		time = 0;
-	uint32_t	crowd = chance(4);
-	int			at = (int) chance((uint32_t) size + 1);
-	int			many = crowd == 0 ? (int) chance(60) : 0;
+	int			crowd = unit_below(4);
+	int			at = unit_below(size + 1);
+	int			many = crowd == 0 ? unit_below(60) : 0;
 
 	people_count = 0;
 	for (int i = 0; i < size; i++)
 	{
 		if (i < at || i >= at + many)
-			time += crowd == 1 || chance(3) > 0 ? 1 + chance(50) : 0;
+			time += crowd == 1 || unit_below(3) > 0 ? 1 + unit_below(50) : 0;
 		add_person(time);
 	}
 }
@@ -318,7 +262,7 @@ test_quiet(NauthOrder order)
 
 	fill(1600, 1);
 	ok(list(NAUTH_QUERY_LIST, 100) == NAUTH_OK && count_wrong(0, INT64_MAX) == 0, "more users than Auth0 shows of a query");
-	is_int(pages, 16, "in no more requests than it takes");
+	is_int(requests, 17, "in no more requests than it takes");
 	unit_query.order = NAUTH_ORDER_OWN;
 }
 
@@ -362,17 +306,17 @@ test_crowds(void)
 static void
 change_by_chance(void)
 {
-	for (uint32_t n = chance(6); n > 0 && people_count > 0; n--)
+	for (int n = unit_below(6); n > 0 && people_count > 0; n--)
 	{
-		Person	   *person = &people[chance((uint32_t) people_count)];
+		Person	   *person = &people[unit_below(people_count)];
 
-		if (chance(3) > 0)
+		if (unit_below(3) > 0)
 		{
 			person->gone = true;
 			person->stayed = false;
 		}
 		else if (people_count < MAX_USERS)
-			add_person(person->created + (int64_t) chance(3) * (int64_t) chance(40));
+			add_person(person->created + unit_below(3) * unit_below(40));
 	}
 }
 
@@ -383,7 +327,7 @@ delete_last_read(void)
 	Person	   *last = NULL;
 
 	for (int i = 0; i < people_count; i++)
-		if (people[i].seen > 0 && !people[i].gone &&
+		if (seen[i] > 0 && !people[i].gone &&
 			(last == NULL || people[i].created > last->created ||
 			 (people[i].created == last->created && people[i].rank > last->rank)))
 			last = &people[i];
@@ -397,40 +341,29 @@ delete_last_read(void)
 static void
 test_drift(NauthOrder order, void (*change) (void), const char *name)
 {
-	int			wrong = 0;
-	int			failed = 0;
-	int			complete = 0;
 	const int	rounds = 2000;
 
 	unit_query.order = order;
 	meanwhile = change;
-	seed = 1;
+	unit_seed = 7;
 	for (int i = 0; i < rounds; i++)
 	{
 		NauthErrorKind kind;
 
-		fill_by_chance((int) chance(140));
-		kind = list(NAUTH_QUERY_LIST, 10 + (int) chance(6));
-		if (kind == NAUTH_OK)
-		{
-			complete++;
-			wrong += count_wrong(0, INT64_MAX);
-		}
-		else
-			failed += kind != NAUTH_ERROR_INCOMPLETE;
+		fill_by_chance(unit_below(140));
+		kind = list(NAUTH_QUERY_LIST, 10 + unit_below(6));
+		tally_add(kind, count_wrong(0, INT64_MAX));
 	}
 	meanwhile = NULL;
 	unit_query.order = NAUTH_ORDER_OWN;
-	is_int(wrong, 0, name);
-	is_int(failed, 0, "or it says that it is not complete");
-	ok(complete > rounds * 85 / 100, "and most are complete");
+	tally_check(rounds * 85 / 100, name);
 }
 
 static void
 shuffle_equals(void)
 {
 	for (int i = 0; i < people_count; i++)
-		people[i].rank = chance(UINT32_MAX);
+		people[i].rank = unit_below(INT32_MAX);
 }
 
 /* Only where users of one time fill pages does their order matter. */
@@ -461,17 +394,17 @@ test_window_drift(void)
 
 	meanwhile = change_by_chance;
 	unit_query.windowed = true;
-	seed = 2;
+	unit_seed = 2;
 	for (int i = 0; i < 1500; i++)
 	{
-		int64_t		from = chance(600);
-		int64_t		before = from + 1 + chance(900);
+		int64_t		from = unit_below(600);
+		int64_t		before = from + 1 + unit_below(900);
 
 		unit_query.order = i % 2 == 0 ? NAUTH_ORDER_OWN : NAUTH_ORDER_NEWEST;
 		unit_query.from = BEGIN + from * MILLISECOND;
 		unit_query.before = BEGIN + before * MILLISECOND;
-		fill_by_chance((int) chance(140));
-		if (list(NAUTH_QUERY_LIST, 10 + (int) chance(6)) == NAUTH_OK)
+		fill_by_chance(unit_below(140));
+		if (list(NAUTH_QUERY_LIST, 10 + unit_below(6)) == NAUTH_OK)
 		{
 			complete++;
 			wrong += count_wrong(from, before);
@@ -488,12 +421,12 @@ static int64_t now;
 static void
 update_by_chance(void)
 {
-	for (uint32_t n = chance(4); n > 0 && people_count > 0; n--)
+	for (int n = unit_below(4); n > 0 && people_count > 0; n--)
 	{
-		Person	   *person = &people[chance((uint32_t) people_count)];
+		Person	   *person = &people[unit_below(people_count)];
 
 		person->stayed = false;
-		if (chance(4) == 0)
+		if (unit_below(4) == 0)
 			person->gone = true;
 		else
 			person->updated = ++now;
@@ -510,18 +443,18 @@ test_changes(void)
 	int			stuck = 0;
 
 	meanwhile = update_by_chance;
-	seed = 3;
+	unit_seed = 3;
 	for (int i = 0; i < 1000; i++)
 	{
 		NauthErrorKind kind;
 
-		fill_by_chance((int) chance(140));
+		fill_by_chance(unit_below(140));
 		for (int j = 0; j < people_count; j++)
-			if (chance(2) == 0)
-				people[j].updated += chance(2000);
+			if (unit_below(2) == 0)
+				people[j].updated += unit_below(2000);
 		now = 100000;
-		unit_query.limit = chance(2) == 0 ? 0 : 1 + (int) chance(12);
-		kind = list(NAUTH_QUERY_CHANGES, 10 + (int) chance(6));
+		unit_query.limit = unit_below(2) == 0 ? 0 : 1 + unit_below(12);
+		kind = list(NAUTH_QUERY_CHANGES, 10 + unit_below(6));
 		if (kind == NAUTH_OK)
 			lost += count_lost();
 		else if (kind == NAUTH_ERROR_UNFIT)
@@ -541,13 +474,13 @@ test_change_pages(void)
 {
 	fill(30, 30);
 	is_int(list(NAUTH_QUERY_CHANGES, 10), NAUTH_ERROR_UNFIT, "a page of one time");
-	is_int(pages, 0, "is known for it at once");
+	is_int(requests, 1, "is known for it at once");
 	unit_query.limit = 5;
 	is_int(list(NAUTH_QUERY_CHANGES, 10), NAUTH_ERROR_UNFIT, "a small one, first");
-	is_int(pages, 1, "is followed by a whole one");
+	is_int(requests, 2, "is followed by a whole one");
 	fill(9, 9);
 	is_int(list(NAUTH_QUERY_CHANGES, 10), NAUTH_OK, "which may be the end");
-	is_int(pages, 1, "of all");
+	is_int(requests, 2, "of all");
 	unit_query.limit = 0;
 }
 
@@ -713,16 +646,7 @@ test_cursors(void)
 	};
 
 	unit_settings.page_size = 100;
-	for (size_t i = 0; i < sizeof(damaged) / sizeof(damaged[0]); i++)
-	{
-		char		name[64];
-
-		unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, damaged[i]);
-		snprintf(name, sizeof(name), "damaged cursor %zu", i);
-		ok(unit_request.overflow, name);
-		ok(!unit_read_fixture(AUTH0, damaged[i], "auth0/empty.json") && unit_error.kind == NAUTH_ERROR_REQUEST,
-		   "reads no page");
-	}
+	unit_check_cursors(AUTH0, "auth0/empty.json", damaged, sizeof(damaged) / sizeof(damaged[0]));
 	unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, "-62135596800000 0 " IDS_255);
 	ok(!unit_request.overflow && strstr(unit_request.url, "%220001-01-01T") == NULL, "the first cursor is no bound");
 	unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, "253402300799999 49 a|b");
@@ -903,43 +827,14 @@ test_count(void)
 	is_int(unit_read_count(AUTH0, "[]"), -1, "no totals");
 }
 
-/* Bytes changed and cut by chance: never more users than asked for, and no crash. */
 static void
-test_mutations(void)
+test_damaged(void)
 {
-	NauthSpan	page = unit_fixture("auth0/page.json");
-	int			wrong = 0;
-	int			read = 0;
-
 	unit_settings.page_size = 4;
-	seed = 4;
-	for (int i = 0; i < 6000; i++)
-	{
-		size_t		len = chance(4) == 0 ? chance((uint32_t) page.len) : page.len;
-		NauthSpan	body = unit_copy(page.data, len);
-		char	   *bytes = (char *) body.data;
-		NauthReply	reply = {.status = 200,.body = body};
-		int64_t		count;
-
-		for (uint32_t n = chance(3); n > 0 && len > 0; n--)
-			bytes[chance((uint32_t) len)] = chance(2) == 0 ? "\"\\{}[]:,0"[chance(9)] : (char) chance(256);
-		unit_query.kind = chance(2) == 0 ? NAUTH_QUERY_LIST : NAUTH_QUERY_CHANGES;
-		if (unit_read(AUTH0, chance(2) == 0 ? NULL : "1768478400123 0 auth0|65aa7f3b2c", body))
-		{
-			read++;
-			wrong += unit_page.count < 0 || unit_page.count > 4;
-			wrong += strnlen(unit_page.next, NAUTH_CURSOR_MAX) == NAUTH_CURSOR_MAX;
-			wrong += unit_query.kind == NAUTH_QUERY_LIST && !unit_page.last && unit_page.next[0] == '\0';
-		}
-		else
-			wrong += unit_error.kind == NAUTH_OK || unit_error.reason == NULL;
-		(void) AUTH0->read_count(&reply, &count, &unit_error);
-		unit_free(body);
-	}
-	unit_free(page);
-	unit_query.kind = NAUTH_QUERY_LIST;
-	is_int(wrong, 0, "pages with bytes changed are read or not, within bounds");
-	ok(read > 500, "and some are");
+	unit_check_damaged(AUTH0, NAUTH_QUERY_LIST, "auth0/page.json", NULL);
+	unit_check_damaged(AUTH0, NAUTH_QUERY_LIST, "auth0/page.json", "1768478400123 0 auth0|65aa7f3b2c");
+	unit_check_damaged(AUTH0, NAUTH_QUERY_CHANGES, "auth0/page.json", NULL);
+	unit_check_damaged(AUTH0, NAUTH_QUERY_CHANGES, "auth0/page.json", "1768478400123 0 auth0|65aa7f3b2c");
 }
 
 int
@@ -968,11 +863,10 @@ main(void)
 	test_window_drift();
 	test_changes();
 	test_change_pages();
-	test_mutations();
+	test_damaged();
 	unit_settings.page_size = 4;
-	unit_check_cut(AUTH0, "auth0/page.json");
+	unit_check_cut(AUTH0, NAUTH_QUERY_LIST, "auth0/page.json");
 	unit_check_bodies(AUTH0);
-	unit_check_hostile(AUTH0, "auth0/hostile.json", hostile_times,
-					   sizeof(hostile_times) / sizeof(hostile_times[0]));
+	unit_check_hostile_rfc3339(AUTH0, "auth0/hostile.json", NULL, 0);
 	return done_testing();
 }

@@ -11,73 +11,22 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "provider_unit.h"
+#include "directory_unit.h"
 
 #define BETTER_AUTH	(&nauth_provider_better_auth)
-#define MAX_USERS	500
-#define MAX_PAGES	200
-
-static const UserCase hostile_times[] = {
-	{"time_absent", NAUTH_FLAW_NONE, false},
-	{"time_null", NAUTH_FLAW_NONE, false},
-	{"time_twice", NAUTH_FLAW_DUPLICATE, false},
-	{"time_number", NAUTH_FLAW_TIME, false},
-	{"time_date", NAUTH_FLAW_TIME, false},
-	{"time_february_30", NAUTH_FLAW_TIME, false},
-	{"time_no_zone", NAUTH_FLAW_TIME, false},
-	{"time_offset", NAUTH_FLAW_NONE, true},
-	{"time_year_0", NAUTH_FLAW_TIME, false},
-	{"time_long_year", NAUTH_FLAW_TIME, false},
-	{"time_nul", NAUTH_FLAW_TIME, false}
-};
-
-/* A directory, the numbers of its users in order of creation. */
-static int	directory[MAX_USERS];
-static int	directory_size;
-
-/* How often a listing returned each user, and what the listing came to. */
-static int	seen[MAX_USERS];
-static int	pages;
-static int	rereads;
-
-static void
-directory_fill(int size)
-{
-	for (int i = 0; i < size; i++)
-		directory[i] = i;
-	directory_size = size;
-}
-
-static void
-directory_delete(int position, int count)
-{
-	memmove(directory + position, directory + position + count,
-			(size_t) (directory_size - position - count) * sizeof(int));
-	directory_size -= count;
-}
-
-static void
-directory_insert(int position, int count)
-{
-	memmove(directory + position + count, directory + position,
-			(size_t) (directory_size - position) * sizeof(int));
-	directory_size += count;
-	for (int i = 0; i < count; i++)
-		directory[position + i] = MAX_USERS - 1 - i;
-}
 
 /* The reply that the server would give to the request. */
 static NauthSpan
-directory_answer(void)
+answer(void)
 {
-	static char body[MAX_USERS * 80];
-	int			limit = atoi(strstr(unit_request.url, "limit=") + 6);
-	int			offset = atoi(strstr(unit_request.url, "offset=") + 7);
+	static char body[DIRECTORY_MAX * 80];
+	int			limit = directory_asked("limit=");
+	int			offset = directory_asked("offset=");
 	int			len = sprintf(body, "{\"users\":[");
 
 	for (int i = offset; i < offset + limit && i < directory_size; i++)
 		len += sprintf(body + len, "%s{\"id\":\"u%d\",\"updatedAt\":\"2026-02-01T08:30:00.456Z\"}",
-					   i > offset ? "," : "", directory[i]);
+					   i > offset ? "," : "", directory[i].number);
 	len += sprintf(body + len, "],\"total\":%d,\"limit\":%d", directory_size, limit);
 	if (offset > 0)
 		len += sprintf(body + len, ",\"offset\":%d", offset);
@@ -85,57 +34,7 @@ directory_answer(void)
 	return unit_copy(body, (size_t) len);
 }
 
-/* A change of the directory, made after a number of pages. */
-typedef struct Change
-{
-	int			after;
-	void		(*change) (int position, int count);
-	int			position;
-	int			count;
-} Change;
-
-/* List the directory; returns how it ended. */
-static NauthErrorKind
-list(int page_size, const Change *change)
-{
-	char		cursor[NAUTH_CURSOR_MAX] = "";
-
-	unit_settings.page_size = page_size;
-	memset(seen, 0, sizeof(seen));
-	rereads = 0;
-	for (pages = 0; pages < MAX_PAGES; pages++)
-	{
-		NauthSpan	body;
-		bool		read;
-
-		if (change != NULL && change->after == pages)
-			change->change(change->position, change->count);
-		unit_write(BETTER_AUTH, NAUTH_QUERY_LIST, NULL, pages == 0 ? NULL : cursor);
-		body = directory_answer();
-		read = unit_read(BETTER_AUTH, pages == 0 ? NULL : cursor, body);
-		unit_free(body);
-		if (!read)
-			return unit_error.kind;
-		rereads += unit_page.reread;
-		for (int i = 0; i < unit_page.count; i++)
-			seen[atoi(unit_users[i].id + 1)]++;
-		if (unit_page.last)
-			return NAUTH_OK;
-		strcpy(cursor, unit_page.next);
-	}
-	return NAUTH_ERROR_TIMEOUT;
-}
-
-/* How many users who are still there were not seen exactly once. */
-static int
-count_wrong(void)
-{
-	int			wrong = 0;
-
-	for (int i = 0; i < directory_size; i++)
-		wrong += seen[directory[i]] != 1;
-	return wrong;
-}
+static const Server server = {BETTER_AUTH, NAUTH_QUERY_LIST, "u%d", answer};
 
 static void
 test_requests(void)
@@ -214,13 +113,7 @@ test_cursors(void)
 	NauthSpan	body;
 	char		cursor[NAUTH_CURSOR_MAX];
 
-	for (size_t i = 0; i < sizeof(damaged) / sizeof(damaged[0]); i++)
-	{
-		unit_write(BETTER_AUTH, NAUTH_QUERY_LIST, NULL, damaged[i]);
-		ok(unit_request.overflow, "a damaged cursor is not asked with");
-		ok(!unit_read_fixture(BETTER_AUTH, damaged[i], "better_auth/page.json") &&
-		   unit_error.kind == NAUTH_ERROR_REQUEST, "nor read with");
-	}
+	unit_check_cursors(BETTER_AUTH, "better_auth/page.json", damaged, sizeof(damaged) / sizeof(damaged[0]));
 
 	/* the longest ids there are, and one that looks like a cursor */
 	unit_settings.page_size = 3;
@@ -294,12 +187,8 @@ test_page_cases(void)
 	for (size_t i = 0; i < sizeof(page_cases) / sizeof(page_cases[0]); i++)
 	{
 		const PageCase *test = &page_cases[i];
-		NauthSpan	body = unit_copy_text(test->json);
 
-		ok(unit_read(BETTER_AUTH, NULL, body) == (test->kind == NAUTH_OK) &&
-		   unit_error.kind == test->kind, test->name);
-		ok(unit_page.last == (test->kind == NAUTH_OK), "and whether it is the end");
-		unit_free(body);
+		unit_check_page(BETTER_AUTH, test->json, test->kind, test->kind == NAUTH_OK, test->name);
 	}
 }
 
@@ -312,19 +201,11 @@ test_quiet(void)
 		for (int size = 0; size <= 60; size++)
 		{
 			directory_fill(size);
-			failed += list(page_size, NULL) != NAUTH_OK || rereads > 0 ||
-				count_wrong() > 0;
+			failed += directory_list(&server, page_size, NULL) != NAUTH_OK || rereads > 0 ||
+				directory_wrong(size) > 0;
 		}
 	is_int(failed, 0, "directories of many sizes in pages of many sizes");
 }
-
-typedef struct DriftCase
-{
-	Change		change;
-	NauthErrorKind kind;
-	int			rereads;
-	const char *name;
-} DriftCase;
 
 /* 100 users, pages of 20; the second page begins at row 10. */
 static const DriftCase drift_cases[] = {
@@ -351,16 +232,8 @@ static const DriftCase drift_cases[] = {
 static void
 test_drift(void)
 {
-	for (size_t i = 0; i < sizeof(drift_cases) / sizeof(drift_cases[0]); i++)
-	{
-		const DriftCase *test = &drift_cases[i];
-
-		directory_fill(100);
-		ok(list(20, &test->change) == test->kind, test->name);
-		is_int(rereads, test->rereads, "so often it went back");
-		if (test->kind == NAUTH_OK)
-			is_int(count_wrong(), 0, "everybody who is left was seen once");
-	}
+	directory_check_drift(&server, 100, 20, DIRECTORY_MAX, drift_cases,
+						  sizeof(drift_cases) / sizeof(drift_cases[0]));
 }
 
 /* Users who were created before others but appear later are not to be lost. */
@@ -368,31 +241,21 @@ static void
 test_inserted_before(void)
 {
 	Change		change = {1, directory_insert, 0, 5};
-	int			lost = 0;
 
 	directory_fill(100);
-	ok(list(20, &change) == NAUTH_OK, "5 added in the part that was read");
-	for (int i = 0; i < 100; i++)
-		lost += seen[i] != 1;
-	is_int(lost, 0, "all others were seen once");
+	ok(directory_list(&server, 20, &change) == NAUTH_OK, "5 added in the part that was read");
+	is_int(directory_wrong(100), 0, "all others were seen once");
 
 	change.count = 50;
 	directory_fill(100);
-	lost = 0;
-	if (list(20, &change) == NAUTH_OK)
-		for (int i = 0; i < 100; i++)
-			lost += seen[i] == 0;
-	is_int(lost, 0, "50 added there: nobody is lost in a complete listing");
+	is_int(directory_list(&server, 20, &change) == NAUTH_OK ? directory_lost(100) : 0, 0,
+		   "50 added there: nobody is lost in a complete listing");
 }
 
 /* Any deletion at any time: complete and nobody lost, or not complete. */
 static void
 test_all_deletions(void)
 {
-	int			lost = 0;
-	int			complete = 0;
-	int			failed = 0;
-
 	for (int after = 1; after <= 6; after++)
 		for (int position = 0; position < 50; position++)
 			for (int count = 1; count <= 50 - position; count++)
@@ -401,19 +264,10 @@ test_all_deletions(void)
 				NauthErrorKind kind;
 
 				directory_fill(50);
-				kind = list(8, &change);
-				if (kind == NAUTH_OK)
-				{
-					complete++;
-					for (int i = 0; i < directory_size; i++)
-						lost += seen[directory[i]] == 0;
-				}
-				else
-					failed += kind != NAUTH_ERROR_INCOMPLETE;
+				kind = directory_list(&server, 8, &change);
+				tally_add(kind, directory_wrong(50));
 			}
-	is_int(lost, 0, "a listing that says it is complete has lost nobody");
-	is_int(failed, 0, "another says that it is not");
-	ok(complete > 1000, "and most are complete");
+	tally_check(1000, "a listing that says it is complete has lost nobody");
 }
 
 static void
@@ -443,6 +297,14 @@ test_count(void)
 	is_int(unit_read_count(BETTER_AUTH, "{\"users\":[],\"total\":0,\"limit\":100}"), -1, "another limit");
 }
 
+static void
+test_damaged(void)
+{
+	unit_settings.page_size = 4;
+	unit_check_damaged(BETTER_AUTH, NAUTH_QUERY_LIST, "better_auth/page.json", NULL);
+	unit_check_damaged(BETTER_AUTH, NAUTH_QUERY_LIST, "better_auth/page.json", "2 2 6:m3Xc7N 6:t0Yr5W 6:k8Qz1P");
+}
+
 int
 main(void)
 {
@@ -457,10 +319,10 @@ main(void)
 	test_all_deletions();
 	test_single();
 	test_count();
+	test_damaged();
 	unit_settings.page_size = 4;
-	unit_check_cut(BETTER_AUTH, "better_auth/page.json");
+	unit_check_cut(BETTER_AUTH, NAUTH_QUERY_LIST, "better_auth/page.json");
 	unit_check_bodies(BETTER_AUTH);
-	unit_check_hostile(BETTER_AUTH, "better_auth/hostile.json", hostile_times,
-					   sizeof(hostile_times) / sizeof(hostile_times[0]));
+	unit_check_hostile_rfc3339(BETTER_AUTH, "better_auth/hostile.json", NULL, 0);
 	return done_testing();
 }

@@ -267,6 +267,14 @@ test_count(void)
 }
 
 static void
+test_damaged(void)
+{
+	unit_settings.page_size = 3;
+	unit_check_damaged(CLERK, NAUTH_QUERY_LIST, "clerk/page.json", NULL);
+	unit_check_damaged(CLERK, NAUTH_QUERY_CHANGES, "clerk/page.json", NULL);
+}
+
+static void
 test_registry(void)
 {
 	ok(nauth_provider_find("clerk") == CLERK, "found by its name");
@@ -300,8 +308,9 @@ main(void)
 	test_single();
 	test_count();
 	test_registry();
+	test_damaged();
 	unit_settings.page_size = 4;
-	unit_check_cut(CLERK, "clerk/page.json");
+	unit_check_cut(CLERK, NAUTH_QUERY_LIST, "clerk/page.json");
 	unit_check_bodies(CLERK);
 	unit_check_hostile(CLERK, "clerk/hostile.json", hostile_times,
 					   sizeof(hostile_times) / sizeof(hostile_times[0]));

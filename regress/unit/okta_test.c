@@ -10,51 +10,19 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "provider_unit.h"
+#include "directory_unit.h"
 
 #define OKTA		(&nauth_provider_okta)
 #define USERS_URL	"https://auth.example.com/api/v1/users"
 #define SELF		"<" USERS_URL "?limit=3>; rel=\"self\""
 #define NEXT		"<" USERS_URL "?after=a1&limit=3>; rel=\"next\""
 #define ALL			"filter=lastUpdated%20gt%20%221970-01-01T00%3A00%3A00.000Z%22"
-#define MAX_USERS	300
-#define MAX_PAGES	700
-
-static const UserCase hostile_times[] = {
-	{"time_absent", NAUTH_FLAW_NONE, false},
-	{"time_null", NAUTH_FLAW_NONE, false},
-	{"time_twice", NAUTH_FLAW_DUPLICATE, false},
-	{"time_number", NAUTH_FLAW_TIME, false},
-	{"time_date", NAUTH_FLAW_TIME, false},
-	{"time_february_30", NAUTH_FLAW_TIME, false},
-	{"time_no_zone", NAUTH_FLAW_TIME, false},
-	{"time_offset", NAUTH_FLAW_NONE, true},
-	{"time_year_0", NAUTH_FLAW_TIME, false},
-	{"time_long_year", NAUTH_FLAW_TIME, false},
-	{"time_nul", NAUTH_FLAW_TIME, false}
-};
-
-/* The header that pages come with. */
-static const char *link_header = SELF;
-
-/* Okta, but that replies have this header. */
-static NauthProvider linked;
-
-static bool
-read_linked(const NauthSettings *settings, const NauthQuery *query, const char *cursor,
-			const NauthReply *reply, NauthPage *page, NauthError *error)
-{
-	NauthReply	with = *reply;
-
-	with.header = link_header;
-	return nauth_provider_okta.read_page(settings, query, cursor, &with, page, error);
-}
 
 static bool
 read_with(const char *header, const char *cursor, const char *fixture)
 {
-	link_header = header;
-	return unit_read_fixture(&linked, cursor, fixture);
+	unit_header = header;
+	return unit_read_fixture(OKTA, cursor, fixture);
 }
 
 /* ---- Requests */
@@ -423,10 +391,6 @@ test_states(void)
 
 /* ---- Whole listings */
 
-/* A directory whose pages begin behind a user, who may be gone. */
-static bool directory[MAX_USERS];
-static int	seen[MAX_USERS];
-
 /* What goes wrong with the links of a page. */
 typedef enum Mishap
 {
@@ -438,8 +402,10 @@ typedef enum Mishap
 	MISHAPS
 } Mishap;
 
+static Mishap mishap;			/* of the next page */
+
 static const char *
-damage(char *header, Mishap mishap)
+mishap_header(char *header)
 {
 	char	   *next = strstr(header, "<" USERS_URL "?after=");
 
@@ -462,105 +428,77 @@ damage(char *header, Mishap mishap)
 	}
 }
 
-/* Answer the request that was written last. */
+/* The first users behind whoever the request names, who may be gone. */
 static NauthSpan
-answer(int number, Mishap mishap)
+answer(void)
 {
-	static char body[MAX_USERS * 90];
+	static char body[DIRECTORY_MAX * 90];
 	static char header[1024];
 	const char *after = strstr(unit_request.url, "after=");
-	int			limit = atoi(strstr(unit_request.url, "limit=") + 6);
-	int			user = after == NULL ? 0 : atoi(after + 6) + 1;
-	int			last = -1;
+	int			limit = directory_asked("limit=");
+	int			start = 0;
+	int			end;
 	int			len = sprintf(body, "[");
 	char		next[256] = "";
 
-	for (; user < MAX_USERS && limit > 0; user++)
-	{
-		if (!directory[user])
-			continue;
+	while (after != NULL && start < directory_size && directory[start].number <= directory_asked("after="))
+		start++;
+	end = start + limit < directory_size ? start + limit : directory_size;
+	for (int i = start; i < end; i++)
 		len += sprintf(body + len, "%s{\"id\":\"00u%017d\",\"lastUpdated\":\"2026-02-01T08:30:00.000Z\"}",
-					   last < 0 ? "" : ",", user);
-		last = user;
-		limit--;
-	}
-	while (user < MAX_USERS && !directory[user])
-		user++;
+					   i > start ? "," : "", directory[i].number);
 	len += sprintf(body + len, "]");
-	limit = atoi(strstr(unit_request.url, "limit=") + 6);
-	if (user < MAX_USERS)
-		sprintf(next, "<" USERS_URL "?after=%d&limit=%d&filter=x%%20gt%%20%%22y%%22>; rel=\"next\"", last, limit);
-	if (number % 2 == 0)
+	if (end < directory_size)
+		sprintf(next, "<" USERS_URL "?after=%d&limit=%d&filter=x%%20gt%%20%%22y%%22>; rel=\"next\"",
+				directory[end - 1].number, limit);
+	if (requests % 2 == 0)
 		sprintf(header, SELF "%s%s", next[0] ? ", " : "", next);
 	else
 		sprintf(header, "%s%s" SELF, next, next[0] ? ", " : "");
-	link_header = damage(header, mishap);
+	unit_header = mishap_header(header);
+	mishap = MISHAP_NONE;
 	return unit_copy(body, (size_t) len);
 }
 
-/* List the directory; a mishap and a deletion happen before a page. */
-static NauthErrorKind
-list(int page_size, int trouble, Mishap mishap, int gone)
+static const Server server = {OKTA, NAUTH_QUERY_LIST, "00u%d", answer};
+
+/* So many users are gone from the beginning on, and this happens to the next page. */
+static void
+trouble(int what, int gone)
 {
-	char		cursor[NAUTH_CURSOR_MAX] = "";
-
-	unit_settings.page_size = page_size;
-	memset(seen, 0, sizeof(seen));
-	for (int number = 0; number < MAX_PAGES; number++)
-	{
-		NauthSpan	body;
-		bool		read;
-
-		if (number == trouble)
-			for (int i = 0; i < gone && i < MAX_USERS; i++)
-				directory[i] = false;
-		unit_write(OKTA, NAUTH_QUERY_LIST, NULL, number == 0 ? NULL : cursor);
-		body = answer(number, number == trouble ? mishap : MISHAP_NONE);
-		read = unit_read(&linked, number == 0 ? NULL : cursor, body);
-		unit_free(body);
-		if (!read)
-			return unit_error.kind;
-		for (int i = 0; i < unit_page.count; i++)
-			seen[atoi(unit_users[i].id + 3)]++;
-		if (unit_page.last)
-			return NAUTH_OK;
-		strcpy(cursor, unit_page.next);
-	}
-	return NAUTH_ERROR_TIMEOUT;
+	directory_delete(0, gone);
+	mishap = (Mishap) what;
 }
 
 static void
 test_listings(void)
 {
 	int			wrong = 0;
-	int			lost = 0;
-	int			complete = 0;
 
 	for (int size = 0; size <= 40; size++)
 		for (int page_size = 1; page_size <= 12; page_size++)
 		{
-			for (int i = 0; i < MAX_USERS; i++)
-				directory[i] = i < size;
-			wrong += list(page_size, -1, MISHAP_NONE, 0) != NAUTH_OK;
-			for (int i = 0; i < MAX_USERS; i++)
-				wrong += seen[i] != (i < size);
+			directory_fill(size);
+			wrong += directory_list(&server, page_size, NULL) != NAUTH_OK || directory_wrong(size) > 0;
 		}
 	is_int(wrong, 0, "directories of many sizes in pages of many sizes");
 
-	for (int mishap = MISHAP_NONE; mishap < MISHAPS; mishap++)
-		for (int trouble = 0; trouble < 12; trouble++)
-			for (int gone = 0; gone <= 60; gone++)
+	for (int what = MISHAP_NONE; what < MISHAPS; what++)
+		for (int after = 0; after < 12; after++)
+			for (int gone = 0; gone <= 48; gone++)
 			{
-				for (int i = 0; i < MAX_USERS; i++)
-					directory[i] = i % 5 != 0;
-				if (list(25, trouble, (Mishap) mishap, gone) != NAUTH_OK)
-					continue;
-				complete++;
-				for (int i = 0; i < MAX_USERS; i++)
-					lost += directory[i] && seen[i] != 1;
+				Change		change = {after, trouble, what, gone};
+				NauthErrorKind kind;
+
+				directory_fill(300);
+				for (int i = 295; i >= 0; i -= 5)
+					directory_delete(i, 1);
+				kind = directory_list(&server, 25, &change);
+
+				/* without its links a page is none */
+				tally_add(kind == NAUTH_ERROR_UNREADABLE ? NAUTH_ERROR_INCOMPLETE : kind, directory_wrong(300));
 			}
-	is_int(lost, 0, "a listing that says it is complete has lost nobody");
-	ok(complete > 700, "and many are complete");
+	tally_check(600, "a listing that says it is complete has lost nobody");
 }
 
 /* ---- Single users, errors, damage */
@@ -590,52 +528,36 @@ test_single(void)
 		ok(strcmp(code[0].code, code[1].code) < 0, "known codes are in order");
 }
 
-/* A few thousand pages and headers that are damaged in one place. */
+/* Pages that are damaged, and then headers of one that is not. */
 static void
 test_damaged(void)
 {
-	const char *header = SELF ", " NEXT;
-	size_t		header_len = strlen(header);
+	NauthSpan	whole = {SELF ", " NEXT, strlen(SELF ", " NEXT)};
 	NauthSpan	page = unit_fixture("okta/page.json");
-	uint32_t	random = 1;
 	int			wrong = 0;
 
 	unit_settings.page_size = 3;
+	unit_header = whole.data;
+	unit_check_damaged(OKTA, NAUTH_QUERY_LIST, "okta/page.json", NULL);
 	for (int i = 0; i < 6000; i++)
 	{
-		bool		in_header = i % 3 == 0;
-		size_t		len = in_header ? header_len : page.len;
-		char	   *data = unit_allocate(len + 1);
-		NauthSpan	body;
-		size_t		at;
+		NauthSpan	damaged = unit_damage(whole);
+		char	   *header = unit_allocate(damaged.len + 1);
 
-		random = random * 1664525 + 1013904223;
-		at = (random >> 8) % len;
-		memcpy(data, in_header ? header : page.data, len);
-		data[len] = '\0';
-		if (i % 2 == 0)
-			data[at] ^= (char) (1 << (random >> 4) % 8);
-		else
-			data[len = at] = '\0';
-		link_header = in_header ? data : header;
-		body = in_header ? unit_copy(page.data, page.len) : unit_copy(data, len);
-		if (unit_read(&linked, NULL, body))
-			wrong += unit_page.count > 3 || strnlen(unit_page.next, NAUTH_CURSOR_MAX) == NAUTH_CURSOR_MAX ||
-				unit_page.last != (unit_page.next[0] == '\0');
-		else
-			wrong += unit_page.last || unit_error.kind == NAUTH_OK || unit_error.reason == NULL;
-		unit_free(body);
-		free(data);
+		memcpy(header, damaged.data, damaged.len);
+		header[damaged.len] = '\0';
+		unit_header = header;
+		wrong += !unit_is_sound(OKTA, page, unit_read(OKTA, NULL, page));
+		free(header);
+		unit_free(damaged);
 	}
-	is_int(wrong, 0, "no damage is read as something that it is not");
+	is_int(wrong, 0, "no damaged header is read as something that it is not");
 	unit_free(page);
 }
 
 int
 main(void)
 {
-	linked = nauth_provider_okta;
-	linked.read_page = read_linked;
 	test_requests();
 	test_credentials();
 	test_since();
@@ -649,10 +571,9 @@ main(void)
 	test_single();
 	test_damaged();
 	unit_settings.page_size = 3;
-	link_header = SELF;
-	unit_check_cut(&linked, "okta/page.json");
-	unit_check_bodies(&linked);
-	unit_check_hostile(&linked, "okta/hostile.json", hostile_times,
-					   sizeof(hostile_times) / sizeof(hostile_times[0]));
+	unit_header = SELF;
+	unit_check_cut(OKTA, NAUTH_QUERY_LIST, "okta/page.json");
+	unit_check_bodies(OKTA);
+	unit_check_hostile_rfc3339(OKTA, "okta/hostile.json", NULL, 0);
 	return done_testing();
 }
