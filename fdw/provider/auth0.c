@@ -194,10 +194,10 @@ auth0_read_page(const NauthSettings *settings, const NauthQuery *query, const ch
 	if (query->ids != NULL && page->count > query->n_ids)
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "the page has more users than were asked for");
-	page->last = page->count < size;
-	if (page->last && (int64_t) keyset.page * size + page->count < total)
+	if (page->count < size && (int64_t) keyset.page * size + page->count < total)
 		return nauth_error_set(error, NAUTH_ERROR_INCOMPLETE,
 							   "a page ended before the total that it names");
+	page->last = page->count < size;
 	if (cursor == NULL && query->ids == NULL && query->email == NULL && !query->windowed)
 		page->total = total;
 	return nauth_keyset_finish(settings, query, &keyset, limit, page, error);

@@ -266,8 +266,9 @@ unit_check_hostile_rfc3339(const NauthProvider *provider, const char *fixture,
 	const int	common = sizeof(unit_rfc3339) / sizeof(unit_rfc3339[0]);
 	UserCase	times[2 * sizeof(unit_rfc3339) / sizeof(unit_rfc3339[0])];
 
-	for (int i = 0; i < common + count; i++)
-		times[i] = i < common ? unit_rfc3339[i] : more[i - common];
+	memcpy(times, unit_rfc3339, sizeof(unit_rfc3339));
+	for (int i = 0; i < count; i++)
+		times[common + i] = more[i];
 	unit_check_hostile(provider, fixture, times, common + count);
 }
 
