@@ -110,7 +110,9 @@ may_have_changed(const NauthRun *run, const NauthKnownUser *known, const NauthWa
  * Whether a user was created after the last run and not counted since.  It may
  * have a row all the same: some applications do not wait for us.  If it was
  * created in the very moment of the latest change that was seen, and is that
- * change, the row is ours and has that version, or a later one.
+ * change, the row is ours and has that version, or a later one.  A row with a time
+ * of change before the user's creation is of another user with the same id, or of a
+ * directory with times that lie ahead; either is counted.
  */
 static bool
 is_uncounted(const NauthRun *run, const NauthUser *user, int64 version)
@@ -118,6 +120,8 @@ is_uncounted(const NauthRun *run, const NauthUser *user, int64 version)
 	TimestampTz created = nauth_moment_to_timestamptz(user->created_at);
 
 	if (!user->has_created_at || !user->has_updated_at || user->created_at > user->updated_at)
+		return false;
+	if (version != NAUTH_NO_VERSION && version < created)
 		return false;
 	return (created > run->last_newest || (created == run->last_newest && version < run->last_newest)) &&
 		nauth_id_list_find(&run->counted_before, user->id) < 0;
@@ -148,18 +152,17 @@ note_listed(NauthRun *run, const NauthUser *user, const NauthWanted *wanted, int
 
 /*
  * Whether an event is enough to write its user.  Not if the row is marked, or its
- * deletion held; nor if there is none though the user is not new, for it may be
- * gone since, and its row purged.
+ * deletion held; nor if there is none though the last run has seen the user, which
+ * may be gone since, and its row purged.
  */
 static bool
 is_believed(const NauthRun *run, const NauthUser *user, const NauthWanted *wanted)
 {
-	if (!run->incremental || !run->options->provider->tells_gone || run->single || run->verified)
+	if (!nauth_since_is_word(run))
 		return true;
 	if (wanted->known)
 		return wanted->live && nauth_id_list_find(&run->held_before, user->id) < 0;
-	return user->has_created_at &&
-		nauth_moment_to_timestamptz(user->created_at) >= run->last_watermark - NAUTH_OVERLAP;
+	return user->has_created_at && nauth_moment_to_timestamptz(user->created_at) >= run->last_watermark;
 }
 
 /*

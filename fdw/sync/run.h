@@ -315,6 +315,7 @@ extern void nauth_changes_read_page(NauthRun *run);
  * is that of a run without any change, by the provider's clock, or DT_NOBEGIN.
  */
 extern const char *nauth_since_obstacle(const NauthRun *run);
+extern bool nauth_since_is_word(const NauthRun *run);
 extern TimestampTz nauth_since_watermark(const NauthRun *run);
 extern void nauth_since_run(NauthRun *run);
 extern bool nauth_since_glance(NauthRun *run);
@@ -363,6 +364,7 @@ extern void nauth_state_forget_dropped(void);
 extern void nauth_state_load(NauthRun *run);
 extern void nauth_state_begin(NauthRun *run);
 extern void nauth_state_keep(NauthRun *run);
+extern void nauth_state_mix_shapes(const NauthRun *run);
 extern void nauth_state_doubt(NauthRun *run);
 extern void nauth_state_finish(NauthRun *run);
 

@@ -39,6 +39,13 @@ nauth_since_obstacle(const NauthRun *run)
 	return NULL;
 }
 
+/* Whether what is read now is no more than the word of events. */
+bool
+nauth_since_is_word(const NauthRun *run)
+{
+	return run->incremental && run->options->provider->tells_gone && !run->single && !run->verified;
+}
+
 TimestampTz
 nauth_since_watermark(const NauthRun *run)
 {
@@ -64,6 +71,24 @@ is_superseded(const NauthPage *page, int entry)
 		if (i != entry && user->id[0] != '\0' && strcmp(other->id, user->id) == 0 &&
 			(other->gone || other->updated_at > user->updated_at ||
 			 (other->updated_at == user->updated_at && i > entry)))
+			return true;
+	}
+	return false;
+}
+
+/* Whether the page has another state of the user at the same time: nobody knows which is the later one. */
+static bool
+is_tied(const NauthPage *page, int entry)
+{
+	const NauthUser *user = &page->users[entry];
+
+	for (int i = 0; i < page->count; i++)
+	{
+		const NauthUser *other = &page->users[i];
+
+		if (i != entry && !other->gone && other->updated_at == user->updated_at && user->id[0] != '\0' &&
+			strcmp(other->id, user->id) == 0 &&
+			(other->json.len != user->json.len || memcmp(other->json.data, user->json.data, user->json.len) != 0))
 			return true;
 	}
 	return false;
@@ -130,7 +155,11 @@ take_page(NauthRun *run, const NauthPage *page)
 		if (page->users[i].gone)
 			note_event_gone(run, page->users[i].id);
 		else if (!follows_gone(run, page->users[i].id) && !is_superseded(page, i))
+		{
+			if (nauth_since_is_word(run) && is_tied(page, i))
+				nauth_id_list_add(&run->revived_users, run->cxt, page->users[i].id, NULL);
 			part.users[part.count++] = page->users[i];
+		}
 	}
 	run->changes.pages++;
 	run->changes.ended = page->last;

@@ -180,6 +180,19 @@ leaves_doubt(const NauthRun *run)
 		(run->incremental && (run->doubt || run->unproved));
 }
 
+/*
+ * sync_user has written a row, with other options than the last refresh: as when
+ * a full run begins.  Once, so that hardly anybody has to wait for it.
+ */
+void
+nauth_state_mix_shapes(const NauthRun *run)
+{
+	NauthArgs	args = {0};
+
+	nauth_args_relation(&args, run->target.relid);
+	nauth_statement_execute("UPDATE neon_auth.sync_state SET shape = '' WHERE target = $1 AND shape <> ''", &args);
+}
+
 /* The same for the one user of sync_user: others must not wait for its end. */
 static void
 keep_user(NauthRun *run)
@@ -225,6 +238,8 @@ nauth_state_keep(NauthRun *run)
 /*
  * A full run begins.  The rows that it writes are not in the numbers of users
  * until it has reached its end, so if it fails nothing can be told from these.
+ * If its options make other rows, then from now on there are rows of both kinds,
+ * and the next run has to compare all, even with the options of before.
  */
 void
 nauth_state_doubt(NauthRun *run)
@@ -232,8 +247,9 @@ nauth_state_doubt(NauthRun *run)
 	NauthArgs	args = {0};
 
 	nauth_args_relation(&args, run->target.relid);
-	nauth_statement_execute("UPDATE neon_auth.sync_state SET unproved = true"
-							" WHERE target = $1 AND NOT unproved", &args);
+	nauth_args_bool(&args, run->new_shape);
+	nauth_statement_execute("UPDATE neon_auth.sync_state SET unproved = true, shape = CASE WHEN $2 THEN '' ELSE shape END"
+							" WHERE target = $1 AND (NOT unproved OR ($2 AND shape <> ''))", &args);
 }
 
 /*
@@ -245,6 +261,13 @@ static int64
 counted_deletions(const NauthRun *run)
 {
 	return Min(run->marked, Max(run->missing_most - run->explained, 0));
+}
+
+/* Whether a live row that was not listed is as other options have made it. */
+static bool
+leaves_shapes(const NauthRun *run)
+{
+	return run->new_shape && !run->incremental && nauth_known_missing(run->known) > run->marked;
 }
 
 /*
@@ -280,7 +303,7 @@ nauth_state_finish(NauthRun *run)
 	nauth_args_bool(&args, leaves_doubt(run));
 	nauth_args_time(&args, Max(run->newest, run->changes.newest));
 	nauth_args_int(&args, run->options->full_refresh_every);
-	nauth_args_text(&args, run->shape);
+	nauth_args_text(&args, leaves_shapes(run) ? "" : run->shape);
 	nauth_statement_execute("INSERT INTO neon_auth.sync_state AS s (target, server, provider, tenant, credential, shape,"
 							" cluster, live_users, listed_users, watermark, last_success_started_at, last_success_at,"
 							" last_full_at, unproved, timeless, newest_change, newest_change_at, next_full_at)"

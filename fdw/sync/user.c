@@ -184,7 +184,11 @@ ask(NauthRun *run)
 	load_state(run);
 	run->asked_at = GetCurrentTimestamp();
 	if (nauth_directory_user(run->directory, run->single, user))
+	{
 		nauth_apply_some(run, &page);
+		if (run->new_shape && nauth_log_has_changes(run))
+			nauth_state_mix_shapes(run);
+	}
 	else
 		mark_deleted(run);
 	nauth_log_notify(run);

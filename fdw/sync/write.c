@@ -62,6 +62,10 @@ typedef struct Batch
 #define DELETED_AT \
 	"CASE WHEN excluded.deleted_at IS NOT NULL THEN coalesce(t.deleted_at, greatest(excluded.deleted_at, $10)) END"
 
+/* One with a later time of change. */
+#define NEWER_USER \
+	"excluded.updated_at > t.updated_at OR (t.updated_at IS NULL AND excluded.updated_at IS NOT NULL)"
+
 /* One that the provider has marked as deleted since. */
 #define MARKED_THERE \
 	"t.deleted_at IS NULL AND excluded.deleted_at IS NOT NULL AND (excluded.updated_at < t.updated_at) IS NOT TRUE"
@@ -79,10 +83,10 @@ changed_sql(const NauthRun *run, bool timed)
 	"t.raw_json - $8 IS DISTINCT FROM excluded.raw_json - $8" :
 	"t.raw_json IS DISTINCT FROM excluded.raw_json";
 
-	if (timed)
-		differs = psprintf("excluded.updated_at > t.updated_at OR"
-						   " (t.updated_at IS NULL AND excluded.updated_at IS NOT NULL) OR"
-						   " ((excluded.updated_at < t.updated_at) IS NOT TRUE AND %s)", differs);
+	if (timed && nauth_since_is_word(run))
+		differs = NEWER_USER;
+	else if (timed)
+		differs = psprintf(NEWER_USER " OR ((excluded.updated_at < t.updated_at) IS NOT TRUE AND %s)", differs);
 	return psprintf("(" ANOTHER_USER " OR (" MARKED_THERE ") OR %s) AND (" GONE_MEANWHILE ") IS NOT TRUE", differs);
 }
 
@@ -217,6 +221,23 @@ forget_own_times(NauthRun *run, const Batch *batch)
 	nauth_digest_forget(run, retimed.count, (const char *const *) retimed.ids);
 }
 
+/*
+ * Of two events of the same time nobody knows which is the later one: who is not
+ * as such an event has it is asked for, as those whom events have brought back.
+ */
+static void
+note_ties(NauthRun *run, Oid *types, Datum *values)
+{
+	SPI_execute_with_args(psprintf("SELECT t.id::text FROM unnest($1, $2, $6) AS excluded (raw_json, id, updated_at)"
+								   " JOIN %s t ON t.id = excluded.id AND t.updated_at = excluded.updated_at"
+								   " WHERE t.deleted_at IS NULL AND t.raw_json - $8 IS DISTINCT FROM excluded.raw_json - $8",
+								   run->target.name), WRITE_ARGS, types, values, NULL, true, 0);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		nauth_id_list_add(&run->revived_users, run->cxt,
+						  nauth_target_id(SPI_tuptable->vals[i], SPI_tuptable->tupdesc), NULL);
+	SPI_freetuptable(SPI_tuptable);
+}
+
 static void
 store_digests(NauthRun *run, const Batch *batch)
 {
@@ -258,6 +279,8 @@ write_batch(NauthRun *run, void *arg)
 	values[ARG_SEEN_AT] = TimestampTzGetDatum(run->last_success_started_at != DT_NOBEGIN ?
 											  run->last_success_started_at : run->started_at);
 	nauth_role_enter(run->target.owner, &saved);
+	if (nauth_since_is_word(run))
+		note_ties(run, types, values);
 	SPI_execute_with_args(batch->sql, WRITE_ARGS, types, values, NULL, false, 0);
 	nauth_role_leave(&saved);
 	count_written(run, batch);

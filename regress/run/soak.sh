@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make soak`: the model test and the random queries (regress/t/036_model.pl, 053_random_queries.pl) with one seed after the
-# other, for an hour or SOAK_SECONDS.
+# `make soak`: the model tests and the random queries (regress/t/036_model.pl, 066_model_of_all.pl, 053_random_queries.pl) with
+# one seed after the other, for an hour or SOAK_SECONDS.
 # NAUTH_SEED is the first seed (now, by default), NAUTH_STEPS how long each history is (3000). Ends at the first
 # history that fails, with what repeats it.
 #
@@ -27,7 +27,7 @@ main()
 		rm -rf "$work/tap"
 		mkdir "$work/tap"
 		say "NAUTH_SEED=$seed NAUTH_STEPS=$NAUTH_STEPS"
-		if ! NAUTH_SEED=$seed "${prove[@]}" -v "$TOP"/regress/t/{036_model,053_random_queries}.pl; then
+		if ! NAUTH_SEED=$seed "${prove[@]}" -v "$TOP"/regress/t/{036_model,066_model_of_all,053_random_queries}.pl; then
 			printf '\n%d passed, 1 failed\n' "$passed"
 			return 1
 		fi

@@ -91,9 +91,37 @@ sql(q(ALTER SERVER better_auth OPTIONS (ADD redact 'image')));
 like(sql(q(CALL neon_auth.refresh_users_sync('better_auth', target => 'other.users_sync'))), qr/^ok\|0\|10\|0\|/, 'are written anew, too');
 is(sql(q(SELECT count(*) FROM other.users_sync WHERE raw_json ? 'image')), 0, 'without what is named');
 
+# Rows of other options than the last refresh had are never left behind: a run that
+# fails halfway, or is for one user, under options that are then taken back; and users
+# whom a listing leaves out.
+sub without { return sql(q(SELECT count(*) FROM neon_auth.users_sync WHERE NOT raw_json ? 'private_metadata')); }
+
+my $lacking = without();
+sql("ALTER SERVER clerk OPTIONS (ADD redact 'private_metadata', ADD page_size '10')");
+$sim->fault({ match => 'list', after => 2, times => -1, status => 403 });
+$node->psql('postgres', q(CALL neon_auth.refresh_users_sync('clerk')));
+$sim->clear_faults;
+cmp_ok(without(), '>', $lacking, 'a run has failed after some pages');
+sql('ALTER SERVER clerk OPTIONS (DROP redact)');
+sql(q(CALL neon_auth.refresh_users_sync('clerk')));
+is(without(), $lacking, 'the next one writes all of them as it should');
+sql("ALTER SERVER clerk OPTIONS (ADD redact 'private_metadata')");
+sql(q(SELECT FROM neon_auth.sync_user('clerk', 'user_canary')));
+is(without(), $lacking + 1, 'one user is written');
+sql('ALTER SERVER clerk OPTIONS (DROP redact)');
+sql(q(CALL neon_auth.refresh_users_sync('clerk')));
+is(without(), $lacking, 'and by the next run again');
+sql("ALTER SERVER clerk OPTIONS (ADD redact 'private_metadata')");
+$sim->fault({ match => 'list', times => -1, hide_index => [ 3, 4 ] });
+sql(q(CALL neon_auth.refresh_users_sync('clerk')));
+is(without(), 39, 'two users are not listed, and not gone');
+$sim->clear_faults;
+sql(q(CALL neon_auth.refresh_users_sync('clerk')));
+is(without(), 41, 'the next run that lists them writes them');
+
 for my $bad ('', ',', 'a,,b', '.a', 'a.', 'a..b', 'x' x 129, join(', ', ('a') x 25))
 {
-	my (undef, undef, $error) = $node->psql('postgres', "ALTER SERVER clerk OPTIONS (ADD redact '$bad')");
+	my (undef, undef, $error) = $node->psql('postgres', "ALTER SERVER clerk OPTIONS (SET redact '$bad')");
 	like($error, qr/invalid value for option "redact"\nHINT:  It is a list of up to 24 paths/, 'a value that is none: ' . substr($bad, 0, 10));
 }
 

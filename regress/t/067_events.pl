@@ -188,4 +188,23 @@ $sim->remove($_) for @passing;
 like(refresh("mode => 'incremental'"), qr{^ok }, 'thirty come and go between two refreshes');
 is(difference(), 0, 'they are not live here');
 
+# ---- two states of a user at the same time, of which nobody knows the later one
+
+directory('tied', ", page_size '50'", users => 60);
+refresh();
+my $tied = id_of(5);
+$sim->update('index/5', { name => 'First Of All' });
+refresh();
+my $data = row($tied, q(jsonb_set(raw_json, '{first_name}', '"Tied"')));
+$sim->fault({ match => 'other', body => qq({"object":"list","data":[{"object":"event","id":"event_901","event":"user.updated","data":$data,"created_at":"2030-01-01T00:00:00.000Z"}],"list_metadata":{"after":null}}) });
+is(refresh(), 'ok 0/0/0/0', 'an event with another state of the same time');
+is(difference(), 0, 'is not written, for the provider is asked');
+is($sim->stats->{get}, 1, 'once');
+$sim->clear_faults;
+$sim->update('index/5', { name => 'Last Of All' });
+my @both = map { sql("SELECT jsonb_set(raw_json, '{first_name}', '\"$_\"') FROM tied.users WHERE id = '$tied'") } 'Former', 'Latter';
+$sim->fault({ match => 'other', body => '{"object":"list","data":[' . join(',', map { qq({"object":"event","id":"event_$_","event":"user.updated","data":$both[$_],"created_at":"2030-01-01T00:00:00.000Z"}) } 0, 1) . '],"list_metadata":{"after":null}}' });
+refresh();
+is(difference(), 0, 'nor one of two such states');
+
 done_testing();

@@ -1,0 +1,46 @@
+# Random histories of all providers but those of 036_model.pl, each with what is its
+# own: users who are deleted and still there, and come back; ids that are given again;
+# tokens that end; cursors that are lost; events that come late; a search that knows
+# less than there is; options that change what rows are like.  What has to hold is told
+# at the head of NeonAuth::Model.
+#
+# NAUTH_SEED chooses other histories, NAUTH_STEPS longer ones (`make soak`).  A
+# failure prints both and the history.  NAUTH_ONLY, names with commas between, has
+# only these histories.
+#
+# Copyright (c) 2026, neon_auth_fdw contributors
+
+use strict;
+use warnings FATAL => 'all';
+
+use NeonAuth::Model;
+use Test::More;
+
+my $seed = $ENV{NAUTH_SEED} || 1;
+my $steps = $ENV{NAUTH_STEPS} || 600;
+my %only = map { $_ => 1 } split /,/, $ENV{NAUTH_ONLY} // '';
+
+begin_model('model_of_all', $seed, $steps);
+
+# What the provider may do in one way or another is chosen by the seed.
+sub by_seed { return $_[ $seed % @_ ]; }
+
+my @directories = (
+	[ 'auth0', provider => 'auth0', sim => { set => ['token_uses=40'] } ],
+	[ 'late', provider => 'auth0', late => 1, steps => $steps / 2, sim => { users => 80, set => ['index_lag=4'] } ],
+	[ 'keycloak', provider => 'keycloak', sim => { set => ['token_uses=40'] } ],
+	[ 'okta', provider => 'okta', sim => { set => [ 'logins=1', by_seed('links=joined', 'millis=1') ] } ],
+	[ 'stack', provider => 'stack', sim => { set => [ by_seed('cursor=included', 'cursor=excluded') ] } ],
+	[ 'supabase', provider => 'supabase', sim => { set => ['ties=moving'] } ],
+	[ 'workos', provider => 'workos', sim => { set => [ 'sign_ins=often', by_seed('lost_cursor=restart', 'lost_cursor=end', 'lost_cursor=keep') ] } ]);
+
+for (@directories)
+{
+	my ($name, %how) = @$_;
+
+	next if %only && !$only{$name};
+	directory($name, page_size => 20, more => 1, %how, sim => { users => 120, %{ $how{sim} } });
+	history($name, $how{steps} // $steps);
+}
+
+done_testing();
