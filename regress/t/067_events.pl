@@ -180,13 +180,26 @@ is(row($new->{id}, 'count(*)'), 0, 'nor is it live after the next run');
 
 # ---- many who came and went, on different pages
 
-directory('passing', ", page_size '50'", users => 100);
+directory('passing', ", page_size '50'", users => 100, clock => (time() - 240) * 1000);
 refresh();
 my @passing = map { $sim->create({ name => "Passing $_" })->{id} } 1 .. 30;
 $sim->update("index/$_", { name => "Between $_" }) for 0 .. 39;
 $sim->remove($_) for @passing;
 like(refresh("mode => 'incremental'"), qr{^ok }, 'thirty come and go between two refreshes');
 is(difference(), 0, 'they are not live here');
+sql(q(CALL neon_auth.purge_deleted('0', target => 'passing.users_sync')));
+is(refresh("mode => 'incremental'"), 'ok 0/0/0/0', 'nor do events of before bring their purged rows back');
+is(sql('SELECT count(*) FROM passing.users_sync'), 100, 'there are none');
+
+# ---- users who are known and seem to be new
+
+directory('ahead', ", page_size '50'", users => 60);
+my $ahead = $sim->create({ name => 'Of Tomorrow', created_at => (time() + 100) * 1000, updated_at => time() * 1000 });
+refresh();
+is(state('listed_users, live_users'), '61|61', 'one was created in the future');
+$sim->update($ahead->{id}, { name => 'Of Next Week', updated_at => (time() + 200) * 1000 });
+is(refresh("mode => 'incremental'"), 'ok 0/1/0/0', 'and changes after that');
+is(state('listed_users, live_users'), '61|61', 'which makes no second one of it');
 
 # ---- two states of a user at the same time, of which nobody knows the later one
 

@@ -91,6 +91,14 @@ sql("ALTER SERVER purge OPTIONS (ADD deprovisioned_as_deleted 'true')");
 is(refresh(), 'ok 0/0/1/0', 'one is not with it');
 $session->ask("CALL neon_auth.purge_deleted('90 days', target => 'purge.users_sync')");
 is(sql('SELECT count(*) FROM purge.users_sync'), 30, 'it was marked a moment ago, not 90 days');
+$session->ask("CALL neon_auth.purge_deleted('0', target => 'purge.users_sync')");
+is(sql('SELECT count(*) FROM purge.users_sync'), 29, 'it can be purged when that is wanted');
+for my $mode ('incremental', 'full', 'auto')
+{
+	like(refresh("mode => '$mode'"), qr{^ok 0/0/0/0$}, "$mode: the provider still has it");
+	is(sql('SELECT count(*) FROM purge.users_sync'), 29, 'and it does not come back');
+}
+is(state('listed_users, live_users'), '30|29', 'though it is listed');
 
 # ---- The time of a deletion is the provider's, if the row was not seen live since
 
