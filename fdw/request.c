@@ -107,11 +107,20 @@ nauth_request_begin(NauthRequest *request, const char *base, const char *path)
 	append_url(request, path);
 }
 
+/* Some servers take what follows a ';' for parameters, and leave it out. */
+bool
+nauth_request_is_dots(const char *value)
+{
+	size_t		dots = strspn(value, ".");
+
+	return (dots == 1 || dots == 2) && (value[dots] == '\0' || value[dots] == ';');
+}
+
 void
 nauth_request_segment(NauthRequest *request, const char *value)
 {
 	append_url(request, "/");
-	if (value[0] == '\0' || strcmp(value, ".") == 0 || strcmp(value, "..") == 0)
+	if (value[0] == '\0' || nauth_request_is_dots(value))
 		request->overflow = true;
 	else
 		append_encoded(request, request->url, sizeof(request->url), value);

@@ -73,8 +73,10 @@ extern size_t nauth_request_encoded(const char *value);
 /*
  * Append "/value" to the path, or "?name=value" or "&name=value" to the query.
  * All but unreserved characters of a value are percent-encoded.  A segment that
- * is empty, "." or ".." is an overflow: it would ask for another resource.
+ * is empty or of dots, as "." or "..", is an overflow: it would ask for another
+ * resource.
  */
+extern bool nauth_request_is_dots(const char *value);
 extern void nauth_request_segment(NauthRequest *request, const char *value);
 extern void nauth_request_parameter(NauthRequest *request, const char *name,
 									const char *value);

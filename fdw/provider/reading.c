@@ -250,8 +250,7 @@ nauth_read_user(const NauthProvider *provider, const NauthSettings *settings,
 bool
 nauth_read_id_possible(const NauthProvider *provider, const char *id)
 {
-	return id[0] != '\0' && strlen(id) <= NAUTH_ID_MAX &&
-		strcmp(id, ".") != 0 && strcmp(id, "..") != 0 &&
+	return id[0] != '\0' && strlen(id) <= NAUTH_ID_MAX && !nauth_request_is_dots(id) &&
 		(provider->never_in_id == NULL || strpbrk(id, provider->never_in_id) == NULL) &&
 		(provider->reserved_id == NULL || strcmp(id, provider->reserved_id) != 0) &&
 		(provider->is_id == NULL || provider->is_id(id));

@@ -151,13 +151,13 @@ sub odd_id_ok
 	return;
 }
 
-my @odd_ids = ('a&b=c', 'a#b', 'a?b', '%2e%2e', '+', '..;', '-user_scanA',
+my @odd_ids = ('a&b=c', 'a#b', 'a?b', '%2e%2e', '+', ';', '...;', '.%3b', '-user_scanA',
 	"a\r\nX-Evil: 1", "\t", "ünï😀");
 
 odd_id_ok($clerk, 'app.users', '/v1/users/', $_, '') for @odd_ids;
 odd_id_ok($clerk, 'app.users', '/v1/users/', 'odd &=#?%+é id', 'odd &=#?%+é id');
 odd_id_ok($auth, 'auth.users', '/api/auth/admin/get-user?id=', $_, '') for @odd_ids, 'a/../b';
-for my $id ('', '.', '..', 'count', 'a/../b', 'x' x 300)
+for my $id ('', '.', '..', '..;', '.;x', 'count', 'a/../b', 'x' x 300)
 {
 	query_is("id '" . substr($id, 0, 8) . "' that no user can have",
 		"SELECT id FROM app.users WHERE id = '$id'", '', 'nothing');
