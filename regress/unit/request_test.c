@@ -60,9 +60,9 @@ test_encoding(void)
 static void
 test_refused_segments(void)
 {
-	static const char *const values[] = {"", ".", ".."};
+	static const char *const values[] = {"", ".", "..", ".;", "..;x"};
 
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < (int) (sizeof(values) / sizeof(values[0])); i++)
 	{
 		nauth_request_begin(&request, BASE, "/v1/users");
 		nauth_request_segment(&request, values[i]);
