@@ -7,7 +7,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use JSON::PP;
-use NeonAuth::Session;
+use NeonAuth::Synced;
 use NeonAuth::Test;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -17,65 +17,14 @@ my $key = 'auth0_client_secret';
 my $client = "client_id 'client', client_secret '$key'";
 my $not_found = '{"statusCode":404,"error":"Not Found","message":"The user does not exist.","errorCode":"inexistent_user"}';
 my $node = new_node('auth0', conf => "log_min_messages = debug1\nlog_statement = none\njit = off\n");
-my $session = new_session($node);
-my ($sim, $server, $said, @urls);
+# Each login changes some members, and a user who was never changed has no time of it.
+begin_synced($node, provider => 'auth0', sim => { key => $key }, mapping => $client, counts => [ 0 .. 4 ],
+	columns => q(id, name, email, raw_json - '{last_ip,last_login,logins_count}'::text[], created_at, CASE WHEN raw_json ? 'updated_at' THEN updated_at END));
 
 # ---- Helpers
 
-# A simulator with its server; both are the current ones from now on.
-sub directory
-{
-	my ($name, $options, %flags) = @_;
-
-	$sim = start_sim(provider => 'auth0', key => $key, clock => (time() - 3600) * 1000, %flags);
-	push @urls, $sim->url;
-	allow_urls($node, @urls);
-	$server = $name;
-	add_server($node, $sim, name => $name, schema => $name, options => $options, mapping => $client);
-	undef $session;
-	$session = new_session($node);
-	return;
-}
-
-sub sql { return $session->must($_[0]); }
-
-# Refreshes the current target: "status inserted/updated/unchanged/tombstoned/held", or
-# the SQLSTATE; what was said is in $said.
-sub refresh
-{
-	my ($more) = @_;
-
-	$sim->reset_stats;
-	$said = $session->ask("CALL neon_auth.refresh_users_sync('$server', target => '$server.users_sync'" . ($more ? ", $more" : '') . ')');
-	return $1 if $said =~ /ERROR:  (\w{5}):/;
-	my ($status, @counts) = split /\|/, ($said =~ /^((?:ok|held|busy|dry run)\|.*)$/m)[0];
-	return "$status " . join('/', @counts[ 0 .. 4 ]);
-}
-
 sub full { return refresh("mode => 'full'"); }
 
-sub last_run
-{
-	return sql("SELECT concat_ws(': ', $_[0]) FROM neon_auth.sync_run WHERE target = '$server.users_sync'::regclass ORDER BY run_id DESC LIMIT 1");
-}
-
-sub tombstones
-{
-	return sql("SELECT coalesce(string_agg(id, ' ' ORDER BY id), '') FROM $server.users_sync WHERE deleted_at IS NOT NULL");
-}
-
-# How many rows differ between the live part of the target and the directory, but for
-# what each login changes.
-sub difference
-{
-	my $columns = q(id, name, email, raw_json - '{last_ip,last_login,logins_count}'::text[], created_at, CASE WHEN raw_json ? 'updated_at' THEN updated_at END);
-	my ($here, $there) = ("SELECT $columns FROM $server.users_sync WHERE deleted_at IS NULL", "SELECT $columns FROM $server.users");
-
-	return sql("SELECT count(*) FROM (($here EXCEPT $there) UNION ALL ($there EXCEPT $here)) AS d");
-}
-
-sub heap { return sql("SELECT md5(string_agg(concat(ctid, xmin, xmax), ' ' ORDER BY ctid)) FROM $server.users_sync"); }
-sub id_of { return $sim->user("index/$_[0]")->{id}; }
 sub live { return sort map { $_->{id} } grep { !$_->{deleted} } @{ $sim->users }; }
 
 # What a listing has beside the directory, or lacks, or has twice; '' when it is right.
@@ -287,8 +236,7 @@ $sim->fault({ match => 'list', after => 2, status => 429, headers => { 'X-RateLi
 is(listing_fault('auth0.users'), '', 'and one beyond the rate limit');
 $sim->fault({ match => 'list', status => 429, headers => { 'X-RateLimit-Reset' => '' . (time() + 100_000) } });
 is(listing_fault('auth0.users'), '53400', 'unless there is a day to wait, by X-RateLimit-Reset');
-undef $session;
-$session = new_session($node);
+again();
 $sim->clear_faults;
 $sim->fault({ match => 'list', status => 403 });
 like($session->ask('SELECT count(id) FROM auth0.users'), qr/ERROR:  42501.*insufficient_scope.*HINT:  In the Auth0 Dashboard/s, 'a right that is missing');
@@ -407,8 +355,7 @@ refresh();
 sql("SELECT count(id) FROM once.users WHERE id = 'auth0|x'");
 is($sim->stats->{tokens}, 0, 'a session has one token');
 $sim->reset_stats;
-undef $session;
-$session = new_session($node);
+again();
 sql('SELECT count(id) FROM once.users') for 1 .. 2;
 is($sim->stats->{tokens}, 1, 'and another session another one');
 

@@ -1,4 +1,3 @@
-
 # WorkOS, simulated: what is asked of it and read from it, listings whose cursor is
 # nobody's any more, and refreshes by its events.
 #
@@ -7,11 +6,8 @@
 use strict;
 use warnings FATAL => 'all';
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
-
 use JSON::PP;
-use NeonAuth::Session;
+use NeonAuth::Synced;
 use NeonAuth::Test;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -19,27 +15,10 @@ use Test::More;
 
 my $true = JSON::PP::true;
 my $node = new_node('workos', conf => "timezone = 'UTC'\n");
-my ($sim, $server, $session, $said, @urls);
+# Events are of now, for a watermark is a time of the clock.
+begin_synced($node, provider => 'workos', age => 0, columns => "id, name, email, raw_json - 'last_sign_in_at', created_at, updated_at, deleted_at");
 
 # ---- Helpers
-
-# A simulator with its server; both are the current ones from now on.  Events are of
-# now, for a watermark is a time of the clock.
-sub directory
-{
-	my ($name, $options, %flags) = @_;
-
-	$sim = start_sim(provider => 'workos', clock => time() * 1000, %flags);
-	push @urls, $sim->url;
-	allow_urls($node, @urls);
-	$server = $name;
-	add_server($node, $sim, name => $name, schema => $name, options => $options);
-	undef $session;
-	$session = new_session($node);
-	return;
-}
-
-sub sql { return $session->must($_[0]); }
 
 # The SQL prints these rows and asks this of the simulator.
 sub query_is
@@ -72,55 +51,6 @@ sub query_fails
 }
 
 sub last_target { return $sim->stats->{last_target}; }
-sub id_of { return $sim->user("index/$_[0]")->{id}; }
-
-# Refreshes the current server's users_sync: "status inserted/updated/tombstoned/held",
-# or the SQLSTATE; what was said is in $said.
-sub refresh
-{
-	my ($more) = @_;
-
-	$sim->reset_stats;
-	$said = $session->ask("CALL neon_auth.refresh_users_sync('$server', target => '$server.users_sync'" . ($more ? ", $more" : '') . ')');
-	return $1 if $said =~ /ERROR:  (\w{5}):/;
-	my ($status, @counts) = split /\|/, ($said =~ /^((?:ok|held|busy|dry run)\|.*)$/m)[0];
-	return "$status $counts[0]/$counts[1]/$counts[3]/$counts[4]";
-}
-
-sub last_run
-{
-	return sql("SELECT concat_ws(': ', $_[0]) FROM neon_auth.sync_run WHERE target = '$server.users_sync'::regclass ORDER BY run_id DESC LIMIT 1");
-}
-
-sub tombstones
-{
-	return sql("SELECT coalesce(string_agg(id, ' ' ORDER BY id), '') FROM $server.users_sync WHERE deleted_at IS NOT NULL");
-}
-
-sub row { my ($id, $columns) = @_; return sql("SELECT $columns FROM $server.users_sync WHERE id = '$id'"); }
-
-# How many rows differ between the live part of the target and the directory.
-sub difference
-{
-	my $columns = "id, name, email, raw_json - 'last_sign_in_at', created_at, updated_at, deleted_at";
-	my ($here, $there) = ("SELECT $columns FROM $server.users_sync WHERE deleted_at IS NULL", "SELECT $columns FROM $server.users");
-
-	return sql("SELECT count(*) FROM (($here EXCEPT $there) UNION ALL ($there EXCEPT $here)) AS d");
-}
-
-sub heap
-{
-	return sql("SELECT md5(string_agg(concat(ctid, xmin, xmax), ' ' ORDER BY ctid)) FROM $server.users_sync");
-}
-
-# Of all who were ever marked, those who are there at the provider.
-sub wrongly_marked
-{
-	my %live = map { $_->{id} => 1 } grep { !$_->{deleted} } @{ $sim->users };
-
-	return join(' ', grep { $live{$_} } split / /, tombstones());
-}
-
 # ---- All users
 
 directory('scan', '', users => 250);

@@ -1,4 +1,3 @@
-
 # Option redact: what it names is in no raw_json, neither of the foreign table, nor
 # of the cache, nor of users_sync, also not of users who have not changed since.
 #
@@ -6,9 +5,6 @@
 
 use strict;
 use warnings FATAL => 'all';
-
-use FindBin;
-use lib "$FindBin::Bin/lib";
 
 use NeonAuth::Redis;
 use NeonAuth::Test;

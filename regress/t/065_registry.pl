@@ -1,4 +1,3 @@
-
 # Each provider of the registry has all that a provider needs: its row in the table of
 # docs/providers.md says what the code says, and it has a section with a recipe, a row
 # in README.md, fixtures, a unit test, a corpus to fuzz with, a simulator profile and a
@@ -8,9 +7,6 @@
 
 use strict;
 use warnings FATAL => 'all';
-
-use FindBin;
-use lib "$FindBin::Bin/lib";
 
 use NeonAuth::Test;
 use PostgreSQL::Test::Cluster;

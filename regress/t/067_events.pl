@@ -1,4 +1,3 @@
-
 # Refreshes by events, where these say less than they seem to: what is held stays held,
 # and is counted once; who is deleted and created again; events that come late, a Date
 # that lies in the future, and users who come and go.
@@ -8,78 +7,15 @@
 use strict;
 use warnings FATAL => 'all';
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
-
-use NeonAuth::Session;
+use NeonAuth::Synced;
 use NeonAuth::Test;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = new_node('events', conf => "timezone = 'UTC'\n");
-my ($sim, $server, $session, $said, @urls);
-
-sub directory
-{
-	my ($name, $options, %flags) = @_;
-
-	$sim = start_sim(provider => 'workos', clock => time() * 1000, %flags);
-	push @urls, $sim->url;
-	allow_urls($node, @urls);
-	$server = $name;
-	add_server($node, $sim, name => $name, schema => $name, options => $options);
-	undef $session;
-	$session = new_session($node);
-	return;
-}
-sub sql { return $session->must($_[0]); }
-
-sub id_of { return $sim->user("index/$_[0]")->{id}; }
-
-# Refreshes the current server's users_sync: "status inserted/updated/tombstoned/held",
-# or the SQLSTATE; what was said is in $said.
-sub refresh
-{
-	my ($more) = @_;
-
-	$sim->reset_stats;
-	$said = $session->ask("CALL neon_auth.refresh_users_sync('$server', target => '$server.users_sync'" . ($more ? ", $more" : '') . ')');
-	return $1 if $said =~ /ERROR:  (\w{5}):/;
-	my ($status, @counts) = split /\|/, ($said =~ /^((?:ok|held|busy|dry run)\|.*)$/m)[0];
-	return "$status $counts[0]/$counts[1]/$counts[3]/$counts[4]";
-}
-
-sub last_run
-{
-	return sql("SELECT concat_ws(': ', $_[0]) FROM neon_auth.sync_run WHERE target = '$server.users_sync'::regclass ORDER BY run_id DESC LIMIT 1");
-}
-
-sub tombstones
-{
-	return sql("SELECT coalesce(string_agg(id, ' ' ORDER BY id), '') FROM $server.users_sync WHERE deleted_at IS NOT NULL");
-}
-
-sub row { my ($id, $columns) = @_; return sql("SELECT $columns FROM $server.users_sync WHERE id = '$id'"); }
-
-# How many rows differ between the live part of the target and the directory.
-sub difference
-{
-	my $columns = "id, name, email, raw_json - 'last_sign_in_at', created_at, updated_at, deleted_at";
-	my ($here, $there) = ("SELECT $columns FROM $server.users_sync WHERE deleted_at IS NULL", "SELECT $columns FROM $server.users");
-
-	return sql("SELECT count(*) FROM (($here EXCEPT $there) UNION ALL ($there EXCEPT $here)) AS d");
-}
-
-
-sub wrongly_marked
-{
-	my %live = map { $_->{id} => 1 } grep { !$_->{deleted} } @{ $sim->users };
-
-	return join(" ", grep { $live{$_} } split / /, tombstones());
-}
-
-sub state { return sql("SELECT $_[0] FROM neon_auth.sync_state WHERE target = '$server.users_sync'::regclass"); }
+# Events are of now, for a watermark is a time of the clock.
+begin_synced($node, provider => 'workos', age => 0, columns => "id, name, email, raw_json - 'last_sign_in_at', created_at, updated_at, deleted_at");
 
 # ---- held deletions are counted twice by the next run of events
 

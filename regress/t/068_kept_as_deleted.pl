@@ -1,4 +1,3 @@
-
 # Users whom the provider keeps as deleted: they witness nothing, are counted once, and
 # may be purged only so long after we have marked them. And the log of a run that
 # fails in its last step.
@@ -8,52 +7,17 @@
 use strict;
 use warnings FATAL => 'all';
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
-
 use NeonAuth::Session;
+use NeonAuth::Synced;
 use NeonAuth::Test;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = new_node('kept', conf => "timezone = 'UTC'\n");
-my ($sim, $server, $session, $said, @urls);
+# Events are of now, for a watermark is a time of the clock.
+begin_synced($node, provider => 'okta', age => 0);
 
-sub directory
-{
-	my ($name, $options, %flags) = @_;
-
-	$sim = start_sim(provider => 'okta', clock => time() * 1000, %flags);
-	push @urls, $sim->url;
-	allow_urls($node, @urls);
-	$server = $name;
-	add_server($node, $sim, name => $name, schema => $name, options => $options);
-	undef $session;
-	$session = new_session($node);
-	return;
-}
-
-sub sql { return $session->must($_[0]); }
-sub id_of { return $sim->user("index/$_[0]")->{id}; }
-
-sub refresh
-{
-	my ($more) = @_;
-
-	$sim->reset_stats;
-	$said = $session->ask("CALL neon_auth.refresh_users_sync('$server', target => '$server.users_sync'" . ($more ? ", $more" : '') . ')');
-	return $1 if $said =~ /ERROR:  (\w{5}):/;
-	my ($status, @counts) = split /\|/, ($said =~ /^((?:ok|held|busy|dry run)\|.*)$/m)[0];
-	return "$status $counts[0]/$counts[1]/$counts[3]/$counts[4]";
-}
-
-sub last_run
-{
-	return sql("SELECT concat_ws(': ', $_[0]) FROM neon_auth.sync_run WHERE target = '$server.users_sync'::regclass ORDER BY run_id DESC LIMIT 1");
-}
-
-sub state { return sql("SELECT $_[0] FROM neon_auth.sync_state WHERE target = '$server.users_sync'::regclass"); }
 sub live { return sql("SELECT count(*) FROM $server.users_sync WHERE deleted_at IS NULL"); }
 
 # ---- a listing of users who are all deleted softly has no witness

@@ -1,4 +1,3 @@
-
 # Access tokens for a client's credentials: whose they are, where they go, what is made of
 # bad ones, how often they are asked for, and that they are shown nowhere.
 #
@@ -6,9 +5,6 @@
 
 use strict;
 use warnings FATAL => 'all';
-
-use FindBin;
-use lib "$FindBin::Bin/lib";
 
 use NeonAuth::Session;
 use NeonAuth::Test;
