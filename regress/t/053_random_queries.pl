@@ -12,7 +12,7 @@
 use strict;
 use warnings FATAL => 'all';
 
-use NeonAuth::Model;
+use NeonAuth::Providers;
 use NeonAuth::Redis;
 use NeonAuth::Session;
 use NeonAuth::Test;

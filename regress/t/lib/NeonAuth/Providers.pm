@@ -1,0 +1,106 @@
+# What is different from provider to provider, for tests that are about all of them.
+#
+#	my $sim = start_provider('okta', users => 100);
+#	add_server($node, $sim, mapping => $providers{okta}{mapping}, options => $providers{okta}{options});
+#
+# Copyright (c) 2026, neon_auth_fdw contributors
+
+package NeonAuth::Providers;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Exporter 'import';
+use JSON::PP;
+use NeonAuth::Test;
+
+our @EXPORT = qw(start_provider %providers);
+
+my $true = JSON::PP::true;
+my $client = "client_id 'client', client_secret 'sk_test_x'";
+
+# Tricks of a list, as faults of their own.
+sub tricks { return map { { match => 'list', trick => $_ } } @_; }
+
+# Of each: SQL of its server and mapping; members of raw_json that change by
+# themselves; what goes wrong there and nowhere else; states that are changes, and
+# the one of users who are deleted and still there; members for option redact.
+our %providers = (
+	auth0 => {
+		mapping => $client,
+		volatile => 'last_ip,last_login,logins_count',
+		states => [ 'blocked', 'seen', undef ],
+		redact => 'identities, nickname',
+		faults => [ tricks(qw(default_page no_search no_sort)), map { { match => 'other', status => $_ } } 401, 500, 503 ]
+	},
+	better_auth => { faults => [ { match => 'list', swallow => $true } ], redact => 'image' },
+	clerk => { redact => 'private_metadata' },
+	keycloak => {
+		options => ", realm 'demo'",
+		mapping => $client,
+		timeless => 1,
+		states => [ 'undated', undef ],
+		# who is removed by whatever comes upon it
+		fading => 'invalid',
+		redact => 'access.view, emailVerified',
+		faults => [ tricks(qw(ldap_trouble error_in_page realm_gone)), map { { match => 'other', status => $_ } } 401, 500, 503 ]
+	},
+	okta => {
+		options => ", deprovisioned_as_deleted 'true'",
+		volatile => '_links,lastLogin',
+		states => [ 'suspended', 'locked_out', 'staged', undef ],
+		soft => [ 'deprovisioned', 'undated' ],
+		alone => sub { my ($sim, $id) = @_; return ($sim->url . "/api/v1/users/$id", { Authorization => 'SSWS ' . $sim->key }); },
+		is_soft => sub { return $_[0]->{status} eq 'DEPROVISIONED'; },
+		redact => 'profile.login, passwordChanged',
+		# only a listing shows who is removed for good
+		lists_deletions => 1,
+		faults => [ tricks(qw(foreign_link evil_link no_link lost_link end_link wide_link long_link bare_link twice_link)) ]
+	},
+	stack => {
+		options => ", project_id '11111111-2222-4333-8444-555555555555'",
+		volatile => 'last_active_at_millis',
+		timeless => 1,
+		states => [ 'anonymous', 'restricted', undef ],
+		redact => 'server_metadata',
+		faults => [ tricks(qw(excluded included text)) ]
+	},
+	supabase => {
+		volatile => 'identities,factors',
+		states => [ 'banned', undef ],
+		soft => ['deleted'],
+		alone => sub { my ($sim, $id) = @_; return ($sim->url . "/admin/users/$id", { Authorization => 'Bearer ' . $sim->key, apikey => $sim->key }); },
+		is_soft => sub { return defined $_[0]->{deleted_at}; },
+		redact => 'app_metadata.provider, is_anonymous',
+		faults => [ tricks(qw(ties no_total bad_total newest_first no_audience)) ]
+	},
+	workos => {
+		volatile => 'last_sign_in_at',
+		redact => 'email_verified',
+		# an id is never given again
+		ids_once => 1,
+		# watermarks are times of the provider's clock
+		dated => 1,
+		faults => [
+			tricks(qw(restart short)), ({ match => 'other', trick => 'stale_event' }) x 4,
+			map { { match => 'other', status => $_ } } 403, 422, 500, 503
+		]
+	});
+
+# A project behind the gateway of Supabase, whose API is not at the root.
+package NeonAuth::Providers::Hosted;
+our @ISA = ('NeonAuth::Test::Sim');
+sub url { my ($self) = @_; return $self->SUPER::url . '/auth/v1'; }
+
+package NeonAuth::Providers;
+
+# A simulator of the provider; flags as of start_sim.
+sub start_provider
+{
+	my ($provider, %flags) = @_;
+	my $sim = start_sim(provider => $provider, %flags);
+
+	return $provider eq 'supabase' ? bless $sim, 'NeonAuth::Providers::Hosted' : $sim;
+}
+
+1;
