@@ -26,6 +26,7 @@
 #define PRIVATE_KEY_MAX		16384
 #define TEXT_MAX			255
 #define PREFIX_MAX			63
+#define NAME_CHARACTERS		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
 #define MEMBER_MAX			64	/* bytes of a member's name */
 #define COST_MAX			1e10
 #define BYTES_MIN			(INT64CONST(64) * 1024)
@@ -120,19 +121,6 @@ parse_private_key(const NauthOption *option, const char *value)
 	return pstrdup(value);
 }
 
-/* What begins a key, and stands in an access rule of Redis as it is. */
-static char *
-parse_prefix(const NauthOption *option, const char *value)
-{
-	size_t		len = strlen(value);
-
-	if (len == 0 || len > PREFIX_MAX ||
-		strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:") != len)
-		nauth_options_report_value(option->name,
-								   psprintf("It has 1 to %d letters, digits and characters of \"_-.:\".", PREFIX_MAX));
-	return pstrdup(value);
-}
-
 /* A text that goes into a path, a header or a form, each encoded in its way. */
 static char *
 parse_text(const NauthOption *option, const char *value)
@@ -144,7 +132,7 @@ parse_text(const NauthOption *option, const char *value)
 		good &= value[i] >= ' ' && value[i] <= '~';
 	/* even encoded some server or proxy may take these for a '/' or a ".." */
 	if (option->type == OPTION_SEGMENT &&
-		(strpbrk(value, "/\\%;") != NULL || strcmp(value, ".") == 0 || strcmp(value, "..") == 0))
+		(strpbrk(value, "/\\%;") != NULL || nauth_request_is_dots(value)))
 		nauth_options_report_value(option->name, "It has none of the characters \"/\\%;\", and is neither \".\" nor \"..\".");
 	if (!good)
 		nauth_options_report_value(option->name,
@@ -152,15 +140,17 @@ parse_text(const NauthOption *option, const char *value)
 	return pstrdup(value);
 }
 
+/* What begins a key stands in an access rule of Redis as it is. */
 static char *
 parse_name(const NauthOption *option, const char *value)
 {
+	bool		prefix = option->type == OPTION_PREFIX;
 	size_t		len = strlen(value);
 
-	if (len == 0 || len > PREFIX_MAX ||
-		strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") != len)
+	if (len == 0 || len > PREFIX_MAX || strspn(value, prefix ? NAME_CHARACTERS ":" : NAME_CHARACTERS) != len)
 		nauth_options_report_value(option->name,
-								   psprintf("It has 1 to %d letters, digits and characters of \"_-.\".", PREFIX_MAX));
+								   psprintf("It has 1 to %d letters, digits and characters of \"_-.%s\".",
+											PREFIX_MAX, prefix ? ":" : ""));
 	return pstrdup(value);
 }
 
@@ -273,8 +263,6 @@ nauth_option_set(NauthOptions *options, const NauthOption *option, const char *v
 			*(char **) place = parse_private_key(option, value);
 			break;
 		case OPTION_PREFIX:
-			*(char **) place = parse_prefix(option, value);
-			break;
 		case OPTION_NAME:
 			*(char **) place = parse_name(option, value);
 			break;

@@ -97,6 +97,12 @@ extern bool nauth_slice_text(NauthSpan value, char *out, size_t size);
 /* Read a JSON integer.  False when value is anything else or out of range. */
 extern bool nauth_slice_int64(NauthSpan value, int64_t *out);
 
+/*
+ * Whether an object was split in a way that its parts can be used.  What nests too
+ * deep, or is too long a number, is found again where it is read itself.
+ */
+extern bool nauth_slice_is_split(NauthSliceResult result);
+
 /* Whether value is absent or the literal null. */
 extern bool nauth_slice_is_null(NauthSpan value);
 

@@ -193,3 +193,10 @@ nauth_slice_is_null(NauthSpan value)
 	return value.data == NULL ||
 		(value.len == 4 && memcmp(value.data, "null", 4) == 0);
 }
+
+bool
+nauth_slice_is_split(NauthSliceResult result)
+{
+	return result == NAUTH_SLICE_OK || result == NAUTH_SLICE_DEEP ||
+		result == NAUTH_SLICE_LONG_NUMBER;
+}

@@ -80,21 +80,15 @@ find_token(const NauthConnectionId *id)
 	if (token == NULL)
 	{
 		token = MemoryContextAllocZero(TopMemoryContext, sizeof(Token));
-		token->catalog = id->catalog;
 		token->next = all;
 		all = token;
 	}
-	if (token->server != id->server || token->mapping != id->mapping)
+	if (token->server != id->server || token->mapping != id->mapping || token->catalog != id->catalog)
 	{
 		explicit_bzero(token->text, sizeof(token->text));
 		token->renew_at = token->refused_until = 0;
 		token->server = id->server;
 		token->mapping = id->mapping;
-	}
-	if (token->catalog != id->catalog)
-	{
-		explicit_bzero(token->text, sizeof(token->text));
-		token->renew_at = token->refused_until = 0;
 		token->catalog = id->catalog;
 	}
 	return token;

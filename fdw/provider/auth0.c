@@ -145,12 +145,11 @@ read_users(const NauthSettings *settings, const NauthReply *reply, int size, int
 {
 	static const char *const names[] = {"users", "start", "limit", "length", "total", NULL};
 	NauthSpan	found[5];
-	NauthSliceResult result = nauth_slice_object(reply->body, names, found);
 	int64_t		start;
 	int64_t		limit;
 	int64_t		length;
 
-	if (result == NAUTH_SLICE_SYNTAX || result == NAUTH_SLICE_TYPE || result == NAUTH_SLICE_DUPLICATE)
+	if (!nauth_slice_is_split(nauth_slice_object(reply->body, names, found)))
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "the page is no JSON object or is cut off");
 	if (!read_number(found[1], &start) || !read_number(found[2], &limit) ||

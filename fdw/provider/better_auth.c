@@ -104,11 +104,9 @@ read_envelope(const NauthReply *reply, int64_t limit, NauthSpan *users,
 {
 	static const char *const names[] = {"users", "total", "limit", NULL};
 	NauthSpan	found[3];
-	NauthSliceResult result = nauth_slice_object(reply->body, names, found);
 	int64_t		echo;
 
-	if (result == NAUTH_SLICE_SYNTAX || result == NAUTH_SLICE_TYPE ||
-		result == NAUTH_SLICE_DUPLICATE)
+	if (!nauth_slice_is_split(nauth_slice_object(reply->body, names, found)))
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "the page is no JSON object or is cut off");
 	*users = found[0];

@@ -171,10 +171,8 @@ read_envelope(const NauthReply *reply, NauthSpan *items, char next[NAUTH_STACK_I
 {
 	static const char *const names[] = {"items", "is_paginated", "pagination", NULL};
 	NauthSpan	found[3];
-	NauthSliceResult result = nauth_slice_object(reply->body, names, found);
 
-	if (result == NAUTH_SLICE_SYNTAX || result == NAUTH_SLICE_TYPE ||
-		result == NAUTH_SLICE_DUPLICATE)
+	if (!nauth_slice_is_split(nauth_slice_object(reply->body, names, found)))
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "the page is no JSON object or is cut off");
 	*items = found[0];

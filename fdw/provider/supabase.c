@@ -110,11 +110,9 @@ read_envelope(const NauthReply *reply, const char *audience, NauthSpan *users,
 {
 	static const char *const names[] = {"users", "aud", NULL};
 	NauthSpan	found[2];
-	NauthSliceResult result = nauth_slice_object(reply->body, names, found);
 	const char *p = reply->header;
 
-	if (result == NAUTH_SLICE_SYNTAX || result == NAUTH_SLICE_TYPE ||
-		result == NAUTH_SLICE_DUPLICATE)
+	if (!nauth_slice_is_split(nauth_slice_object(reply->body, names, found)))
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "the page is no JSON object or is cut off");
 	if (nauth_slice_is_null(found[0]))

@@ -90,13 +90,6 @@ workos_write_request(const NauthSettings *settings, const NauthQuery *query,
 	nauth_read_bearer(settings, request);
 }
 
-bool
-nauth_workos_is_split(NauthSliceResult result)
-{
-	return result == NAUTH_SLICE_OK || result == NAUTH_SLICE_DEEP ||
-		result == NAUTH_SLICE_LONG_NUMBER;
-}
-
 /*
  * Find the list, and the id to go on after, "" at the end.  At the end of the users
  * WorkOS promises a null; at that of the events there may be nothing at all.
@@ -110,7 +103,7 @@ read_envelope(const NauthQuery *query, const NauthReply *reply, NauthSpan *list,
 	NauthSpan	found[2];
 	NauthSpan	end[1];
 
-	if (!nauth_workos_is_split(nauth_slice_object(reply->body, names, found)))
+	if (!nauth_slice_is_split(nauth_slice_object(reply->body, names, found)))
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "the page is no JSON object or is cut off");
 	if (nauth_slice_is_null(found[0]) ||

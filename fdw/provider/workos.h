@@ -30,10 +30,4 @@ extern bool nauth_workos_read_events(const NauthSettings *settings, const NauthQ
 									 const char *cursor, NauthSpan list,
 									 NauthPage *page, NauthError *error);
 
-/*
- * Whether JSON was split in a way that its parts can be used.  What nests too deep,
- * or is too long a number, is found again in the user that has it.
- */
-extern bool nauth_workos_is_split(NauthSliceResult result);
-
 #endif							/* NAUTH_WORKOS_H */

@@ -77,7 +77,7 @@ nauth_workos_read_events(const NauthSettings *settings, const NauthQuery *query,
 		result = nauth_slice_next(&slicer, names, &json, found);
 		if (result == NAUTH_SLICE_END)
 			return true;
-		if (!nauth_workos_is_split(result))
+		if (!nauth_slice_is_split(result))
 			return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 								   "the list of events is not valid, or has an element that is none");
 		if (events == limit || page->count == page->capacity)

@@ -58,6 +58,12 @@ nauth_since_watermark(const NauthRun *run)
 	return run->started_at - Max(stats->skew, 0) * USECS_PER_SEC - DATE_BLUR;
 }
 
+static bool
+is_same_user(const NauthUser *a, const NauthUser *b)
+{
+	return a != b && a->id[0] != '\0' && strcmp(a->id, b->id) == 0;
+}
+
 /* Whether another entry of the page tells more about the user of this one. */
 static bool
 is_superseded(const NauthPage *page, int entry)
@@ -68,7 +74,7 @@ is_superseded(const NauthPage *page, int entry)
 	{
 		const NauthUser *other = &page->users[i];
 
-		if (i != entry && user->id[0] != '\0' && strcmp(other->id, user->id) == 0 &&
+		if (is_same_user(user, other) &&
 			(other->gone || other->updated_at > user->updated_at ||
 			 (other->updated_at == user->updated_at && i > entry)))
 			return true;
@@ -86,8 +92,7 @@ is_tied(const NauthPage *page, int entry)
 	{
 		const NauthUser *other = &page->users[i];
 
-		if (i != entry && !other->gone && other->updated_at == user->updated_at && user->id[0] != '\0' &&
-			strcmp(other->id, user->id) == 0 &&
+		if (is_same_user(user, other) && !other->gone && other->updated_at == user->updated_at &&
 			(other->json.len != user->json.len || memcmp(other->json.data, user->json.data, user->json.len) != 0))
 			return true;
 	}
