@@ -283,7 +283,6 @@ static void
 answer_get(SimRequest *request, SimReply *reply)
 {
 	const char *id = request->path + strlen(USERS_PATH "/");
-	int64_t		index;
 	SimUser		user;
 
 	if (request->n_params > 0)
@@ -296,8 +295,7 @@ answer_get(SimRequest *request, SimReply *reply)
 		sim_auth0_error(reply, 400, "invalid_uri", "Object didn't pass validation for format user-id");
 		return;
 	}
-	index = sim_users_find(id);
-	if (index < 0 || !sim_users_get(index, &user) || user.deleted)
+	if (!sim_users_find_live(id, &user))
 		fail_with(404, reply);
 	else
 		sim_users_put(&reply->body, &user);

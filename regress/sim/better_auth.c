@@ -416,7 +416,6 @@ static void
 answer_get(SimRequest *request, SimReply *reply)
 {
 	const char *id = sim_request_param(request, "id");
-	int64_t		index;
 	SimUser		user;
 
 	if (id == NULL || request->n_params != 1)
@@ -424,8 +423,7 @@ answer_get(SimRequest *request, SimReply *reply)
 		refuse(reply, "id is the one parameter");
 		return;
 	}
-	index = sim_users_find(id);
-	if (index < 0 || !sim_users_get(index, &user) || user.deleted)
+	if (!sim_users_find_live(id, &user))
 		fail_with(404, reply);
 	else
 		sim_users_put(&reply->body, &user);

@@ -280,10 +280,9 @@ delete_user(SimReply *reply, const SimUser *user)
 static void
 answer_user(SimRequest *request, SimReply *reply, const char *id)
 {
-	int64_t		index = sim_users_find(id);
 	SimUser		user;
 
-	if (index < 0 || !sim_users_get(index, &user) || user.deleted)
+	if (!sim_users_find_live(id, &user))
 		not_found(reply, id);
 	else if (strcmp(request->method, "GET") == 0)
 		sim_users_put(&reply->body, &user);

@@ -401,15 +401,14 @@ answer_count(SimRequest *request, SimReply *reply)
 static void
 answer_get(SimRequest *request, SimReply *reply, const char *id)
 {
-	int64_t		index = sim_users_find(id);
 	SimUser		user;
-	bool		found = index >= 0 && sim_users_get(index, &user) && !user.deleted;
+	bool		found = sim_users_find_live(id, &user);
 
 	if (request->n_params > 0)
 		refuse(reply, 400, "unknown parameter");
 	else if (found && has_state(&user, "invalid"))
 	{
-		sim_users_delete(index);
+		sim_users_delete(user.index);
 		fail_with(404, reply);
 	}
 	else if (!found)

@@ -148,11 +148,11 @@ find_login(const char *name, bool whole)
 static int64_t
 find_user(const char *name)
 {
-	int64_t		index = sim_users_find(name);
+	int64_t		index;
 	SimUser		user;
 
-	if (index >= 0 && sim_users_get(index, &user) && !user.deleted)
-		return index;
+	if (sim_users_find_live(name, &user))
+		return user.index;
 	index = find_login(name, true);
 	return index >= 0 ? index : find_login(name, false);
 }

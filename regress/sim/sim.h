@@ -325,6 +325,7 @@ extern int64_t sim_users_base(int64_t index);
 extern int64_t sim_users_fixture(void); /* users of the fixture */
 extern bool sim_users_get(int64_t index, SimUser *user);	/* or deleted */
 extern int64_t sim_users_find(const char *id);	/* or deleted; -1: none */
+extern bool sim_users_find_live(const char *id, SimUser *user);
 extern void sim_users_id(const SimUser *user, char *id);	/* SIM_ID_SIZE */
 extern void sim_users_find_email(const char *email, SimIndexes *found);
 extern int64_t sim_users_create(const SimChange *change);	/* -1: id taken */

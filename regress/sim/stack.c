@@ -360,13 +360,11 @@ static bool
 find_user(const char *id, SimUser *user)
 {
 	char		lower[SIM_ID_SIZE];
-	int64_t		index;
 
 	snprintf(lower, sizeof(lower), "%s", id);
 	for (char *c = lower; *c; c++)
 		*c = (char) tolower((unsigned char) *c);
-	index = sim_users_find(lower);
-	return index >= 0 && sim_users_get(index, user) && !user->deleted;
+	return sim_users_find_live(lower, user);
 }
 
 /*

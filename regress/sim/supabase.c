@@ -397,7 +397,6 @@ static void
 answer_get(SimRequest *request, SimReply *reply)
 {
 	const char *id = request->path + strlen(prefix()) + sizeof(ROUTE);
-	int64_t		index;
 	SimUser		user;
 
 	if (!is_uuid(id))
@@ -405,8 +404,7 @@ answer_get(SimRequest *request, SimReply *reply)
 		refuse(reply, 404, "validation_failed", "user_id must be an UUID");
 		return;
 	}
-	index = sim_users_find(id);
-	if (index < 0 || !sim_users_get(index, &user) || user.deleted)
+	if (!sim_users_find_live(id, &user))
 		error(reply, 404, "user_not_found", "User not found");
 	else
 	{

@@ -170,6 +170,14 @@ sim_users_find(const char *id)
 	return index;
 }
 
+bool
+sim_users_find_live(const char *id, SimUser *user)
+{
+	int64_t		index = sim_users_find(id);
+
+	return index >= 0 && sim_users_get(index, user) && !user->deleted;
+}
+
 static bool
 has_email(const SimUser *user, const char *email)
 {
@@ -283,13 +291,8 @@ sim_users_create(const SimChange *change)
 	SimUser		other;
 	int64_t		index = sim_users_end();
 
-	if (change->id)
-	{
-		int64_t		holder = sim_users_find(change->id);
-
-		if (holder >= 0 && sim_users_get(holder, &other) && !other.deleted)
-			return -1;
-	}
+	if (change->id && sim_users_find_live(change->id, &other))
+		return -1;
 	if (!(full.set & SIM_SET_CREATED))
 		full.created = full.set & SIM_SET_UPDATED ? full.updated : next_time();
 	if (!(full.set & SIM_SET_UPDATED))

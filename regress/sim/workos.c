@@ -271,12 +271,11 @@ answer_list(SimRequest *request, SimReply *reply)
 static void
 answer_user(SimRequest *request, SimReply *reply, const char *id)
 {
-	int64_t		index = sim_users_find(id);
 	SimUser		user;
 
 	if (request->n_params > 0)
 		sim_workos_refuse(reply, request->params[0].name, "unknown");
-	else if (index < 0 || !sim_users_get(index, &user) || user.deleted)
+	else if (!sim_users_find_live(id, &user))
 		not_found(reply, id);
 	else
 		sim_users_put(&reply->body, &user);
