@@ -26,6 +26,10 @@
 /* Bytes of the id that a provider gives a request, its zero included. */
 #define NAUTH_ERROR_REQUEST_ID	65
 
+/* What lets a superuser allow a URL, for hints. */
+#define NAUTH_ALLOW_URL_SQL \
+	"LOAD 'neon_auth_fdw'; ALTER SYSTEM SET neon_auth_fdw.allowed_urls = '...'; SELECT pg_reload_conf();"
+
 typedef enum NauthErrorKind
 {
 	NAUTH_OK,

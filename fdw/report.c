@@ -32,7 +32,7 @@ static const ErrorText error_texts[] = {
 	"Check options url and connect_timeout of the server, its name resolution and its certificate (setting neon_auth_fdw.ca_file)."},
 	[NAUTH_ERROR_FORBIDDEN_URL] = {ERRCODE_INSUFFICIENT_PRIVILEGE,
 		"the address of %s may not be asked",
-	"A superuser can allow it: LOAD 'neon_auth_fdw'; ALTER SYSTEM SET neon_auth_fdw.allowed_urls = '...'; SELECT pg_reload_conf();"},
+	"A superuser can allow it: " NAUTH_ALLOW_URL_SQL},
 	[NAUTH_ERROR_FORBIDDEN_ADDRESS] = {ERRCODE_INSUFFICIENT_PRIVILEGE,
 		"%s has a link-local address",
 	"Such an address is never asked, for there clouds hand out credentials."},

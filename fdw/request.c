@@ -180,7 +180,9 @@ nauth_request_form(NauthRequest *request, const char *name, const char *value)
 {
 	char	   *body = request->body;
 
-	if (body[0] != '\0')
+	if (body[0] == '\0')
+		nauth_request_header(request, "Content-Type", "", "application/x-www-form-urlencoded");
+	else
 		append(request, body, sizeof(request->body), "&");
 	append(request, body, sizeof(request->body), name);
 	append(request, body, sizeof(request->body), "=");

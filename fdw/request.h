@@ -94,8 +94,8 @@ extern void nauth_request_header(NauthRequest *request, const char *name,
 								 const char *prefix, const char *value);
 
 /*
- * Append "name=value" to the body, a form (application/x-www-form-urlencoded); the
- * header of that is the caller's.
+ * Append "name=value" to the body, a form (application/x-www-form-urlencoded), and
+ * the header of that before the first one.
  */
 extern void nauth_request_form(NauthRequest *request, const char *name,
 							   const char *value);

@@ -119,10 +119,7 @@ auth0_write_token(const NauthSettings *settings, NauthRequest *request)
 		audience = own;
 	}
 	nauth_request_begin(request, settings->url, "/oauth/token");
-	nauth_request_header(request, "Content-Type", "", "application/x-www-form-urlencoded");
-	nauth_request_form(request, "grant_type", "client_credentials");
-	nauth_request_form(request, "client_id", settings->client_id);
-	nauth_request_form(request, "client_secret", settings->client_secret);
+	nauth_read_client(settings, request);
 	nauth_request_form(request, "audience", audience);
 }
 
@@ -227,7 +224,7 @@ const NauthProvider nauth_provider_auth0 = {
 	.name = "auth0",
 	.url = NULL,
 	.own_urls = own_urls,
-	.url_hint = "Set the address of your tenant without a path: ALTER SERVER %s OPTIONS (SET url 'https://TENANT.eu.auth0.com'); Another one has to be allowed by a superuser: LOAD 'neon_auth_fdw'; ALTER SYSTEM SET neon_auth_fdw.allowed_urls = '...'; SELECT pg_reload_conf();",
+	.url_hint = "Set the address of your tenant without a path: ALTER SERVER %s OPTIONS (SET url 'https://TENANT.eu.auth0.com'); " NAUTH_OTHER_URL_HINT,
 	.takes_key = true,
 	.takes_client = true,
 	.takes = NAUTH_TAKES(NAUTH_SETTING_AUDIENCE),

@@ -40,10 +40,7 @@ nauth_keycloak_write_token(const NauthSettings *settings, NauthRequest *request)
 	nauth_request_segment(request, "protocol");
 	nauth_request_segment(request, "openid-connect");
 	nauth_request_segment(request, "token");
-	nauth_request_header(request, "Content-Type", "", "application/x-www-form-urlencoded");
-	nauth_request_form(request, "grant_type", "client_credentials");
-	nauth_request_form(request, "client_id", settings->client_id);
-	nauth_request_form(request, "client_secret", settings->client_secret);
+	nauth_read_client(settings, request);
 }
 
 /* Decode base64url without padding.  False if it is none, or too long. */

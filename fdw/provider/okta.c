@@ -209,12 +209,11 @@ static void
 okta_write_token(const NauthSettings *settings, NauthRequest *request)
 {
 	nauth_request_begin(request, settings->url, TOKEN);
-	nauth_request_header(request, "Content-Type", "", "application/x-www-form-urlencoded");
-	nauth_request_header(request, "Accept", "", "application/json");
 	nauth_request_form(request, "grant_type", "client_credentials");
 	nauth_request_form(request, "scope", "okta.users.read");
 	nauth_request_form(request, "client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
 	nauth_request_form(request, "client_assertion", settings->assertion);
+	nauth_request_header(request, "Accept", "", "application/json");
 }
 
 static bool
@@ -233,7 +232,7 @@ okta_write_claims(const NauthSettings *settings, int64_t now, const char *nonce,
 const NauthProvider nauth_provider_okta = {
 	.name = "okta",
 	.own_urls = own_urls,
-	.url_hint = "Set the address of your organization without a path: ALTER SERVER %s OPTIONS (SET url 'https://ORGANIZATION.okta.com'); Another one has to be allowed by a superuser: LOAD 'neon_auth_fdw'; ALTER SYSTEM SET neon_auth_fdw.allowed_urls = '...'; SELECT pg_reload_conf();",
+	.url_hint = "Set the address of your organization without a path: ALTER SERVER %s OPTIONS (SET url 'https://ORGANIZATION.okta.com'); " NAUTH_OTHER_URL_HINT,
 	.takes_key = true,
 	.takes_key_pair = true,
 	.takes = NAUTH_TAKES(NAUTH_SETTING_TOKEN_TYPE),

@@ -228,6 +228,9 @@ typedef struct NauthKnownCode
 								 * errors of such a status */
 } NauthKnownCode;
 
+/* The end of a url_hint. */
+#define NAUTH_OTHER_URL_HINT	"Another one has to be allowed by a superuser: " NAUTH_ALLOW_URL_SQL
+
 typedef struct NauthProvider
 {
 	const char *name;			/* value of the server option "provider" */
@@ -364,14 +367,15 @@ extern const NauthProvider nauth_provider_workos;
  * all providers: the body is one user, and its id must be the asked one.
  *
  * nauth_read_bearer writes the header Authorization with the token, or else the
- * api_key.
+ * api_key; nauth_read_client the form that client_id and client_secret are
+ * exchanged by.
  *
  * nauth_read_is_uuid tells whether an id is a UUID in lower case, as is_id.
  *
  * nauth_read_id_possible tells whether a user can have this id at all.  One
- * that is empty, longer than NAUTH_ID_MAX, "." or ".." is nobody's, as is what the
- * provider names, and to ask
- * for it would be an error where "no such user" is the answer.
+ * that is empty, longer than NAUTH_ID_MAX or of dots is nobody's, as is what the
+ * provider names, and to ask for it would be an error where "no such user" is the
+ * answer.
  *
  * nauth_read_is_not_found tells whether a reply is the provider's specific
  * answer that a user does not exist.
@@ -393,6 +397,7 @@ extern bool nauth_read_user(const NauthProvider *provider,
 							const NauthReply *reply, NauthUser *user,
 							NauthError *error);
 extern void nauth_read_bearer(const NauthSettings *settings, NauthRequest *request);
+extern void nauth_read_client(const NauthSettings *settings, NauthRequest *request);
 extern bool nauth_read_is_uuid(const char *id);
 extern bool nauth_read_id_possible(const NauthProvider *provider, const char *id);
 extern bool nauth_read_id_listable(const NauthProvider *provider, const char *id);

@@ -274,6 +274,14 @@ nauth_read_bearer(const NauthSettings *settings, NauthRequest *request)
 						 settings->token != NULL ? settings->token : settings->api_key);
 }
 
+void
+nauth_read_client(const NauthSettings *settings, NauthRequest *request)
+{
+	nauth_request_form(request, "grant_type", "client_credentials");
+	nauth_request_form(request, "client_id", settings->client_id);
+	nauth_request_form(request, "client_secret", settings->client_secret);
+}
+
 bool
 nauth_read_id_listable(const NauthProvider *provider, const char *id)
 {

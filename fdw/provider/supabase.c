@@ -162,7 +162,7 @@ const NauthProvider nauth_provider_supabase = {
 	.name = "supabase",
 	.url = NULL,
 	.own_urls = own_urls,
-	.url_hint = "Set the address of your project with its path: ALTER SERVER %s OPTIONS (SET url 'https://PROJECT.supabase.co/auth/v1'); Another one has to be allowed by a superuser: LOAD 'neon_auth_fdw'; ALTER SYSTEM SET neon_auth_fdw.allowed_urls = '...'; SELECT pg_reload_conf();",
+	.url_hint = "Set the address of your project with its path: ALTER SERVER %s OPTIONS (SET url 'https://PROJECT.supabase.co/auth/v1'); " NAUTH_OTHER_URL_HINT,
 	.takes_key = true,
 	.takes = NAUTH_TAKES(NAUTH_SETTING_AUDIENCE),
 	.page_size = 500,
