@@ -32,7 +32,7 @@ neonAuthIsForeignPathAsyncCapable(ForeignPath *path)
 
 /* Answer a request with the next row, with none at the end, or not yet. */
 static void
-answer(AsyncRequest * areq)
+answer(AsyncRequest *areq)
 {
 	ForeignScanState *node = (ForeignScanState *) areq->requestee;
 	NauthScan  *scan = node->fdw_state;
@@ -49,20 +49,20 @@ answer(AsyncRequest * areq)
 }
 
 void
-neonAuthForeignAsyncRequest(AsyncRequest * areq)
+neonAuthForeignAsyncRequest(AsyncRequest *areq)
 {
 	answer(areq);
 }
 
 void
-neonAuthForeignAsyncNotify(AsyncRequest * areq)
+neonAuthForeignAsyncNotify(AsyncRequest *areq)
 {
 	answer(areq);
 }
 
 /* Whether an earlier request of the Append waits for this descriptor already. */
 static bool
-is_waited_for(const AsyncRequest * areq, int fd)
+is_waited_for(const AsyncRequest *areq, int fd)
 {
 	AppendState *append = (AppendState *) areq->requestor;
 
@@ -79,7 +79,7 @@ is_waited_for(const AsyncRequest * areq, int fd)
 }
 
 void
-neonAuthForeignAsyncConfigureWait(AsyncRequest * areq)
+neonAuthForeignAsyncConfigureWait(AsyncRequest *areq)
 {
 	ForeignScanState *node = (ForeignScanState *) areq->requestee;
 	AppendState *append = (AppendState *) areq->requestor;

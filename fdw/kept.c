@@ -71,7 +71,7 @@ forget_statement(void *arg)
 
 /* A recheck of rows that were locked belongs to the statement that locks them. */
 static EState *
-outermost(EState * estate)
+outermost(EState *estate)
 {
 	while (estate->es_epq_active)
 		estate = estate->es_epq_active->parentestate;
@@ -79,7 +79,7 @@ outermost(EState * estate)
 }
 
 static Statement *
-get_statement(EState * estate)
+get_statement(EState *estate)
 {
 	Statement  *statement = statements;
 

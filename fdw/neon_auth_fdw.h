@@ -70,9 +70,9 @@ extern void neonAuthEndForeignScan(ForeignScanState *node);
 
 /* in async.c */
 extern bool neonAuthIsForeignPathAsyncCapable(ForeignPath *path);
-extern void neonAuthForeignAsyncRequest(AsyncRequest * areq);
-extern void neonAuthForeignAsyncConfigureWait(AsyncRequest * areq);
-extern void neonAuthForeignAsyncNotify(AsyncRequest * areq);
+extern void neonAuthForeignAsyncRequest(AsyncRequest *areq);
+extern void neonAuthForeignAsyncConfigureWait(AsyncRequest *areq);
+extern void neonAuthForeignAsyncNotify(AsyncRequest *areq);
 
 /* in explain.c */
 extern void neonAuthExplainForeignScan(ForeignScanState *node, struct ExplainState *es);

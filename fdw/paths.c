@@ -68,7 +68,7 @@ typedef struct Way
 
 /* The time of the relation that a path key orders by, or -1. */
 static int
-ordered_column(const PathKey * pathkey, RelOptInfo *rel, Oid table)
+ordered_column(const PathKey *pathkey, RelOptInfo *rel, Oid table)
 {
 	ListCell   *lc;
 
@@ -361,7 +361,7 @@ add_named(PlannerInfo *root, RelOptInfo *rel, NauthPlanCondition *found, double 
 
 /* Whether a member of an equivalence class is our column id. */
 static bool
-is_id(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass * ec, EquivalenceMember * em, void *arg)
+is_id(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec, EquivalenceMember *em, void *arg)
 {
 	const NauthPlanning *planning = rel->fdw_private;
 

@@ -100,7 +100,7 @@ match_operator(PlannerInfo *root, OpExpr *op, Index relid, Oid table, NauthCondi
 }
 
 static bool
-match_array(PlannerInfo *root, ScalarArrayOpExpr * op, Index relid, Oid table,
+match_array(PlannerInfo *root, ScalarArrayOpExpr *op, Index relid, Oid table,
 			NauthCondition *condition)
 {
 	int			column = nauth_query_column(linitial(op->args), relid, table);

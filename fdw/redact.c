@@ -22,10 +22,10 @@ typedef struct Paths
 {
 	int			count;
 	const char *rest[PATHS_MAX];
-}			Paths;
+} Paths;
 
 static void
-add_paths(Paths * paths, const char *const *list)
+add_paths(Paths *paths, const char *const *list)
 {
 	for (; list && *list && paths->count < PATHS_MAX; list++)
 		paths->rest[paths->count++] = *list;
@@ -36,7 +36,7 @@ add_paths(Paths * paths, const char *const *list)
  * the end of one.
  */
 static bool
-enter(const Paths * paths, const char *name, size_t len, Paths * inner)
+enter(const Paths *paths, const char *name, size_t len, Paths *inner)
 {
 	inner->count = 0;
 	for (int i = 0; i < paths->count; i++)
@@ -55,7 +55,7 @@ enter(const Paths * paths, const char *name, size_t len, Paths * inner)
 
 /* Whether an object has the first member of any path; its name may have dots. */
 static bool
-may_have(JsonbContainer *object, const Paths * paths)
+may_have(JsonbContainer *object, const Paths *paths)
 {
 	for (int i = 0; i < paths->count; i++)
 	{
@@ -74,12 +74,12 @@ may_have(JsonbContainer *object, const Paths * paths)
 	return false;
 }
 
-static JsonbValue *copy_value(JsonbParseState * *state, JsonbIteratorToken token,
-							  JsonbValue *value, const Paths * paths);
+static JsonbValue *copy_value(JsonbParseState **state, JsonbIteratorToken token,
+							  JsonbValue *value, const Paths *paths);
 
 /* Copy what is within an object or array that has just begun, and its end. */
 static JsonbValue *
-copy_container(JsonbParseState * *state, JsonbContainer *container, const Paths * paths)
+copy_container(JsonbParseState **state, JsonbContainer *container, const Paths *paths)
 {
 	JsonbIterator *it = JsonbIteratorInit(container);
 	JsonbValue	value;
@@ -107,7 +107,7 @@ copy_container(JsonbParseState * *state, JsonbContainer *container, const Paths 
 
 /* How deep a user nests is bounded by NAUTH_SLICE_DEPTH. */
 static JsonbValue *
-copy_value(JsonbParseState * *state, JsonbIteratorToken token, JsonbValue *value, const Paths * paths)
+copy_value(JsonbParseState **state, JsonbIteratorToken token, JsonbValue *value, const Paths *paths)
 {
 	if (value->type == jbvBinary && paths->count > 0)
 		return copy_container(state, value->val.binary.data, paths);

@@ -57,7 +57,7 @@ collect_params(Node *node, Bitmapset **params)
 
 /* Whether another scan of the statement may read the same directory. */
 static bool
-has_company(EState * estate, Oid serverid)
+has_company(EState *estate, Oid serverid)
 {
 	int			scans = 0;
 	ListCell   *lc;
