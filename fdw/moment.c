@@ -208,22 +208,108 @@ nauth_moment_write(int64_t moment, int digits, char text[NAUTH_MOMENT_TEXT])
 	memcpy(text + len, "Z", sizeof("Z"));
 }
 
-bool
-nauth_moment_read(NauthSpan value, NauthMomentForm form, int64_t *moment)
+static bool
+read_milliseconds(NauthSpan value, int64_t *moment)
 {
 	int64_t		milliseconds;
 
-	if (form == NAUTH_MOMENT_RFC3339)
-	{
-		char		text[TEXT_MAX];
-
-		return nauth_slice_text(value, text, sizeof(text)) &&
-			nauth_moment_parse(text, strlen(text), moment);
-	}
 	if (!nauth_slice_int64(value, &milliseconds) ||
 		milliseconds < NAUTH_MOMENT_MIN / MILLISECOND ||
 		milliseconds >= NAUTH_MOMENT_MAX / MILLISECOND)
 		return false;
 	*moment = milliseconds * MILLISECOND;
 	return true;
+}
+
+/*
+ * Go behind the digits of a number, and its point, copying those without that.
+ * *point is how many stand before it.  False without a digit on either side.
+ */
+static bool
+read_digits(const char **p, const char *end, char digits[TEXT_MAX], int *count, int *point)
+{
+	const char *start = *p;
+
+	for (*count = 0; *p < end && **p >= '0' && **p <= '9'; (*p)++)
+		digits[(*count)++] = **p;
+	*point = *count;
+	if (*p == start || !read_any(p, end, "."))
+		return *p > start;
+	for (start = *p; *p < end && **p >= '0' && **p <= '9'; (*p)++)
+		digits[(*count)++] = **p;
+	return *p > start;
+}
+
+/* Read the exponent of a number, if there is one. */
+static bool
+read_exponent(const char **p, const char *end, int *exponent)
+{
+	bool		negative;
+	const char *start;
+
+	*exponent = 0;
+	if (!read_any(p, end, "eE"))
+		return true;
+	negative = read_any(p, end, "-");
+	if (!negative)
+		(void) read_any(p, end, "+");
+	for (start = *p; *p < end && **p >= '0' && **p <= '9' && *exponent <= NAUTH_SLICE_EXPONENT; (*p)++)
+		*exponent = *exponent * 10 + (**p - '0');
+	if (negative)
+		*exponent = -*exponent;
+	return *p > start;
+}
+
+/* Read seconds as they are written, for a double would lose microseconds. */
+static bool
+read_seconds(const char *text, size_t len, int64_t *moment)
+{
+	const char *p = text;
+	const char *end = text + len;
+	bool		negative = read_any(&p, end, "-");
+	char		digits[TEXT_MAX];
+	int64_t		result = 0;
+	int			count;
+	int			point;
+	int			exponent;
+
+	if (len > TEXT_MAX || !read_digits(&p, end, digits, &count, &point) ||
+		!read_exponent(&p, end, &exponent) || p != end)
+		return false;
+	for (int i = 0; i < point + exponent + 6; i++)
+	{
+		/* it grows no more, and there may be many zeros before it */
+		if (result >= NAUTH_MOMENT_MAX)
+			return false;
+		result = result * 10 + (i < count ? digits[i] - '0' : 0);
+	}
+	if (negative)
+		result = -result;
+	if (!in_range(result))
+		return false;
+	*moment = result;
+	return true;
+}
+
+bool
+nauth_moment_read(NauthSpan value, NauthMomentForm form, int64_t *moment)
+{
+	char		text[TEXT_MAX];
+	bool		is_text = nauth_slice_text(value, text, sizeof(text));
+	NauthSpan	inner = {text, strlen(text)};
+
+	switch (form)
+	{
+		case NAUTH_MOMENT_MILLISECONDS:
+			return read_milliseconds(value, moment);
+		case NAUTH_MOMENT_MILLISECONDS_TEXT:
+			return is_text && read_milliseconds(inner, moment);
+		case NAUTH_MOMENT_RFC3339:
+			return is_text && nauth_moment_parse(text, inner.len, moment);
+		case NAUTH_MOMENT_SECONDS:
+			if (is_text)
+				return read_seconds(text, inner.len, moment);
+			return value.data != NULL && read_seconds(value.data, value.len, moment);
+	}
+	return false;
 }

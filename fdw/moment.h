@@ -25,7 +25,10 @@
 typedef enum NauthMomentForm
 {
 	NAUTH_MOMENT_MILLISECONDS,	/* a JSON integer */
-	NAUTH_MOMENT_RFC3339		/* a JSON string, any offset, any fraction */
+	NAUTH_MOMENT_RFC3339,		/* a JSON string, any offset, any fraction */
+	NAUTH_MOMENT_MILLISECONDS_TEXT, /* a JSON string of an integer */
+	NAUTH_MOMENT_SECONDS		/* a JSON number, with any fraction and
+								 * exponent, or a string of one */
 } NauthMomentForm;
 
 /*

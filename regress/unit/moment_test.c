@@ -163,10 +163,61 @@ test_every_day(void)
 	is_int(expected, NAUTH_MOMENT_MAX, "and there are as many as there should be");
 }
 
+/* Seconds, as numbers and as texts: the same, exactly, or neither. */
+static void
+test_seconds(void)
+{
+	static const MomentCase cases[] = {
+		{"0", true, 0}, {"-0", true, 0}, {"0.0", true, 0},
+		{"1700000501.456", true, INT64_C(1700000501456000)},
+		{"1.700000501456E9", true, INT64_C(1700000501456000)},
+		{"1.700000501456e+9", true, INT64_C(1700000501456000)},
+		{"17000005014560000e-7", true, INT64_C(1700000501456000)},
+		{"1700000501.4567899", true, INT64_C(1700000501456789)},
+		{"0.000001", true, 1}, {"1e-6", true, 1}, {"1e-7", true, 0}, {"-1.5", true, -1500000},
+		{"0e400", true, 0}, {"1e-400", true, 0},
+		{"253402300799.999999", true, NAUTH_MOMENT_MAX - 1},
+		{"253402300800", false, 0}, {"1e12", false, 0}, {"1e400", false, 0}, {"1e99999999999999999999", false, 0},
+		{"-62135596800", true, NAUTH_MOMENT_MIN}, {"-62135596801", false, 0},
+		{"1700000501456", false, 0},
+		{"", false, 0}, {"-", false, 0}, {".5", false, 0}, {"1.", false, 0}, {"1e", false, 0}, {"1e+", false, 0},
+		{"1.2.3", false, 0}, {"+1", false, 0}, {" 1", false, 0}, {"1 ", false, 0}, {"0x1", false, 0}, {"1-1", false, 0},
+		{"nan", false, 0}, {"null", false, 0}
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		char		text[64];
+		int			len = snprintf(text, sizeof(text), "\"%s\"", cases[i].text);
+		NauthSpan	quoted = {text, (size_t) len};
+		NauthSpan	number = {text + 1, (size_t) len - 2};
+		int64_t		moment = 0;
+
+		ok(nauth_moment_read(number, NAUTH_MOMENT_SECONDS, &moment) == cases[i].read && moment == cases[i].moment,
+		   cases[i].text);
+		moment = 0;
+		ok(nauth_moment_read(quoted, NAUTH_MOMENT_SECONDS, &moment) == cases[i].read && moment == cases[i].moment, text);
+	}
+}
+
+static const MomentCase text_millisecond_cases[] = {
+	{"\"1769934600456\"", true, INT64_C(1769934600456000)},
+	{"\"0\"", true, 0},
+	{"\"-1\"", true, -1000},
+	{"1769934600456", false, 0},
+	{"\"\"", false, 0},
+	{"\"1769934600456.0\"", false, 0},
+	{"\" 1\"", false, 0},
+	{"null", false, 0}
+};
+
 int
 main(void)
 {
 	test_texts();
+	test_seconds();
+	test_values(text_millisecond_cases, sizeof(text_millisecond_cases) / sizeof(text_millisecond_cases[0]),
+				NAUTH_MOMENT_MILLISECONDS_TEXT);
 	test_values(value_cases, sizeof(value_cases) / sizeof(value_cases[0]),
 				NAUTH_MOMENT_RFC3339);
 	test_values(millisecond_cases,
