@@ -47,7 +47,7 @@ explain_request(ForeignScanState *node, ExplainState *es)
 		ExplainPropertyText("Request", "none", es);
 		return;
 	}
-	ExplainPropertyText("Request", psprintf("GET %s", nauth_query_url(options, &query)), es);
+	ExplainPropertyText("Request", nauth_query_text(options, &query), es);
 	if (query.kind != NAUTH_QUERY_LIST || query.ids || query.email || query.windowed)
 		explain_filter(plan, es);
 	if (query.kind != NAUTH_QUERY_USER && query.kind != NAUTH_QUERY_COUNT)

@@ -334,10 +334,19 @@ nauth_query_next(const NauthQuery *wanted, const NauthOptions *options, int *don
 }
 
 char *
-nauth_query_url(const NauthOptions *options, const NauthQuery *query)
+nauth_query_text(const NauthOptions *options, const NauthQuery *query)
 {
 	NauthRequest *request = palloc(sizeof(NauthRequest));
+	char	   *text;
 
 	options->provider->write_request(&options->settings, query, NULL, request);
-	return request->overflow ? pstrdup("(too long)") : request->url;
+	if (request->overflow)
+		text = pstrdup("(too long)");
+	else if (request->body[0] == '\0')
+		text = psprintf("GET %s", request->url);
+	else
+		text = psprintf("POST %s %s", request->url, request->body);
+	explicit_bzero(request, sizeof(*request));
+	pfree(request);
+	return text;
 }

@@ -75,7 +75,10 @@ extern bool nauth_query_narrow(NauthQuery *query, const NauthProvider *provider,
 extern bool nauth_query_next(const NauthQuery *wanted, const NauthOptions *options, int *done,
 							 NauthQuery *query);
 
-/* The URL that a query begins with: without any credential. */
-extern char *nauth_query_url(const NauthOptions *options, const NauthQuery *query);
+/*
+ * The first request of a query, in words that tell it from any other: without any
+ * credential.
+ */
+extern char *nauth_query_text(const NauthOptions *options, const NauthQuery *query);
 
 #endif							/* NAUTH_QUERY_H */

@@ -22,7 +22,7 @@ const char	nauth_request_email[] = "{email}";
 const char	nauth_request_time[] = "{created_at}";
 const char	nauth_request_changed[] = "{updated_at}";
 
-/* Append to a buffer of NAUTH_URL_MAX or NAUTH_HEADERS_MAX bytes, or mark. */
+/* Append to a buffer of size bytes, or mark. */
 static void
 append(NauthRequest *request, char *buffer, size_t size, const char *text)
 {
@@ -65,6 +65,14 @@ nauth_request_encoded(const char *value)
 	return bytes;
 }
 
+/* Whether it stands for a value that an EXPLAIN does not know. */
+static bool
+is_unknown(const char *value)
+{
+	return value == nauth_request_id || value == nauth_request_email ||
+		value == nauth_request_time || value == nauth_request_changed;
+}
+
 /* Append a value percent-encoded, byte by byte, to a buffer of size bytes. */
 static void
 append_encoded(NauthRequest *request, char *buffer, size_t size, const char *value)
@@ -72,8 +80,7 @@ append_encoded(NauthRequest *request, char *buffer, size_t size, const char *val
 	static const char digits[] = "0123456789ABCDEF";
 	size_t		used = strlen(buffer);
 
-	if (value == nauth_request_id || value == nauth_request_email ||
-		value == nauth_request_time || value == nauth_request_changed)
+	if (is_unknown(value))
 	{
 		append(request, buffer, size, value);
 		return;
@@ -102,6 +109,7 @@ nauth_request_begin(NauthRequest *request, const char *base, const char *path)
 	request->url[0] = '\0';
 	request->headers[0] = '\0';
 	request->body[0] = '\0';
+	request->signer[0] = request->signing_id[0] = request->signing_key[0] = '\0';
 	request->overflow = false;
 	append_url(request, base);
 	append_url(request, path);
@@ -187,4 +195,47 @@ nauth_request_form(NauthRequest *request, const char *name, const char *value)
 	append(request, body, sizeof(request->body), name);
 	append(request, body, sizeof(request->body), "=");
 	append_encoded(request, body, sizeof(request->body), value);
+}
+
+static void
+append_body(NauthRequest *request, const char *text)
+{
+	append(request, request->body, sizeof(request->body), text);
+}
+
+void
+nauth_request_json(NauthRequest *request, const char *type, const char *json)
+{
+	if (request->body[0] == '\0')
+		nauth_request_header(request, "Content-Type", "", type);
+	append_body(request, json);
+}
+
+void
+nauth_request_quoted(NauthRequest *request, const char *value)
+{
+	append_body(request, "\"");
+	if (is_unknown(value))
+		append_body(request, value);
+	for (; !is_unknown(value) && *value != '\0'; value++)
+	{
+		char		text[8];
+		bool		special = *value == '"' || *value == '\\';
+		bool		control = (unsigned char) *value < 0x20;
+
+		snprintf(text, sizeof(text), control ? "\\u%04x" : special ? "\\%c" : "%c", (unsigned char) *value);
+		append_body(request, text);
+	}
+	append_body(request, "\"");
+}
+
+void
+nauth_request_sign(NauthRequest *request, const char *region, const char *service,
+				   const char *id, const char *key)
+{
+	int			len = snprintf(request->signer, NAUTH_SIGNING_MAX, "%s:%s", region, service);
+
+	append(request, request->signing_id, NAUTH_SIGNING_MAX, id);
+	append(request, request->signing_key, NAUTH_SIGNING_MAX, key);
+	request->overflow |= len >= NAUTH_SIGNING_MAX;
 }

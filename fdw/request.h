@@ -23,9 +23,10 @@
 #define NAUTH_URL_MAX		8192
 #define NAUTH_HEADERS_MAX	8192
 #define NAUTH_BODY_MAX		8192
+#define NAUTH_SIGNING_MAX	512 /* bytes of each part of a signing key */
 
 /* Bytes of the header that a provider pages by, its zero included. */
-#define NAUTH_REPLY_HEADER	4096
+#define NAUTH_REPLY_HEADER	8192
 
 /*
  * The functions below write into a request and set overflow instead of
@@ -38,6 +39,10 @@ typedef struct NauthRequest
 	char		headers[NAUTH_HEADERS_MAX];
 	char		body[NAUTH_BODY_MAX];	/* or "" */
 	bool		overflow;
+	char		signer[NAUTH_SIGNING_MAX];	/* "", or who signs it (Signature
+											 * Version 4): "region:service" */
+	char		signing_id[NAUTH_SIGNING_MAX];
+	char		signing_key[NAUTH_SIGNING_MAX];
 } NauthRequest;
 
 /* A reply; the bytes belong to the engine until its next request. */
@@ -99,5 +104,20 @@ extern void nauth_request_header(NauthRequest *request, const char *name,
  */
 extern void nauth_request_form(NauthRequest *request, const char *name,
 							   const char *value);
+
+/*
+ * Append JSON to the body as it is, with the header of that before the first; and
+ * a value as a string, in quotes and escaped.  type is the media type, of which
+ * the first one counts.
+ */
+extern void nauth_request_json(NauthRequest *request, const char *type, const char *json);
+extern void nauth_request_quoted(NauthRequest *request, const char *value);
+
+/*
+ * Have it signed when it is sent, with Signature Version 4: each try anew, for the
+ * time is part of it.  After the last header.
+ */
+extern void nauth_request_sign(NauthRequest *request, const char *region, const char *service,
+							   const char *id, const char *key);
 
 #endif							/* NAUTH_REQUEST_H */

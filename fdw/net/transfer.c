@@ -329,6 +329,27 @@ set_headers(NauthTransfer *transfer, const char *headers)
 	return curl_easy_setopt(transfer->handle.easy, CURLOPT_HTTPHEADER, transfer->headers);
 }
 
+/*
+ * Have curl sign the request.  It makes a signature of the moment, so each try has its
+ * own; without credential or signer there is none.
+ */
+static CURLcode
+set_signer(CURL *easy, const NauthRequest *request)
+{
+	char		signer[sizeof("aws:amz:") + NAUTH_SIGNING_MAX];
+	CURLcode	code;
+
+	if (request->signer[0] == '\0')
+		return CURLE_OK;
+	snprintf(signer, sizeof(signer), "aws:amz:%s", request->signer);
+	code = curl_easy_setopt(easy, CURLOPT_AWS_SIGV4, signer);
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(easy, CURLOPT_USERNAME, request->signing_id);
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(easy, CURLOPT_PASSWORD, request->signing_key);
+	return code;
+}
+
 /* Make the handle of a request and tell it everything. */
 static CURLcode
 begin_request(NauthTransfer *transfer, const NauthTransferCall *call)
@@ -364,6 +385,8 @@ begin_request(NauthTransfer *transfer, const NauthTransferCall *call)
 		code = curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, call->target);
 	if (code == CURLE_OK)
 		code = set_headers(transfer, call->request->headers);
+	if (code == CURLE_OK)
+		code = set_signer(easy, call->request);
 	if (code == CURLE_OK)
 		code = call->request->body[0] == '\0' ? curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L) :
 			curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->request->body);

@@ -164,6 +164,50 @@ test_edge(char byte, size_t encoded_len, const char *name)
 	ok(fitting > 0 && fitting < 10, "some of them fit");
 }
 
+/* A body of JSON, and what a value cannot do to it. */
+static void
+test_json(void)
+{
+	static NauthRequest request;
+
+	nauth_request_begin(&request, "https://x", "/y");
+	nauth_request_json(&request, "application/json", "{\"id\":[");
+	nauth_request_quoted(&request, "a\"],\\\n\x01\xC3\xA9/");
+	nauth_request_json(&request, "text/html", ",");
+	nauth_request_quoted(&request, nauth_request_email);
+	nauth_request_json(&request, "application/json", "]}");
+	is_text(request.body, "{\"id\":[\"a\\\"],\\\\\\u000a\\u0001\xC3\xA9/\",\"{email}\"]}", "a body");
+	is_text(request.headers, "Content-Type: application/json", "of the type that came first");
+	ok(!request.overflow, "it fits");
+	for (int i = 0; i < NAUTH_BODY_MAX / 2; i++)
+		nauth_request_quoted(&request, "");
+	ok(request.overflow && request.body[NAUTH_BODY_MAX - 1] == '\0', "until there is too much of it");
+}
+
+static void
+test_signing(void)
+{
+	static NauthRequest request;
+	char		key[NAUTH_SIGNING_MAX + 1];
+
+	nauth_request_begin(&request, "https://x", "/");
+	is_text(request.signer, "", "nobody signs it");
+	nauth_request_sign(&request, "eu-west-1", "cognito-idp", "id", "secret");
+	is_text(request.signer, "eu-west-1:cognito-idp", "who signs it");
+	is_text(request.signing_id, "id", "with which key");
+	is_text(request.signing_key, "secret", "and its secret");
+	ok(!request.overflow, "it fits");
+	memset(key, 'k', NAUTH_SIGNING_MAX);
+	key[NAUTH_SIGNING_MAX] = '\0';
+	nauth_request_begin(&request, "https://x", "/");
+	is_text(request.signing_key, "", "no more");
+	nauth_request_sign(&request, "r", "s", "id", key);
+	ok(request.overflow, "a key that is too long");
+	nauth_request_begin(&request, "https://x", "/");
+	nauth_request_sign(&request, key, "s", "id", "secret");
+	ok(request.overflow, "or a region");
+}
+
 int
 main(void)
 {
@@ -176,5 +220,7 @@ main(void)
 	test_edge('/', 3, "q");
 	test_edge('/', 3, "qq");
 	test_edge('/', 3, "qqq");
+	test_json();
+	test_signing();
 	return done_testing();
 }
