@@ -159,6 +159,8 @@ check_user(NauthDirectory *directory, const NauthOptions *options, const char *i
 	NauthUser  *user = palloc(sizeof(NauthUser));
 	bool		found;
 
+	if (options->provider->lists_only)
+		return nauth_check_say(NAUTH_VERDICT_NONE, "the provider cannot be asked for one user", NULL);
 	if (id == NULL)
 		return nauth_check_say(NAUTH_VERDICT_UNKNOWN, "the directory has nobody to ask for", NULL);
 	if (!nauth_directory_try_user(directory, id, user, &found))

@@ -124,20 +124,23 @@ nauth_directory_spend(NauthDirectory *directory, int64 time)
 }
 
 /*
- * Whether a reply is one to be read: with status 200 and not of another type.
- * *missing says that it is the provider's answer for a user who does not exist.
+ * Whether a reply is one to be read: with status 200 and not of another type, or one
+ * that the provider reads as a page.  *missing says that it is the provider's answer
+ * for a user who does not exist.
  */
 static bool
-accept_reply(NauthDirectory *directory, const NauthReply *reply, bool *missing)
+accept_reply(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
+			 const NauthReply *reply, bool *missing)
 {
+	const NauthProvider *provider = directory->options->provider;
 	NauthError *error = &directory->error;
 
 	*missing = false;
 	if (reply->status == 200 && reply->other_type)
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE, "the reply is not JSON");
-	if (reply->status == 200)
+	if (reply->status == 200 || (provider->is_page && provider->is_page(query, cursor, reply)))
 		return true;
-	*missing = nauth_read_is_not_found(directory->options->provider, reply);
+	*missing = nauth_read_is_not_found(provider, reply);
 	return nauth_error_set(error, nauth_error_of_status(reply->status), NULL);
 }
 
@@ -248,7 +251,7 @@ nauth_directory_ask(NauthDirectory *directory, const NauthQuery *query, const ch
 	directory->asked_at = reply->asked_at;
 	if (reply->status > 0)
 		nauth_read_failure(directory->options->provider, reply, error);
-	accepted = accepted && accept_reply(directory, reply, missing);
+	accepted = accepted && accept_reply(directory, query, cursor, reply, missing);
 	if (!accepted && error->hint == NULL)
 		error->hint = general_hint(directory);
 	return accepted;
@@ -418,7 +421,7 @@ nauth_directory_try_user(NauthDirectory *directory, const char *id,
 
 	*found = nauth_directory_ask(directory, &query, NULL, &reply, &missing) &&
 		nauth_read_user(directory->options->provider, &directory->settings, id, &reply, user,
-						&directory->error);
+						&missing, &directory->error);
 	return *found || missing;
 }
 

@@ -27,7 +27,6 @@
 #define TEXT_MAX			255
 #define PREFIX_MAX			63
 #define NAME_CHARACTERS		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
-#define MEMBER_MAX			64	/* bytes of a member's name */
 #define COST_MAX			1e10
 #define BYTES_MIN			(INT64CONST(64) * 1024)
 #define BYTES_MAX			(INT64CONST(1) << 40)
@@ -159,7 +158,7 @@ static char **
 parse_members(const NauthOption *option, const char *value)
 {
 	bool		paths = option->type == OPTION_PATHS;
-	size_t		max = paths ? PATH_MAX_BYTES : MEMBER_MAX;
+	size_t		max = paths ? PATH_MAX_BYTES : NAUTH_MEMBER_MAX;
 	char	  **members = palloc0((NAUTH_MAX_MEMBERS + 1) * sizeof(char *));
 	int			count = 0;
 

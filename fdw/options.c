@@ -87,6 +87,16 @@ static const NauthOption option_table[] = {
 	offsetof(NauthOptions, settings.more[NAUTH_SETTING_AUDIENCE]), 0, 0},
 	{"token_type", ForeignServerRelationId, OPTION_NAME,
 	offsetof(NauthOptions, settings.more[NAUTH_SETTING_TOKEN_TYPE]), 0, 0},
+	{"tenant_id", ForeignServerRelationId, OPTION_NAME,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_TENANT_ID]), 0, 0},
+	{"token_url", ForeignServerRelationId, OPTION_URL,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_TOKEN_URL]), 0, 0},
+	{"user_pool_id", ForeignServerRelationId, OPTION_NAME,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_USER_POOL_ID]), 0, 0},
+	{"region", ForeignServerRelationId, OPTION_NAME,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_REGION]), 0, 0},
+	{"paging", ForeignServerRelationId, OPTION_NAME,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_PAGING]), 0, 0},
 	{"deprovisioned_as_deleted", ForeignServerRelationId, OPTION_BOOLEAN,
 	offsetof(NauthOptions, settings.deprovisioned_deleted), 0, 0},
 	{"api_key", UserMappingRelationId, OPTION_SECRET,
@@ -99,6 +109,12 @@ static const NauthOption option_table[] = {
 	offsetof(NauthOptions, settings.private_key), 0, 0},
 	{"private_key_id", UserMappingRelationId, OPTION_NAME,
 	offsetof(NauthOptions, settings.private_key_id), 0, 0},
+	{"access_key_id", UserMappingRelationId, OPTION_SECRET,
+	offsetof(NauthOptions, settings.access_key_id), 0, 0},
+	{"secret_access_key", UserMappingRelationId, OPTION_SECRET,
+	offsetof(NauthOptions, settings.secret_access_key), 0, 0},
+	{"session_token", UserMappingRelationId, OPTION_SECRET,
+	offsetof(NauthOptions, settings.session_token), 0, 0},
 	{"redis_user", UserMappingRelationId, OPTION_SECRET,
 	offsetof(NauthOptions, redis_user), 0, 0},
 	{"redis_password", UserMappingRelationId, OPTION_SECRET,
@@ -172,13 +188,21 @@ default_options(void)
 	return options;
 }
 
+/* Which of the options that only some providers take this is, or -1. */
+static int
+setting_of(const NauthOption *option)
+{
+	size_t		first = offsetof(NauthOptions, settings.more);
+
+	return option->offset < first || option->offset >= first + NAUTH_NUM_SETTINGS * sizeof(char *) ? -1 :
+		(int) ((option->offset - first) / sizeof(char *));
+}
+
 const char *
 nauth_options_setting(NauthSetting setting)
 {
-	size_t		offset = offsetof(NauthOptions, settings.more) + setting * sizeof(char *);
-
 	for (int i = 0; i < lengthof(option_table); i++)
-		if (option_table[i].offset == offset)
+		if (setting_of(&option_table[i]) == (int) setting)
 			return option_table[i].name;
 	return "";
 }
@@ -212,10 +236,9 @@ check_settings(const NauthOptions *options)
 	for (int i = 0; i < lengthof(option_table); i++)
 	{
 		const NauthOption *option = &option_table[i];
-		bool		text = option->catalog == ForeignServerRelationId &&
-		(option->type == OPTION_NAME || option->type == OPTION_TEXT || option->type == OPTION_SEGMENT);
-		unsigned	bit = text ? NAUTH_TAKES((option->offset - offsetof(NauthOptions, settings.more)) / sizeof(char *)) : 0;
-		bool		set = text && *(char **) ((char *) options + option->offset) != NULL;
+		int			setting = setting_of(option);
+		uint64		bit = setting >= 0 ? NAUTH_TAKES(setting) : 0;
+		bool		set = setting >= 0 && options->settings.more[setting] != NULL;
 
 		if (option->offset == offsetof(NauthOptions, settings.deprovisioned_deleted))
 			set = options->settings.deprovisioned_deleted && !provider->knows_deprovisioned;
@@ -232,17 +255,43 @@ check_settings(const NauthOptions *options)
 	}
 }
 
+/* What this server's options make of the provider. */
+static const NauthProvider *
+adapt_provider(const NauthOptions *options)
+{
+	const NauthProvider *provider = options->provider;
+	const char *hint = NULL;
+	const char *reason = provider->refuse ? provider->refuse(&options->settings, &hint) : NULL;
+	NauthProvider *copy;
+
+	if (reason)
+		ereport(ERROR,
+				errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				errmsg("%s", reason),
+				hint ? errhint("%s", hint) : 0);
+	if (provider->adapt == NULL)
+		return provider;
+	copy = palloc(sizeof(NauthProvider));
+	*copy = *provider;
+	provider->adapt(&options->settings, copy);
+	return copy;
+}
+
 /* What a server needs as a whole; fills in what the provider decides. */
 static void
 complete_server(NauthOptions *options)
 {
-	const NauthProvider *provider = options->provider;
+	const NauthProvider *provider;
 
-	if (provider == NULL)
+	if (options->provider == NULL)
 		ereport(ERROR,
 				errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
 				errmsg("option \"provider\" is required"),
 				errhint("SELECT provider FROM neon_auth.providers() lists the providers."));
+	check_settings(options);
+	for (int i = 0; i < NAUTH_NUM_SETTINGS; i++)
+		check_choice(options, i);
+	provider = options->provider = adapt_provider(options);
 	if (options->settings.url == NULL)
 		options->settings.url = provider->url;
 	if (options->settings.url == NULL)
@@ -257,9 +306,16 @@ complete_server(NauthOptions *options)
 		nauth_options_report_value("page_size",
 								   psprintf("Provider \"%s\" takes %d to %d.", provider->name,
 											provider->min_page_size, provider->max_page_size));
-	check_settings(options);
-	for (int i = 0; i < NAUTH_NUM_SETTINGS; i++)
-		check_choice(options, i);
+}
+
+/* An option that means nothing without another one. */
+static void
+check_pair(const char *name, const char *value, const char *other_name, const char *other)
+{
+	if (value && !other)
+		ereport(ERROR,
+				errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+				errmsg("option \"%s\" requires option \"%s\"", name, other_name));
 }
 
 /*
@@ -274,10 +330,8 @@ neon_auth_fdw_validator(PG_FUNCTION_ARGS)
 	set_options(options, untransformRelOptions(PG_GETARG_DATUM(0)), catalog);
 	if (catalog == ForeignServerRelationId)
 		complete_server(options);
-	if (options->redis_user && !options->redis_password)
-		ereport(ERROR,
-				errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
-				errmsg("option \"redis_user\" requires option \"redis_password\""));
+	check_pair("redis_user", options->redis_user, "redis_password", options->redis_password);
+	check_pair("session_token", options->settings.session_token, "access_key_id", options->settings.access_key_id);
 	PG_RETURN_VOID();
 }
 
@@ -313,6 +367,9 @@ static const struct
 	},
 	{offsetof(NauthProvider, takes_key_pair),
 		{offsetof(NauthSettings, client_id), offsetof(NauthSettings, private_key)}, {"client_id", "private_key"}
+	},
+	{offsetof(NauthProvider, takes_access_key),
+		{offsetof(NauthSettings, access_key_id), offsetof(NauthSettings, secret_access_key)}, {"access_key_id", "secret_access_key"}
 	},
 };
 
@@ -371,16 +428,17 @@ check_credential(const NauthOptions *options)
 {
 	const NauthProvider *provider = options->provider;
 	const NauthSettings *settings = &options->settings;
-	bool		any = settings->api_key[0] != '\0' || settings->client_id || settings->client_secret ||
-	settings->private_key;
-	int			set = (settings->api_key[0] != '\0') + (settings->client_secret != NULL) + (settings->private_key != NULL);
-	bool		whole = false;
+	int			any = (settings->api_key[0] != '\0') + (settings->client_id != NULL) + (settings->client_secret != NULL) +
+	(settings->private_key != NULL) + (settings->access_key_id != NULL) + (settings->secret_access_key != NULL);
 
 	for (int i = 0; i < lengthof(credential_kinds); i++)
-		whole |= *((const bool *) ((const char *) provider + credential_kinds[i].taken)) &&
-			count_parts(settings, i) == (credential_kinds[i].names[1] ? 2 : 1);
-	if (whole && set == 1 && (settings->api_key[0] == '\0' || settings->client_id == NULL))
-		return;
+	{
+		int			whole = credential_kinds[i].names[1] ? 2 : 1;
+
+		if (*((const bool *) ((const char *) provider + credential_kinds[i].taken)) &&
+			count_parts(settings, i) == whole && any == whole)
+			return;
+	}
 	ereport(ERROR,
 			errcode(any ? ERRCODE_FDW_INVALID_OPTION_NAME : ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
 			any ?
@@ -412,7 +470,8 @@ static void
 describe(NauthOptions *options)
 {
 	const NauthSettings *settings = &options->settings;
-	const char *client[] = {settings->client_id, settings->client_secret, settings->private_key};
+	const char *client[] = {settings->client_id, settings->client_secret, settings->private_key,
+	settings->access_key_id, settings->secret_access_key, settings->session_token};
 	int			count = 0;
 
 	options->directory = join_parts(settings->url, settings->more, NAUTH_SETTING_HEADER_PREFIX);

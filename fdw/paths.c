@@ -341,7 +341,7 @@ add_named(PlannerInfo *root, RelOptInfo *rel, NauthPlanCondition *found, double 
 	const NauthProvider *provider = planning->options->provider;
 	Way			way = {.conditions = list_make1(found),.rows = rows,.outer = outer};
 
-	if (found->condition.column != NAUTH_ID &&
+	if ((found->condition.column != NAUTH_ID || provider->lists_only) &&
 		(found->condition.column != NAUTH_EMAIL || !provider->finds_emails))
 		return;
 	way.query.kind = NAUTH_QUERY_LIST;

@@ -45,7 +45,7 @@ static Datum
 pushdown_of(const NauthProvider *provider)
 {
 	const Trait kinds[] = {
-		{true, "id ="},
+		{!provider->lists_only, "id ="},
 		{provider->max_ids > 0, "id = ANY"},
 		{provider->finds_emails, "email ="},
 		{provider->counts_windows, "created_at"},
@@ -66,6 +66,7 @@ credentials_of(const NauthProvider *provider)
 		{provider->takes_key, "api_key"},
 		{provider->takes_client, "client_id, client_secret"},
 		{provider->takes_key_pair, "client_id, private_key"},
+		{provider->takes_access_key, "access_key_id, secret_access_key"},
 	};
 
 	return array_of_traits(kinds, lengthof(kinds));

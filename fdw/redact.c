@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * redact.c
- *	  Take members out of a user before anybody stores it.
+ *	  Make a user what is stored of it: without secrets, of one form.
  *
  * It is done on the jsonb, where a name is a name however it was written, not on
  * the bytes received.
@@ -125,4 +125,56 @@ nauth_redact(Jsonb *jsonb, const char *const *first, const char *const *second)
 	if (!JB_ROOT_IS_OBJECT(jsonb) || !may_have(&jsonb->root, &paths))
 		return jsonb;
 	return JsonbValueToJsonb(copy_container(&state, &jsonb->root, &paths));
+}
+
+/* What is said of a member of this name, or NULL. */
+static const NauthRename *
+find_rename(const NauthRename *renames, const JsonbValue *key)
+{
+	for (; renames->name; renames++)
+		if (strlen(renames->name) == key->val.string.len &&
+			memcmp(renames->name, key->val.string.val, key->val.string.len) == 0)
+			return renames;
+	return NULL;
+}
+
+static bool
+has_any(Jsonb *jsonb, const NauthRename *renames)
+{
+	JsonbValue	value;
+
+	for (; renames && renames->name; renames++)
+		if (getKeyJsonValueFromContainer(&jsonb->root, renames->name, strlen(renames->name), &value))
+			return true;
+	return false;
+}
+
+Jsonb *
+nauth_rename(Jsonb *jsonb, const NauthRename *renames)
+{
+	JsonbParseState *state = NULL;
+	JsonbIterator *it;
+	JsonbValue	key;
+	JsonbValue	value;
+
+	if (!JB_ROOT_IS_OBJECT(jsonb) || !has_any(jsonb, renames))
+		return jsonb;
+	it = JsonbIteratorInit(&jsonb->root);
+	pushJsonbValue(&state, JsonbIteratorNext(&it, &key, true), NULL);
+	while (JsonbIteratorNext(&it, &key, true) == WJB_KEY)
+	{
+		const NauthRename *rename = find_rename(renames, &key);
+
+		(void) JsonbIteratorNext(&it, &value, true);
+		if (rename && rename->listed == NULL)
+			continue;
+		if (rename)
+		{
+			key.val.string.val = unconstify(char *, rename->listed);
+			key.val.string.len = strlen(rename->listed);
+		}
+		pushJsonbValue(&state, WJB_KEY, &key);
+		pushJsonbValue(&state, WJB_VALUE, &value);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }

@@ -20,7 +20,7 @@
 #include <emmintrin.h>
 #endif
 
-/* Bytes of the longest member name that is compared after decoding. */
+/* Bytes of the longest member name that is compared after decoding, its zero included. */
 #define NAME_MAX_BYTES		64
 
 /* What a byte that is not part of a string, number or literal means. */

@@ -152,6 +152,18 @@ get_member(JsonbContainer *object, const char *path, JsonbValue *value)
 	}
 }
 
+/* Member that is an array, or NULL. */
+static JsonbContainer *
+get_array(JsonbContainer *object, const char *path)
+{
+	JsonbValue	value;
+
+	if (!get_member(object, path, &value) || value.type != jbvBinary ||
+		!JsonContainerIsArray(value.val.binary.data))
+		return NULL;
+	return value.val.binary.data;
+}
+
 /* Member as text: NULL when it is absent, not a string, or empty. */
 static char *
 get_text(JsonbContainer *object, const char *path)
@@ -172,31 +184,55 @@ join_texts(char *first, char *second)
 	return first ? first : second;
 }
 
-/* The member d of that object in array a whose member b is the user's c. */
+/* Whether an object of an array is the one that a rule means. */
+static bool
+is_meant(JsonbContainer *object, const NauthRule *rule, const char *wanted)
+{
+	JsonbValue	value;
+	char	   *key;
+
+	if (rule->kind == NAUTH_RULE_FIRST)
+		return true;
+	if (rule->kind == NAUTH_RULE_FLAGGED)
+		return get_member(object, rule->b, &value) && value.type == jbvBool && value.val.boolean;
+	key = get_text(object, rule->b);
+	return key && strcmp(key, wanted) == 0;
+}
+
+/* The member d of the first object in array a that is the one meant. */
+static char *
+find_text(JsonbContainer *user, const NauthRule *rule, const char *wanted)
+{
+	JsonbContainer *array = get_array(user, rule->a);
+	uint32		count = array ? JsonContainerSize(array) : 0;
+
+	for (uint32 i = 0; i < count; i++)
+	{
+		JsonbValue *element = getIthJsonbValueFromContainer(array, i);
+
+		CHECK_FOR_INTERRUPTS();
+		if (element->type == jbvBinary && is_meant(element->val.binary.data, rule, wanted))
+			return get_text(element->val.binary.data, rule->d);
+	}
+	return NULL;
+}
+
 static char *
 pick_text(JsonbContainer *user, const NauthRule *rule)
 {
 	char	   *wanted = get_text(user, rule->c);
-	JsonbValue	array;
-	uint32		count;
 
-	if (wanted == NULL || !get_member(user, rule->a, &array) ||
-		array.type != jbvBinary || !JsonContainerIsArray(array.val.binary.data))
-		return NULL;
-	count = JsonContainerSize(array.val.binary.data);
-	for (uint32 i = 0; i < count; i++)
-	{
-		JsonbValue *element = getIthJsonbValueFromContainer(array.val.binary.data, i);
-		char	   *key;
+	return wanted ? find_text(user, rule, wanted) : NULL;
+}
 
-		CHECK_FOR_INTERRUPTS();
-		if (element->type != jbvBinary)
-			continue;
-		key = get_text(element->val.binary.data, rule->b);
-		if (key && strcmp(key, wanted) == 0)
-			return get_text(element->val.binary.data, rule->d);
-	}
-	return NULL;
+/* Something on both sides of one "@", and no blank. */
+static char *
+get_address(JsonbContainer *user, const char *path)
+{
+	char	   *text = get_text(user, path);
+	char	   *at = text ? strchr(text, '@') : NULL;
+
+	return at && at > text && at[1] && strchr(at + 1, '@') == NULL && strpbrk(text, " \t\r\n") == NULL ? text : NULL;
 }
 
 static char *
@@ -212,6 +248,14 @@ apply_rule(JsonbContainer *user, const NauthRule *rule)
 			return join_texts(get_text(user, rule->a), get_text(user, rule->b));
 		case NAUTH_RULE_PICK:
 			return pick_text(user, rule);
+		case NAUTH_RULE_NAMED:
+			return join_texts(find_text(user, rule, rule->c),
+							  rule->e ? find_text(user, rule, rule->e) : NULL);
+		case NAUTH_RULE_FLAGGED:
+		case NAUTH_RULE_FIRST:
+			return find_text(user, rule, NULL);
+		case NAUTH_RULE_ADDRESS:
+			return get_address(user, rule->a);
 	}
 	return NULL;
 }
@@ -238,16 +282,19 @@ set_text(JsonbContainer *user, const NauthRule *rules, size_t max,
 static bool
 read_moment(const JsonbValue *value, NauthMomentForm form, int64_t *moment)
 {
+	char	   *text;
 	NauthSpan	span;
 
 	if (value->type == jbvString && value->val.string.len <= NAUTH_TIME_MAX &&
-		form == NAUTH_MOMENT_RFC3339)
-		return nauth_moment_parse(value->val.string.val, value->val.string.len, moment);
-	if (value->type != jbvNumeric)
+		memchr(value->val.string.val, '"', value->val.string.len) == NULL &&
+		memchr(value->val.string.val, '\\', value->val.string.len) == NULL)
+		text = psprintf("\"%.*s\"", value->val.string.len, value->val.string.val);
+	else if (value->type == jbvNumeric)
+		text = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
+	else
 		return false;
-	span.data = DatumGetCString(DirectFunctionCall1(numeric_out,
-													NumericGetDatum(value->val.numeric)));
-	span.len = strlen(span.data);
+	span.data = text;
+	span.len = strlen(text);
 	return nauth_moment_read(span, form, moment);
 }
 
@@ -258,7 +305,7 @@ set_created_at(JsonbContainer *user, const NauthMomentRule *rule, NauthRow *row)
 	int64_t		moment;
 
 	row->nulls[NAUTH_CREATED_AT] = true;
-	if (!get_member(user, rule->member, &value) || value.type == jbvNull)
+	if (rule->member == NULL || !get_member(user, rule->member, &value) || value.type == jbvNull)
 		return NULL;
 	if (!read_moment(&value, rule->form, &moment))
 		return "its creation time cannot be read";
@@ -281,6 +328,7 @@ nauth_user_to_row(const NauthOptions *options, const NauthUser *user,
 	jsonb = parse_jsonb(user->json, &reason);
 	if (jsonb == NULL)
 		return reason;
+	jsonb = nauth_rename(jsonb, options->provider->renames);
 
 	row->nulls[NAUTH_RAW_JSON] = false;
 	row->values[NAUTH_ID] = CStringGetTextDatum(user->id);

@@ -28,11 +28,12 @@
 
 #define NAUTH_ID_MAX		255 /* bytes of a user's id */
 #define NAUTH_EMAIL_MAX		320 /* of an e-mail address */
-#define NAUTH_CURSOR_MAX	1024	/* bytes of a cursor, its zero included */
+#define NAUTH_CURSOR_MAX	4096	/* bytes of a cursor, its zero included */
 #define NAUTH_TOKEN_MAX		6144	/* bytes of an access token, its zero
 									 * included */
 #define NAUTH_CLAIMS_MAX	1024	/* of the claims that a client makes */
-#define NAUTH_MAX_RULES		3
+#define NAUTH_MEMBER_MAX	64	/* bytes of a name in a path of a member */
+#define NAUTH_MAX_RULES		4
 
 /*
  * A page of a list by time of change has a user to go on from, one to show who
@@ -46,10 +47,15 @@ typedef enum NauthSetting
 	NAUTH_SETTING_PROJECT_ID,
 	NAUTH_SETTING_REALM,
 	NAUTH_SETTING_AUDIENCE,
+	NAUTH_SETTING_TENANT_ID,
+	NAUTH_SETTING_USER_POOL_ID,
 
 	/* all before tell one directory from another */
 	NAUTH_SETTING_HEADER_PREFIX,
 	NAUTH_SETTING_TOKEN_TYPE,
+	NAUTH_SETTING_TOKEN_URL,
+	NAUTH_SETTING_REGION,
+	NAUTH_SETTING_PAGING,
 	NAUTH_NUM_SETTINGS
 } NauthSetting;
 
@@ -66,6 +72,9 @@ typedef struct NauthSettings
 	const char *private_key_id; /* or NULL */
 	const char *assertion;		/* JWT signed with the key, for write_token */
 	const char *token;			/* got for these, or NULL: the api_key counts */
+	const char *access_key_id;	/* what requests are signed with, or NULL */
+	const char *secret_access_key;	/* the same */
+	const char *session_token;	/* of a temporary access key; or NULL */
 	const char *more[NAUTH_NUM_SETTINGS];	/* each NULL if it is not set */
 	bool		deprovisioned_deleted;	/* who is deprovisioned is deleted */
 } NauthSettings;
@@ -176,8 +185,17 @@ typedef enum NauthRuleKind
 	NAUTH_RULE_MEMBER,			/* member a */
 	NAUTH_RULE_JOIN,			/* members a and b with a blank between, or
 								 * the one of them that is not empty */
-	NAUTH_RULE_PICK				/* in the array a, the object whose member b
+	NAUTH_RULE_PICK,			/* in the array a, the object whose member b
 								 * equals the user's member c: its member d */
+	NAUTH_RULE_NAMED,			/* in the array a, the object whose member b
+								 * is the text c: its member d; joined to that
+								 * of the one with the text e, if there is an
+								 * e */
+	NAUTH_RULE_FLAGGED,			/* in the array a, the object whose member b
+								 * is true: its member d */
+	NAUTH_RULE_FIRST,			/* in the array a, the first object: its
+								 * member d */
+	NAUTH_RULE_ADDRESS			/* member a, if it is an e-mail address */
 } NauthRuleKind;
 
 typedef struct NauthRule
@@ -187,18 +205,27 @@ typedef struct NauthRule
 	const char *b;
 	const char *c;
 	const char *d;
+	const char *e;
 } NauthRule;
+
+/* A member that a user got by its id has, and a listing has otherwise. */
+typedef struct NauthRename
+{
+	const char *name;			/* top-level member */
+	const char *listed;			/* what a listing calls it; NULL: it has none */
+} NauthRename;
 
 typedef struct NauthMomentRule
 {
-	const char *member;			/* top-level member */
+	const char *member;			/* path of a member */
 	NauthMomentForm form;
 } NauthMomentRule;
 
 /* The columns of users_sync that are not raw_json.  First text wins. */
 typedef struct NauthColumns
 {
-	const char *id;				/* top-level member */
+	const char *id;				/* path of a member */
+	bool		id_is_number;	/* it may be an integer, too: its digits */
 	NauthRule	name[NAUTH_MAX_RULES + 1];
 	NauthRule	email[NAUTH_MAX_RULES + 1];
 	NauthMomentRule created_at;
@@ -243,8 +270,9 @@ typedef struct NauthProvider
 	bool		takes_key;		/* credentials: api_key */
 	bool		takes_client;	/* client_id and client_secret */
 	bool		takes_key_pair; /* client_id and private_key */
-	unsigned	takes;			/* options: bits of NAUTH_TAKES */
-	unsigned	needs;			/* of these, those without which there is no
+	bool		takes_access_key;	/* access_key_id and secret_access_key */
+	uint64_t	takes;			/* options: bits of NAUTH_TAKES */
+	uint64_t	needs;			/* of these, those without which there is no
 								 * asking */
 	const char *const *choices[NAUTH_NUM_SETTINGS]; /* what each may be, a
 													 * list ended by NULL,
@@ -268,8 +296,11 @@ typedef struct NauthProvider
 								 * NULL.  Common ones are looked at anyway. */
 	const char *reserved_id;	/* in the place of an id this asks for
 								 * something else; or NULL */
+	bool		lists_only;		/* does not answer NAUTH_QUERY_USER */
 	int			not_found_status;	/* with the code below: this user does not */
-	const char *not_found_code; /* exist.  Nothing else ever means that. */
+	const char *not_found_code; /* exist.  Nothing else ever means that, but
+								 * for find_user.  NULL: no answer does, and
+								 * nobody is ever found to be deleted. */
 	bool		lists_changes;	/* answers NAUTH_QUERY_CHANGES */
 	bool		lists_since;	/* answers NAUTH_QUERY_SINCE, read_page then
 								 * ends with what is there now */
@@ -291,7 +322,21 @@ typedef struct NauthProvider
 	const char *const *volatile_members;	/* NULL, or a list ended by NULL:
 											 * to differ in these alone is no
 											 * change of a user */
+	const NauthRename *renames; /* NULL, or ended by one without a name */
 	NauthColumns columns;
+
+	/*
+	 * Where what it can do depends on options of the server: change a copy of
+	 * the provider, after refuse had nothing against them; or NULL.  What it
+	 * puts there must live as long as the options.
+	 */
+	void		(*adapt) (const NauthSettings *settings, struct NauthProvider *copy);
+
+	/*
+	 * Why options of the server do not go together, a message of constant
+	 * text, with the hint that mends it; NULL if they do.  Or NULL itself.
+	 */
+	const char *(*refuse) (const NauthSettings *settings, const char **hint);
 
 	/*
 	 * Write the request of a query.  cursor is NULL for the first page and
@@ -310,6 +355,21 @@ typedef struct NauthProvider
 							  const NauthQuery *query, const char *cursor,
 							  const NauthReply *reply, NauthPage *page,
 							  NauthError *error);
+
+	/*
+	 * Whether a reply of another status than 200 is one that read_page reads,
+	 * too; or NULL: never.
+	 */
+	bool		(*is_page) (const NauthQuery *query, const char *cursor,
+							const NauthReply *reply);
+
+	/*
+	 * Where the user is in a reply with status 200 to NAUTH_QUERY_USER; or
+	 * NULL: it is the body.  False with *missing set where such a reply says
+	 * that the user does not exist, or else with error set.
+	 */
+	bool		(*find_user) (const NauthSettings *settings, const NauthReply *reply,
+							  NauthSpan *json, bool *missing, NauthError *error);
 
 	/* Read the reply, status 200, to NAUTH_QUERY_COUNT; or NULL. */
 	bool		(*read_count) (const NauthReply *reply, int64_t *count,
@@ -333,7 +393,7 @@ typedef struct NauthProvider
 								 char claims[NAUTH_CLAIMS_MAX]);
 } NauthProvider;
 
-#define NAUTH_TAKES(setting)	(1U << (setting))
+#define NAUTH_TAKES(setting)	(UINT64_C(1) << (setting))
 
 /* registry.c: all providers, ended by NULL, and one by its name or NULL */
 extern const NauthProvider *const nauth_providers[];
@@ -364,7 +424,8 @@ extern const NauthProvider nauth_provider_workos;
  * nauth_read_object reads one user from a JSON object.  False if it is none.
  *
  * nauth_read_user is read_page for a reply to NAUTH_QUERY_USER, the same for
- * all providers: the body is one user, and its id must be the asked one.
+ * all providers: the body is one user, or find_user finds it there, and its id
+ * must be the asked one.  False with *missing set is as find_user has it.
  *
  * nauth_read_bearer writes the header Authorization with the token, or else the
  * api_key; nauth_read_client the form that client_id and client_secret are
@@ -378,7 +439,7 @@ extern const NauthProvider nauth_provider_workos;
  * answer.
  *
  * nauth_read_is_not_found tells whether a reply is the provider's specific
- * answer that a user does not exist.
+ * answer that a user does not exist; nauth_read_confirms whether there is any such.
  *
  * nauth_read_failure notes in error what a reply of any status tells of a
  * failure, should there be one: status, request id, known code and its hint.
@@ -395,12 +456,13 @@ extern bool nauth_read_object(const NauthProvider *provider,
 extern bool nauth_read_user(const NauthProvider *provider,
 							const NauthSettings *settings, const char *id,
 							const NauthReply *reply, NauthUser *user,
-							NauthError *error);
+							bool *missing, NauthError *error);
 extern void nauth_read_bearer(const NauthSettings *settings, NauthRequest *request);
 extern void nauth_read_client(const NauthSettings *settings, NauthRequest *request);
 extern bool nauth_read_is_uuid(const char *id);
 extern bool nauth_read_id_possible(const NauthProvider *provider, const char *id);
 extern bool nauth_read_id_listable(const NauthProvider *provider, const char *id);
+extern bool nauth_read_confirms(const NauthProvider *provider);
 extern bool nauth_read_is_not_found(const NauthProvider *provider,
 									const NauthReply *reply);
 extern void nauth_read_failure(const NauthProvider *provider,

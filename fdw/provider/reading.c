@@ -25,13 +25,49 @@ enum
 	FOUND_ID, FOUND_UPDATED_AT, FOUND_CREATED_AT, FOUND_DELETED_AT, FOUND_STATUS, FOUND_MEMBERS
 };
 
-/* Those that the provider has: a member that is looked for costs time in each user. */
+/*
+ * Those that the provider has: a member that is looked for costs time in each user.
+ * Of a path it is the first name that is looked for, once for all that share it.
+ */
 typedef struct Members
 {
 	int			count;
 	const char *names[FOUND_MEMBERS + 1];
-	int			places[FOUND_MEMBERS];	/* of those above */
+	char		firsts[FOUND_MEMBERS][NAUTH_MEMBER_MAX + 1];	/* of paths */
+	int			places[FOUND_MEMBERS];	/* of each of those above among the
+										 * names; or -1 */
+	const char *rests[FOUND_MEMBERS];	/* of its path, behind the first name;
+										 * or NULL */
 } Members;
+
+/* The place of a name among those looked for. */
+static int
+place_name(Members *members, const char *name)
+{
+	for (int i = 0; i < members->count; i++)
+		if (strcmp(members->names[i], name) == 0)
+			return i;
+	members->names[members->count] = name;
+	return members->count++;
+}
+
+/* Look for a member by its path. */
+static void
+place_member(Members *members, int member, const char *path)
+{
+	size_t		len = strcspn(path, ".");
+	char	   *first = members->firsts[member];
+
+	if (path[len] == '\0')
+		members->places[member] = place_name(members, path);
+	else if (len <= NAUTH_MEMBER_MAX)
+	{
+		memcpy(first, path, len);
+		first[len] = '\0';
+		members->places[member] = place_name(members, first);
+		members->rests[member] = path + len + 1;
+	}
+}
 
 static void
 name_members(const NauthColumns *columns, Members *members)
@@ -47,12 +83,59 @@ name_members(const NauthColumns *columns, Members *members)
 	members->count = 0;
 	for (int i = 0; i < FOUND_MEMBERS; i++)
 	{
-		if (all[i] == NULL)
-			continue;
-		members->places[members->count] = i;
-		members->names[members->count++] = all[i];
+		members->places[i] = -1;
+		members->rests[i] = NULL;
+		if (all[i] != NULL)
+			place_member(members, i, all[i]);
 	}
 	members->names[members->count] = NULL;
+}
+
+/*
+ * What a path leads to within a value, absent if it is no object; *duplicate is set
+ * if a name of the path stands twice.
+ */
+static NauthSpan
+enter_path(NauthSpan value, const char *path, bool *duplicate)
+{
+	while (path != NULL && !nauth_slice_is_null(value))
+	{
+		char		name[NAUTH_MEMBER_MAX + 1] = "";
+		const char *const names[] = {name, NULL};
+		size_t		len = strcspn(path, ".");
+		NauthSliceResult result;
+
+		if (len <= NAUTH_MEMBER_MAX)
+			memcpy(name, path, len);
+		result = nauth_slice_object(value, names, &value);
+		*duplicate |= result == NAUTH_SLICE_DUPLICATE;
+		if (len > NAUTH_MEMBER_MAX || (result != NAUTH_SLICE_DUPLICATE && !nauth_slice_is_split(result)))
+			value.data = NULL;
+		path = path[len] == '.' ? path + len + 1 : NULL;
+	}
+	return value;
+}
+
+/*
+ * The values of all members from those of the names.  *flaw is raised to
+ * NAUTH_SLICE_DUPLICATE where that is found within one.
+ */
+static void
+find_members(const Members *members, const NauthSpan *values, NauthSpan *found, NauthSliceResult *flaw)
+{
+	for (int i = 0; i < FOUND_MEMBERS; i++)
+	{
+		bool		duplicate = false;
+
+		found[i] = (NauthSpan)
+		{
+			NULL, 0
+		};
+		if (members->places[i] >= 0)
+			found[i] = enter_path(values[members->places[i]], members->rests[i], &duplicate);
+		if (duplicate)
+			*flaw = NAUTH_SLICE_DUPLICATE;
+	}
 }
 
 int
@@ -80,24 +163,39 @@ nauth_read_begin(NauthPage *page)
 	page->total = -1;
 }
 
-/* Whether id is the member that stands twice. */
+/* Whether id is the member that stands twice, or what it is within. */
 static bool
 id_is_duplicate(const NauthColumns *columns, NauthSpan json)
 {
-	const char *const names[] = {columns->id, NULL};
-	NauthSpan	found[1];
+	bool		duplicate = false;
 
-	return nauth_slice_object(json, names, found) == NAUTH_SLICE_DUPLICATE;
+	(void) enter_path(json, columns->id, &duplicate);
+	return duplicate;
+}
+
+/* The digits of an integer, as they stand there. */
+static void
+read_number(NauthSpan value, NauthUser *user)
+{
+	int64_t		number;
+
+	if (nauth_slice_int64(value, &number) && value.len <= NAUTH_ID_MAX)
+	{
+		memcpy(user->id, value.data, value.len);
+		user->id[value.len] = '\0';
+	}
 }
 
 static NauthFlaw
 read_id(const NauthColumns *columns, NauthSliceResult result,
 		NauthSpan value, NauthUser *user)
 {
-	if (result == NAUTH_SLICE_DUPLICATE && id_is_duplicate(columns, user->json))
-		user->id[0] = '\0';
-	else
-		nauth_slice_text(value, user->id, sizeof(user->id));
+	user->id[0] = '\0';
+	if (result != NAUTH_SLICE_DUPLICATE || !id_is_duplicate(columns, user->json))
+	{
+		if (!nauth_slice_text(value, user->id, sizeof(user->id)) && columns->id_is_number)
+			read_number(value, user);
+	}
 	return user->id[0] == '\0' ? NAUTH_FLAW_ID : NAUTH_FLAW_NONE;
 }
 
@@ -165,10 +263,9 @@ fill_user(const NauthProvider *provider, const NauthSettings *settings, const Me
 		  NauthSliceResult result, NauthSpan json, const NauthSpan *values, NauthUser *user)
 {
 	const NauthColumns *columns = &provider->columns;
-	NauthSpan	found[FOUND_MEMBERS] = {{NULL, 0}};
+	NauthSpan	found[FOUND_MEMBERS];
 
-	for (int i = 0; i < members->count; i++)
-		found[members->places[i]] = values[i];
+	find_members(members, values, found, &result);
 	user->json = json;
 	user->has_updated_at = user->has_deleted_at = user->gone = false;
 	user->updated_at = user->created_at = user->deleted_at = 0;
@@ -236,9 +333,14 @@ nauth_read_object(const NauthProvider *provider, const NauthSettings *settings,
 bool
 nauth_read_user(const NauthProvider *provider, const NauthSettings *settings,
 				const char *id, const NauthReply *reply, NauthUser *user,
-				NauthError *error)
+				bool *missing, NauthError *error)
 {
-	if (!nauth_read_object(provider, settings, reply->body, user))
+	NauthSpan	json = reply->body;
+
+	*missing = false;
+	if (provider->find_user != NULL && !provider->find_user(settings, reply, &json, missing, error))
+		return false;
+	if (!nauth_read_object(provider, settings, json, user))
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "where the user should be is no JSON object");
 	if (strcmp(user->id, id) != 0 || id[0] == '\0')
@@ -298,11 +400,17 @@ read_code(const NauthProvider *provider, const NauthReply *reply,
 }
 
 bool
+nauth_read_confirms(const NauthProvider *provider)
+{
+	return !provider->lists_only && (provider->not_found_code != NULL || provider->find_user != NULL);
+}
+
+bool
 nauth_read_is_not_found(const NauthProvider *provider, const NauthReply *reply)
 {
 	char		code[NAUTH_ERROR_CODE];
 
-	if (reply->status != provider->not_found_status)
+	if (reply->status != provider->not_found_status || provider->not_found_code == NULL)
 		return false;
 	read_code(provider, reply, code);
 	return strcmp(code, provider->not_found_code) == 0;

@@ -226,7 +226,9 @@ nauth_deletion_find(NauthRun *run)
 	if (!OidIsValid(run->target.relid) || nauth_known_missing(run->known) == 0)
 		return;
 	nauth_target_read(&run->target, "id::text", "deleted_at IS NULL", NULL, note_missing, run);
-	if (run->unreadable_ids > 0)
+	if (!nauth_read_confirms(run->options->provider))
+		hold_all(run, &run->missing_users, "the provider has no answer that means that a user does not exist");
+	else if (run->unreadable_ids > 0)
 		hold_all(run, &run->missing_users, "a user in the listing has no readable id");
 	else if (run->duplicates > 0)
 		hold_all(run, &run->missing_users, "the listing had a user twice");

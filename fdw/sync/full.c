@@ -134,7 +134,7 @@ nauth_full_run(NauthRun *run)
 	NauthQuery	all = {.kind = NAUTH_QUERY_LIST};
 	NauthIdList probes = {0};
 
-	if (run->new_credential)
+	if (run->new_credential && !run->options->provider->lists_only)
 	{
 		nauth_run_step(run, NAUTH_PHASE_STARTING, step_choose_probes, &probes);
 		nauth_run_step(run, NAUTH_PHASE_STARTING, step_probe, &probes);

@@ -54,6 +54,12 @@ open_run(NauthRun *run, const char *server_name, const char *target)
 	nauth_target_describe(relid, &run->target);
 	server = nauth_server_to_ask(server_name, run->target.owner);
 	nauth_run_set_options(run, nauth_options_get(server->serverid, run->target.owner));
+	if (run->options->provider->lists_only)
+		ereport(ERROR,
+				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				errmsg("server \"%s\" cannot be asked for one user", run->options->server),
+				errhint("Say where one user is, if that is anywhere: ALTER SERVER %s OPTIONS (ADD user_path '...');",
+						quote_identifier(run->options->server)));
 	run->directory = nauth_directory_open(run->options, run->options->scan_timeout);
 }
 

@@ -126,9 +126,11 @@ fuzz_user(const NauthProvider *provider, const NauthReply *reply)
 {
 	NauthError	error = no_error;
 	NauthUser	user;
-	bool		read = nauth_read_user(provider, &all_settings, "a", reply, &user, &error);
+	bool		missing;
+	bool		read = nauth_read_user(provider, &all_settings, "a", reply, &user, &missing, &error);
 
-	check_error(read, &error);
+	check(!read || !missing);
+	check_error(read || missing, &error);
 	if (read)
 	{
 		check_user(&user, reply->body);

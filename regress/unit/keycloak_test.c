@@ -608,10 +608,11 @@ test_bodies(void)
 		NauthSpan	body = unit_copy_text(bodies[i]);
 		NauthReply	reply = {.status = 200,.body = body};
 		NauthUser	user;
+		bool		missing;
 
 		ok(!unit_read(KEYCLOAK, NULL, body) && !unit_page.last && unit_error.kind == NAUTH_ERROR_UNREADABLE &&
 		   !unit_read(KEYCLOAK, "b0 3 0 2 2 1:u", body) && !unit_page.last, "what is no page");
-		ok(!nauth_read_user(KEYCLOAK, &unit_settings, "user", &reply, &user, &unit_error), "nor is it a user");
+		ok(!nauth_read_user(KEYCLOAK, &unit_settings, "user", &reply, &user, &missing, &unit_error), "nor is it a user");
 		unit_free(body);
 	}
 }

@@ -25,6 +25,7 @@
 static NauthUser unit_users[UNIT_USERS];
 static NauthPage unit_page;
 static NauthError unit_error;
+static bool unit_missing;		/* unit_read_user found that there is none */
 static NauthRequest unit_request;
 static NauthQuery unit_query;	/* what unit_write adds kind and id to */
 static NauthSettings unit_settings = {.url = "https://auth.example.com",.api_key = "key"};
@@ -213,6 +214,7 @@ unit_check_bodies(const NauthProvider *provider)
 		NauthSpan	body = unit_copy_text(bodies[i]);
 		NauthReply	reply = unit_reply(body);
 		NauthUser	user;
+		bool		missing;
 		int64_t		count;
 		char		name[64];
 
@@ -223,7 +225,7 @@ unit_check_bodies(const NauthProvider *provider)
 		snprintf(name, sizeof(name), "body %zu is no count", i);
 		ok(provider->read_count == NULL || !provider->read_count(&reply, &count, &unit_error), name);
 		snprintf(name, sizeof(name), "body %zu is no user", i);
-		ok(!nauth_read_user(provider, &unit_settings, "user", &reply, &user, &unit_error), name);
+		ok(!nauth_read_user(provider, &unit_settings, "user", &reply, &user, &missing, &unit_error), name);
 		unit_free(body);
 	}
 }
@@ -456,7 +458,7 @@ unit_read_user(const NauthProvider *provider, const char *id,
 			   const char *fixture, NauthUser *user)
 {
 	NauthReply	reply = unit_reply(unit_fixture(fixture));
-	bool		read = nauth_read_user(provider, &unit_settings, id, &reply, user, &unit_error);
+	bool		read = nauth_read_user(provider, &unit_settings, id, &reply, user, &unit_missing, &unit_error);
 
 	unit_free(reply.body);
 	return read;
