@@ -257,7 +257,7 @@ container_valid(const char *data, size_t len, NauthCodecValid valid, int depth)
 	size_t		children;
 	size_t		keys;
 	size_t		offset = 0;
-	NauthSpan	before = {NULL, 0};
+	NauthSpan	before = {data, 0};
 
 	if (depth > NAUTH_SLICE_DEPTH || len < WORD)
 		return false;

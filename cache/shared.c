@@ -297,6 +297,7 @@ step_reading(NauthShared *shared, int64_t deadline)
 		return false;
 	}
 	/* twice, for it may have been memory that was missing */
+	/* NOLINTNEXTLINE(misc-redundant-expression) */
 	if (!nauth_shared_open_page(shared, narrow, wide, shared->generation) &&
 		!nauth_shared_open_page(shared, narrow, wide, shared->generation))
 	{

@@ -39,7 +39,7 @@
 
 /* What the size of a directory is made of, which a parent table weighs. */
 #define USERS_UNKNOWN		10000
-#define USERS_A_BLOCK		(BLCKSZ / 1024)
+#define USERS_A_BLOCK		(BLCKSZ / 1024.0)
 
 /* Rows taken so far: the server's own way, Vitter's algorithm Z. */
 typedef struct Sample

@@ -320,7 +320,7 @@ read_database(const char *path, int *database)
 
 	if (strlen(digits) > 4 || strspn(digits, "0123456789") != strlen(digits))
 		return false;
-	*database = atoi(digits);
+	*database = (int) strtol(digits, NULL, 10);
 	return true;
 }
 

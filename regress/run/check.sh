@@ -121,6 +121,11 @@ node_and_packages()
 	make_node && npm_ci regress/better_auth && npm_ci regress/sdk
 }
 
+analyze()
+{
+	PG_CONFIG=$pg_bin/pg_config bounded "$TOP/regress/run/analyze.sh"
+}
+
 # What the SQL tests need; they ask no provider.
 start_server()
 {
@@ -174,6 +179,7 @@ main()
 	layer layers one target layers
 	layer indent one target indent
 	layer cppcheck one target cppcheck
+	layer analyze one analyze
 	layer unit lines target unit
 	layer fuzz one target fuzz-smoke
 	layer server one start_server
