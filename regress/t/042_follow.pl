@@ -110,6 +110,17 @@ $sim->update('index/9', { name => 'Nine' });
 wait_for('another change', row(q(name = 'Nine'), $sim->user('index/9')->{id}));
 wait_for('in the cache, too', q(EXISTS (SELECT FROM app.users WHERE name = 'Nine')));
 
+# nor does it for ever when Redis was away for a beat with a change
+$redis->stop;
+$sim->update('index/10', { name => 'Ten' });
+wait_for('a change without Redis', row(q(name = 'Ten'), $sim->user('index/10')->{id}));
+$redis->start;
+sub hits { sql('SELECT count(id) FROM app.users'); return sql('SELECT sum(hits) FROM neon_auth.cache_stats()'); }
+wait_until('a cached answer', sub { return hits() < hits() });
+$sim->update('index/11', { name => 'Elf' });
+wait_for('a change with Redis', row(q(name = 'Elf'), $sim->user('index/11')->{id}));
+wait_for('in the cache again', q(EXISTS (SELECT FROM app.users WHERE name = 'Elf')));
+
 # ---- Others
 
 like(sql(call(q(during => '1min'))), qr/^busy\|0\|/, 'who else follows is told that it is busy');
