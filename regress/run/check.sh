@@ -121,11 +121,6 @@ node_and_packages()
 	make_node && npm_ci regress/better_auth && npm_ci regress/sdk
 }
 
-analyze()
-{
-	PG_CONFIG=$pg_bin/pg_config bounded "$TOP/regress/run/analyze.sh"
-}
-
 # What the SQL tests need; they ask no provider.
 start_server()
 {
@@ -179,7 +174,7 @@ main()
 	layer layers one target layers
 	layer indent one target indent
 	layer cppcheck one target cppcheck
-	layer analyze one analyze
+	layer analyze one target analyze
 	layer unit lines target unit
 	layer fuzz one target fuzz-smoke
 	layer server one start_server
