@@ -457,10 +457,12 @@ nauth_exchange_refusal(const NauthRedisExchange *exchange, int *command)
 static const RedisValue *
 find_value(const NauthRedisExchange *exchange, int command, int number)
 {
-	const RedisCommand *asked = &exchange->commands[command];
+	const RedisCommand *asked;
 
-	if (command < 0 || command >= exchange->count || asked->value < 0 ||
-		number < 0 || number >= Max(asked->texts, 1))
+	if (command < 0 || command >= exchange->count)
+		return NULL;
+	asked = &exchange->commands[command];
+	if (asked->value < 0 || number < 0 || number >= Max(asked->texts, 1))
 		return NULL;
 	return &exchange->values[asked->value + number];
 }

@@ -297,8 +297,9 @@ nauth_url_check_base(const char *text)
 	NauthUrl	url;
 	NauthErrorKind kind = url_split(&url, text);
 
+	/* an empty query or fragment is none, but what is appended would be one */
 	if (kind == NAUTH_OK &&
-		(!url_is_plain(&url) || url_hides_slash(&url) || url.part[NAUTH_URL_QUERY] != NULL ||
+		(!url_is_plain(&url) || url_hides_slash(&url) || strpbrk(text, "?#") != NULL ||
 		 schemes[url_scheme(&url)].redis))
 		kind = NAUTH_ERROR_FORBIDDEN_URL;
 	url_free(&url);
