@@ -287,6 +287,8 @@ typedef struct NauthProvider
 	const char *page_header;	/* that read_page and read_count look into, or
 								 * NULL */
 	const char *error_path;		/* of the error code in an error body */
+	const char *status_path;	/* of another one there, for when that is none
+								 * of known_codes; or NULL */
 	const NauthKnownCode *known_codes;	/* ended by one that is NULL; any
 										 * other is not shown: it could be
 										 * anything */

@@ -390,13 +390,27 @@ nauth_read_id_listable(const NauthProvider *provider, const char *id)
 	return provider->odd_ids == NULL || strchr(provider->odd_ids, id[0]) == NULL;
 }
 
-/* The code in an error body, or "". */
+/* The code at this path of an error body, or "". */
 static void
-read_code(const NauthProvider *provider, const NauthReply *reply,
-		  char code[NAUTH_ERROR_CODE])
+read_code(const NauthReply *reply, const char *path, char code[NAUTH_ERROR_CODE])
 {
 	code[0] = '\0';
-	nauth_json_text(reply->body, provider->error_path, code, NAUTH_ERROR_CODE);
+	nauth_json_text(reply->body, path, code, NAUTH_ERROR_CODE);
+}
+
+/* The code at this path, or NULL if none that is known is there. */
+static const NauthKnownCode *
+find_code(const NauthProvider *provider, const NauthReply *reply, const char *path)
+{
+	const NauthKnownCode *known = provider->known_codes;
+	char		code[NAUTH_ERROR_CODE];
+
+	if (path == NULL)
+		return NULL;
+	read_code(reply, path, code);
+	while (known->code != NULL && strcmp(known->code, code) != 0)
+		known++;
+	return known->code != NULL ? known : NULL;
 }
 
 bool
@@ -412,7 +426,7 @@ nauth_read_is_not_found(const NauthProvider *provider, const NauthReply *reply)
 
 	if (reply->status != provider->not_found_status || provider->not_found_code == NULL)
 		return false;
-	read_code(provider, reply, code);
+	read_code(reply, provider->error_path, code);
 	return strcmp(code, provider->not_found_code) == 0;
 }
 
@@ -420,7 +434,7 @@ void
 nauth_read_failure(const NauthProvider *provider, const NauthReply *reply,
 				   NauthError *error)
 {
-	char		code[NAUTH_ERROR_CODE];
+	const NauthKnownCode *known;
 	char		id[NAUTH_ERROR_REQUEST_ID];
 
 	if (reply->status > 0)
@@ -431,13 +445,11 @@ nauth_read_failure(const NauthProvider *provider, const NauthReply *reply,
 	if (provider->id_path != NULL &&
 		nauth_json_text(reply->body, provider->id_path, id, sizeof(id)))
 		nauth_error_set_request_id(error, id);
-	read_code(provider, reply, code);
-	for (const NauthKnownCode *known = provider->known_codes; known->code != NULL; known++)
-	{
-		if (strcmp(known->code, code) == 0)
-		{
-			memcpy(error->code, code, sizeof(code));
-			error->hint = known->hint;
-		}
-	}
+	known = find_code(provider, reply, provider->error_path);
+	if (known == NULL)
+		known = find_code(provider, reply, provider->status_path);
+	if (known == NULL)
+		return;
+	strcpy(error->code, known->code);
+	error->hint = known->hint;
 }
