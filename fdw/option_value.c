@@ -111,13 +111,28 @@ parse_secret(const NauthOption *option, const char *value)
 	return pstrdup(value);
 }
 
+/*
+ * Files of JSON have "\n" for an end of line, and keys are pasted from them as they
+ * are.  There is no backslash in PEM.
+ */
 static char *
 parse_private_key(const NauthOption *option, const char *value)
 {
-	if (strlen(value) > PRIVATE_KEY_MAX || !nauth_jwt_is_key(value))
+	char	   *key = pstrdup(value);
+	char	   *to = key;
+
+	for (const char *from = value; *from; from++)
+	{
+		bool		escaped = from[0] == '\\' && from[1] == 'n';
+
+		*to++ = escaped ? '\n' : *from;
+		from += escaped;
+	}
+	*to = '\0';
+	if (strlen(value) > PRIVATE_KEY_MAX || !nauth_jwt_is_key(key))
 		nauth_options_report_value(option->name,
 								   "It is an RSA private key of 2048 bits or more in PEM format, without a passphrase.");
-	return pstrdup(value);
+	return key;
 }
 
 /* A text that goes into a path, a header or a form, each encoded in its way. */

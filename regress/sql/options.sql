@@ -162,6 +162,13 @@ CREATE USER MAPPING FOR PUBLIC SERVER s OPTIONS (client_id 'a b');
 CREATE USER MAPPING FOR PUBLIC SERVER s OPTIONS (client_secret E'a\nb');
 CREATE USER MAPPING FOR PUBLIC SERVER s OPTIONS (client_id 'client', private_key '-----BEGIN PRIVATE KEY-----');
 CREATE USER MAPPING FOR PUBLIC SERVER s OPTIONS (private_key_id 'a/b');
+-- a key as a file of JSON has it, with "\n" for each end of line; no other escape is taken
+\set key `openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 | sed 's/$/\\n/' | tr -d '\n'`
+SELECT :'key' LIKE '-----BEGIN PRIVATE KEY-----\\n%\\n-----END PRIVATE KEY-----\\n' AS escaped;
+CREATE USER MAPPING FOR PUBLIC SERVER s OPTIONS (client_id 'client', private_key :'key');
+DROP USER MAPPING FOR PUBLIC SERVER s;
+SELECT replace(:'key', '\n', '\r') AS key \gset
+CREATE USER MAPPING FOR PUBLIC SERVER s OPTIONS (client_id 'client', private_key :'key');
 CREATE FOREIGN TABLE t (id text) SERVER s;
 ALTER USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (ADD client_id 'client', ADD client_secret 'secret');
 SELECT count(id) FROM t;
