@@ -90,22 +90,29 @@ verify(const char *signed_text, size_t len, const char *signature)
 	return good;
 }
 
-static bool
-check_claims(const json_t *claims, const char *client, const char *path)
+/*
+ * The claims of an assertion that is signed with the key and lives no longer than it
+ * may; key_id is what it has to name the key by, NULL: anything.  The caller owns
+ * them; NULL if it is none.
+ */
+json_t *
+sim_assertion_claims(const char *jwt, const char *key_id)
 {
-	const char *aud = json_string_value(json_object_get(claims, "aud"));
-	const char *jti = json_string_value(json_object_get(claims, "jti"));
+	const char *second = strchr(jwt, '.');
+	const char *signature = second ? strchr(second + 1, '.') : NULL;
+	json_t	   *header = signature ? decode_object(jwt, (size_t) (second - jwt)) : NULL;
+	json_t	   *claims = signature ? decode_object(second + 1, (size_t) (signature - second - 1)) : NULL;
 	json_int_t	iat = json_integer_value(json_object_get(claims, "iat"));
 	json_int_t	exp = json_integer_value(json_object_get(claims, "exp"));
-	size_t		len = aud ? strlen(aud) : 0;
+	bool		good = iat > 0 && exp > iat && exp - iat <= LONGEST_LIFE &&
+	has_text(header, "alg", "RS256") && (key_id == NULL || has_text(header, "kid", key_id)) &&
+	verify(jwt, (size_t) (signature - jwt), signature + 1);
 
-	if (!has_text(claims, "iss", client) || !has_text(claims, "sub", client) ||
-		len < strlen(path) || strcmp(aud + len - strlen(path), path) != 0 ||
-		iat <= 0 || exp <= iat || exp - iat > LONGEST_LIFE ||
-		jti == NULL || strlen(jti) >= sizeof(last_jti) || strcmp(jti, last_jti) == 0)
-		return false;
-	memcpy(last_jti, jti, strlen(jti) + 1);
-	return true;
+	json_decref(header);
+	if (good)
+		return claims;
+	json_decref(claims);
+	return NULL;
 }
 
 /*
@@ -115,19 +122,16 @@ check_claims(const json_t *claims, const char *client, const char *path)
 bool
 sim_assertion_good(const char *jwt, const char *client, const char *path)
 {
-	const char *claims = strchr(jwt, '.');
-	const char *signature = claims ? strchr(claims + 1, '.') : NULL;
-	json_t	   *header;
-	json_t	   *body;
-	bool		good;
+	json_t	   *claims = sim_assertion_claims(jwt, NULL);
+	const char *aud = json_string_value(json_object_get(claims, "aud"));
+	const char *jti = json_string_value(json_object_get(claims, "jti"));
+	size_t		len = aud ? strlen(aud) : 0;
+	bool		good = has_text(claims, "iss", client) && has_text(claims, "sub", client) &&
+	len >= strlen(path) && strcmp(aud + len - strlen(path), path) == 0 &&
+	jti && strlen(jti) < sizeof(last_jti) && strcmp(jti, last_jti) != 0;
 
-	if (signature == NULL)
-		return false;
-	header = decode_object(jwt, (size_t) (claims - jwt));
-	body = decode_object(claims + 1, (size_t) (signature - claims - 1));
-	good = has_text(header, "alg", "RS256") && check_claims(body, client, path) &&
-		verify(jwt, (size_t) (signature - jwt), signature + 1);
-	json_decref(header);
-	json_decref(body);
+	if (good)
+		memcpy(last_jti, jti, strlen(jti) + 1);
+	json_decref(claims);
 	return good;
 }

@@ -266,6 +266,7 @@ extern SimStats sim_stats;
 extern const SimProvider sim_auth0;
 extern const SimProvider sim_better_auth;
 extern const SimProvider sim_clerk;
+extern const SimProvider sim_firebase;
 extern const SimProvider sim_keycloak;
 extern const SimProvider sim_okta;
 extern const SimProvider sim_stack;
@@ -377,11 +378,15 @@ extern bool sim_request_bearer(const SimRequest *request, const char *key);
 extern void sim_token_answer(SimRequest *request, SimReply *reply,
 							 const char *claims);	/* JSON of the token, or
 													 * NULL */
+extern void sim_token_give(SimReply *reply, const char *claims);
+extern void sim_token_refuse(SimReply *reply, int status, const char *code,
+							 const char *description);
 extern const char *sim_token_form(SimRequest *request, const char *name);
 extern bool sim_token_accepted(const SimRequest *request);
 extern void sim_token_stop(void);
 
 /* in assertion.c */
+extern json_t *sim_assertion_claims(const char *jwt, const char *key_id);
 extern bool sim_assertion_good(const char *jwt, const char *client,
 							   const char *path);
 

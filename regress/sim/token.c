@@ -73,8 +73,11 @@ make_token(const char *claims)
 	sim_stats.tokens++;
 }
 
-static void
-refuse(SimReply *reply, int status, const char *code, const char *description)
+/*
+ * Answer with an error of RFC 6749.
+ */
+void
+sim_token_refuse(SimReply *reply, int status, const char *code, const char *description)
 {
 	reply->status = status;
 	reply->rejected = true;
@@ -138,8 +141,20 @@ is_client(SimRequest *request)
 }
 
 /*
- * Answer POST of a form by which a client proves itself.  The token is opaque,
- * or a JWT with these claims, unsigned.
+ * Answer with a token: opaque, or a JWT with these claims, unsigned.
+ */
+void
+sim_token_give(SimReply *reply, const char *claims)
+{
+	make_token(claims);
+	SIM_LITERAL(&reply->body, "{\"access_token\":");
+	sim_buf_string(&reply->body, current.data);
+	sim_buf_printf(&reply->body, ",\"token_type\":\"Bearer\",\"expires_in\":%lld}",
+				   (long long) setting("token_seconds", 3600));
+}
+
+/*
+ * Answer POST of a form by which a client proves itself, with a token as above.
  */
 void
 sim_token_answer(SimRequest *request, SimReply *reply, const char *claims)
@@ -149,21 +164,15 @@ sim_token_answer(SimRequest *request, SimReply *reply, const char *claims)
 	reply->status = 200;
 	reply->content_type = "application/json";
 	if (strcmp(request->method, "POST") != 0)
-		refuse(reply, 405, "invalid_request", "POST it");
+		sim_token_refuse(reply, 405, "invalid_request", "POST it");
 	else if (type == NULL || strcmp(type, "application/x-www-form-urlencoded") != 0)
-		refuse(reply, 400, "invalid_request", "The body is no form");
+		sim_token_refuse(reply, 400, "invalid_request", "The body is no form");
 	else if (!form_has(request, "grant_type", "client_credentials"))
-		refuse(reply, 400, "unsupported_grant_type", "Unsupported grant_type");
+		sim_token_refuse(reply, 400, "unsupported_grant_type", "Unsupported grant_type");
 	else if (!is_client(request))
-		refuse(reply, 401, "invalid_client", "Invalid client or Invalid client credentials");
+		sim_token_refuse(reply, 401, "invalid_client", "Invalid client or Invalid client credentials");
 	else
-	{
-		make_token(claims);
-		SIM_LITERAL(&reply->body, "{\"access_token\":");
-		sim_buf_string(&reply->body, current.data);
-		sim_buf_printf(&reply->body, ",\"token_type\":\"Bearer\",\"expires_in\":%lld}",
-					   (long long) setting("token_seconds", 3600));
-	}
+		sim_token_give(reply, claims);
 }
 
 /*
