@@ -28,6 +28,7 @@ sub by_seed { return $_[ $seed % @_ ]; }
 my @directories = (
 	[ 'auth0', provider => 'auth0', sim => { set => ['token_uses=40'] } ],
 	[ 'late', provider => 'auth0', late => 1, steps => $steps / 2, sim => { users => 80, set => ['index_lag=4'] } ],
+	[ 'firebase', provider => 'firebase', sim => { set => [ by_seed('style=real', 'full=token', 'case=kept') ] } ],
 	[ 'keycloak', provider => 'keycloak', sim => { set => ['token_uses=40'] } ],
 	[ 'okta', provider => 'okta', sim => { set => [ 'logins=1', by_seed('links=joined', 'millis=1') ] } ],
 	[ 'stack', provider => 'stack', sim => { set => [ by_seed('cursor=included', 'cursor=excluded') ] } ],

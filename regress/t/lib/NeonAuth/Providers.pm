@@ -35,6 +35,14 @@ our %providers = (
 	},
 	better_auth => { faults => [ { match => 'list', swallow => $true } ], redact => 'image' },
 	clerk => { redact => 'private_metadata' },
+	firebase => {
+		options => ", project_id 'demo-project'",
+		volatile => 'lastLoginAt,lastRefreshAt',
+		timeless => 1,
+		states => [ 'disabled', undef ],
+		redact => 'providerUserInfo.rawId, emailVerified',
+		faults => [ tricks(qw(empty_page blank_token same_token wide_token odd_token number_token null_token no_kind other_kind)) ]
+	},
 	keycloak => {
 		options => ", realm 'demo'",
 		mapping => $client,
@@ -87,10 +95,11 @@ our %providers = (
 		]
 	});
 
-# A project behind the gateway of Supabase, whose API is not at the root.
+# A provider whose API is not at the root: Supabase behind its gateway, and Google's.
 package NeonAuth::Providers::Hosted;
 our @ISA = ('NeonAuth::Test::Sim');
-sub url { my ($self) = @_; return $self->SUPER::url . '/auth/v1'; }
+my %paths = (firebase => '/v1', supabase => '/auth/v1');
+sub url { my ($self) = @_; return $self->SUPER::url . $paths{ $self->provider }; }
 
 package NeonAuth::Providers;
 
@@ -100,7 +109,7 @@ sub start_provider
 	my ($provider, %flags) = @_;
 	my $sim = start_sim(provider => $provider, %flags);
 
-	return $provider eq 'supabase' ? bless $sim, 'NeonAuth::Providers::Hosted' : $sim;
+	return $paths{$provider} ? bless $sim, 'NeonAuth::Providers::Hosted' : $sim;
 }
 
 1;
