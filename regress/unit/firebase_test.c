@@ -127,7 +127,7 @@ typedef struct AddressCase
 {
 	const char *email;
 	const char *body;			/* NULL: all are listed */
-} AddressCase;
+}			AddressCase;
 
 static const AddressCase addresses[] = {
 	{"ada@example.com", "{\"email\":[\"ada@example.com\"]}"},
