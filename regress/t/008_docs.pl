@@ -18,11 +18,13 @@ use warnings FATAL => 'all';
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use NeonAuth::Providers;
 use NeonAuth::Test;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my %sims = map { ($_ => start_sim(provider => $_)) } qw(auth0 better_auth clerk keycloak okta stack supabase workos);
+$sims{firebase} = start_provider('firebase', set => ['project=my-project-1a2b']);
 my @urls = map { $_->url } values %sims;
 my $node = new_node('docs', urls => \@urls,
 	conf => "shared_preload_libraries = 'pg_cron'\ncron.database_name = 'docs'\n");
