@@ -54,46 +54,19 @@ nauth_firebase_is_lookup(const NauthQuery *query)
 	return query->email != NULL && is_plain_address(query->email);
 }
 
-/*
- * Firebase keeps addresses in lower case, and does not say whether a look-up
- * regards the case.  With both spellings whoever has the address is found.
- */
-static void
-write_addresses(const char *email, NauthRequest *request)
-{
-	char		lower[ADDRESS_MAX];
-	size_t		len = 0;
-
-	nauth_request_quoted(request, email);
-	if (email == nauth_request_email)
-		return;
-	for (; email[len] != '\0'; len++)
-		lower[len] = email[len] >= 'A' && email[len] <= 'Z' ? (char) (email[len] + ('a' - 'A')) : email[len];
-	lower[len] = '\0';
-	if (strcmp(lower, email) == 0)
-		return;
-	nauth_request_json(request, JSON_TYPE, ",");
-	nauth_request_quoted(request, lower);
-}
-
 void
 nauth_firebase_write_lookup(const NauthQuery *query, NauthRequest *request)
 {
 	bool		by_email = query->kind == NAUTH_QUERY_LIST && query->ids == NULL;
+	bool		one = by_email || query->kind == NAUTH_QUERY_USER;
+	const char *const *values = by_email ? &query->email : one ? &query->id : query->ids;
 
 	nauth_request_json(request, JSON_TYPE, by_email ? "{\"email\":[" : "{\"localId\":[");
-	if (by_email)
-		write_addresses(query->email, request);
-	else if (query->kind == NAUTH_QUERY_USER)
-		nauth_request_quoted(request, query->id);
-	else
+	for (int i = 0; i < (one ? 1 : query->n_ids); i++)
 	{
-		for (int i = 0; i < query->n_ids; i++)
-		{
-			if (i > 0)
-				nauth_request_json(request, JSON_TYPE, ",");
-			nauth_request_quoted(request, query->ids[i]);
-		}
+		if (i > 0)
+			nauth_request_json(request, JSON_TYPE, ",");
+		nauth_request_quoted(request, values[i]);
 	}
 	nauth_request_json(request, JSON_TYPE, "]}");
 }

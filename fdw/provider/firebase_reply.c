@@ -76,24 +76,6 @@ read_next(NauthSpan token, NauthPage *page, NauthError *error)
 	return true;
 }
 
-/* Two spellings of an address may find a user twice. */
-static void
-drop_repeated(NauthPage *page)
-{
-	int			kept = 0;
-
-	for (int i = 0; i < page->count; i++)
-	{
-		int			same = 0;
-
-		while (same < kept && (page->users[i].id[0] == '\0' || strcmp(page->users[same].id, page->users[i].id) != 0))
-			same++;
-		if (same == kept)
-			page->users[kept++] = page->users[i];
-	}
-	page->count = kept;
-}
-
 bool
 nauth_firebase_read_page(const NauthSettings *settings, const NauthQuery *query, const char *cursor,
 						 const NauthReply *reply, NauthPage *page, NauthError *error)
@@ -110,7 +92,6 @@ nauth_firebase_read_page(const NauthSettings *settings, const NauthQuery *query,
 		return false;
 	if (lookup)
 	{
-		drop_repeated(page);
 		page->last = true;
 		return true;
 	}

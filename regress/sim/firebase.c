@@ -34,7 +34,6 @@
  *	null_token		null
  *	no_kind			nothing tells what the reply is
  *	other_kind		it is of another kind
- *	twice			of a look-up: whom several addresses find comes as often
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *

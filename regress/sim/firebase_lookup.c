@@ -49,7 +49,7 @@ static void
 add_user(SimIndexes *users, int64_t index, const json_t *fault)
 {
 	for (size_t i = 0; i < users->n; i++)
-		if (users->item[i] == index && !sim_fault_trick(fault, "twice"))
+		if (users->item[i] == index)
 			return;
 	if (!is_hidden(fault, index))
 		sim_indexes_add(users, index);
