@@ -104,7 +104,7 @@ read_refusal(const NauthReply *reply, NauthError *error)
 	error->status = reply->status;
 	nauth_error_set_request_id(error, reply->request_id);
 	if (reply->status == 404)
-		error->hint = "Check options \"url\" and \"realm\" of server %s, where the provider has them.";
+		error->hint = "Check options \"url\", \"realm\" and \"token_url\" of server %s, where the provider has them.";
 	if (!nauth_json_text(reply->body, "error", code, sizeof(code)))
 		return;
 	for (int i = 0; i < lengthof(known_errors); i++)
