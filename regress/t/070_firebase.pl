@@ -285,7 +285,7 @@ is(sql('SELECT count(*) FROM tenant.users'), 0, 'the project itself has others')
 is(sql("SELECT count(*) FROM tenant.users WHERE id = '$tenant_user->{id}'"), 0, 'by id, too');
 $sims{tenant}->reset_stats;
 like(refresh('tenant', 'tenant.t'), qr/^\w{5}$/, 'a target of another tenant is refused');
-like($said, qr/tenant/i, 'which the message says') or diag($said);
+like($said, qr/holds the users of another provider or URL/, 'which the message says');
 is($sims{tenant}->asked, 'nothing', 'before anything is asked');
 is(sql('SELECT count(*) FROM tenant.t WHERE deleted_at IS NOT NULL'), 0, 'and nobody is marked');
 sql(q(ALTER SERVER tenant OPTIONS (ADD tenant_id 'another')));
@@ -378,6 +378,8 @@ like($session->ask('SELECT count(*) FROM signed.users'), qr/ERROR:  42501:.*HINT
 is($stranger->asked, 'nothing', 'gets no assertion');
 is($stranger->stats->{connections} <= 2, 1, 'nor a connection');
 is($signed->asked, 'nothing', 'and nothing is read without a token');
+sql("ALTER SERVER signed OPTIONS (SET token_url '$token_url/none')");
+like($session->ask('SELECT count(*) FROM signed.users'), qr/ERROR:.*the provider gave no access token.*404.*HINT:  Check options .*"token_url" of server signed/s, 'one that is none is an error that says where to look');
 like($session->ask(q(ALTER SERVER signed OPTIONS (SET token_url 'token'))), qr/ERROR:  22023:.*token_url/s, 'a token_url is a URL');
 sql(q(ALTER SERVER signed OPTIONS (DROP token_url)));
 sql("ALTER SERVER signed OPTIONS (ADD token_url '$token_url')");

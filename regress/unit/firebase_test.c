@@ -335,7 +335,7 @@ static const PageCase nobody_cases[] = {
 	{LOOKED_UP ",\"users\":[]}", NAUTH_ERROR_UNREADABLE, false, "users that are nobody"},
 	{LOOKED_UP ",\"users\":null}", NAUTH_ERROR_UNREADABLE, false, "users that are null"},
 	{LOOKED_UP ",\"users\":{}}", NAUTH_ERROR_UNREADABLE, false, "users that are an object"},
-	{LOOKED_UP ",\"users\":[{\"localId\":\"a\"},{\"localId\":\"1k2Z\"}]}", NAUTH_ERROR_UNREADABLE, false, "two users"},
+	{LOOKED_UP ",\"users\":[{\"localId\":\"1k2Z\"},{\"localId\":\"a\"}]}", NAUTH_ERROR_UNREADABLE, false, "two users"},
 	{LOOKED_UP ",\"users\":[{\"localId\":\"1k2Z\"}", NAUTH_ERROR_UNREADABLE, false, "a user that is cut off"},
 	{LOOKED_UP ",\"users\":[{\"localId\":\"a\"}]}", NAUTH_ERROR_UNREADABLE, false, "another user"},
 	{LOOKED_UP ",\"kind\":\"identitytoolkit#GetAccountInfoResponse\"}", NAUTH_ERROR_UNREADABLE, false, "two kinds"},
