@@ -18,7 +18,7 @@ extern bool sim_firebase_error(SimReply *reply, int status, const char *name,
 							   const char *message);
 extern bool sim_firebase_not_simulated(SimReply *reply, const char *what);
 
-/* in firebase_lookup.c: NULL where the body is no object */
+/* in firebase_lookup.c; "here" says whether the project or tenant asked is ours */
 extern bool sim_firebase_asks_one(const SimRequest *request);
 extern void sim_firebase_lookup(const SimRequest *request, SimReply *reply, bool here);
 
