@@ -320,8 +320,8 @@ put_link(SimBuf *buf, const SimRequest *request, int64_t index, int64_t limit)
 	const char *filter = sim_request_param(request, "filter");
 	const char *after = sim_request_param(request, "after");
 	bool		next = index >= 0;
-	size_t		wide = sim_fault_trick(fault, "long_link") ? 5000 :
-	sim_fault_trick(fault, "wide_link") ? 1200 : 0;
+	size_t		wide = sim_fault_trick(fault, "long_link") ? 9000 :
+	sim_fault_trick(fault, "wide_link") ? 4500 : 0;
 
 	if (next && sim_fault_trick(fault, "bare_link"))
 		filter = NULL;
