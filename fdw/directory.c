@@ -47,6 +47,13 @@ open_cache(const NauthOptions *options)
 	return nauth_cache_open(&cache);
 }
 
+/* Whether the provider says by a code that there are too many requests. */
+static bool
+is_busy(const void *provider, const NauthReply *reply)
+{
+	return nauth_read_kind(provider, reply) == NAUTH_ERROR_RATE_LIMIT;
+}
+
 NauthDirectory *
 nauth_directory_open(const NauthOptions *options, int budget)
 {
@@ -57,6 +64,8 @@ nauth_directory_open(const NauthOptions *options, int budget)
 		.retry_header = options->provider->retry_header,
 		.id_header = options->provider->id_header,
 		.page_header = options->provider->page_header,
+		.is_busy = options->provider->code_kinds ? is_busy : NULL,
+		.busy_arg = options->provider,
 		.connection = options->connection,
 		.connect_timeout = options->connect_timeout,
 		.request_timeout = options->request_timeout,
@@ -141,7 +150,7 @@ accept_reply(NauthDirectory *directory, const NauthQuery *query, const char *cur
 	if (reply->status == 200 || (provider->is_page && provider->is_page(query, cursor, reply)))
 		return true;
 	*missing = nauth_read_is_not_found(provider, reply);
-	return nauth_error_set(error, nauth_error_of_status(reply->status), NULL);
+	return nauth_error_set(error, nauth_read_kind(provider, reply), NULL);
 }
 
 void

@@ -208,6 +208,29 @@ send_request(NauthCall *call, int64_t deadline)
 	nauth_transfer_begin(call->transfer, call->carrier, &try);
 }
 
+/* Whether a reply to this call says by its body that there are too many requests. */
+static bool
+says_busy(const NauthCall *call)
+{
+	const NauthHttpOptions *options = &call->http->options;
+	NauthReply	reply = {
+		.status = call->got.status,
+		.body = {call->body.data, call->body.len},
+	};
+
+	return options->is_busy != NULL && options->is_busy(options->busy_arg, &reply);
+}
+
+/* Have the call tried again, for this reason. */
+static void
+mark_busy(NauthCall *call, NauthErrorKind kind, const char *reason)
+{
+	call->error.status = call->got.status;
+	call->got.again = true;
+	call->state = CALL_FAILED;
+	nauth_error_set(&call->error, kind, reason);
+}
+
 /* The try has ended: find out how. */
 static void
 read_end(NauthCall *call)
@@ -222,13 +245,10 @@ read_end(NauthCall *call)
 	for (size_t i = 0; whole && i < lengthof(busy_statuses); i++)
 	{
 		if (busy_statuses[i].status == got->status)
-		{
-			call->error.status = got->status;
-			got->again = true;
-			call->state = CALL_FAILED;
-			nauth_error_set(&call->error, busy_statuses[i].kind, busy_statuses[i].reason);
-		}
+			mark_busy(call, busy_statuses[i].kind, busy_statuses[i].reason);
 	}
+	if (call->state == CALL_ANSWERED && says_busy(call))
+		mark_busy(call, NAUTH_ERROR_RATE_LIMIT, "too many requests");
 	if (whole)
 	{
 		http->stats.skew = got->skew;
@@ -238,7 +258,7 @@ read_end(NauthCall *call)
 	call->pause = got->again ? pause_after(call->tries, got) : 0;
 
 	/* when the provider wants silence, that is for all who would ask it */
-	if (got->again && got->status == 429)
+	if (got->again && call->error.kind == NAUTH_ERROR_RATE_LIMIT)
 		http->options.gate->close(http->options.gate, call->pause);
 }
 
@@ -389,7 +409,7 @@ back_off(NauthCall *call, int64_t deadline)
 	int64_t		now = nauth_clock();
 	int64_t		pause = call->paused_since + call->pause - now;
 
-	if (pause >= deadline - now || pause > patience(http, call->got.status == 429))
+	if (pause >= deadline - now || pause > patience(http, call->error.kind == NAUTH_ERROR_RATE_LIMIT))
 		return false;
 	if (pause > 0)
 		nauth_wait(-1, now + pause);

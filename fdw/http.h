@@ -13,9 +13,10 @@
  * Policy that no caller can change: https unless neon_auth_fdw.allowed_urls
  * has an http entry, certificates verified, TLS 1.2 or later, no redirect, no
  * proxy, no .netrc, no cookie; reply bounded while it arrives; no link-local
- * address.  Retries are for 429, 502, 503, 504 and connections that failed or
- * broke (not for time-outs or a rejected certificate), with full jitter, at
- * most NAUTH_HTTP_TRIES tries in all, and never beyond a deadline.
+ * address.  Retries are for 429, what says the same by its body, 502, 503, 504
+ * and connections that failed or broke (not for time-outs or a rejected
+ * certificate), with full jitter, at most NAUTH_HTTP_TRIES tries in all, and
+ * never beyond a deadline.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -60,6 +61,9 @@ struct NauthGate
 	NauthGateClose close;
 };
 
+/* Whether a reply says by its body what status 429 does. */
+typedef bool (*NauthHttpBusy) (const void *busy_arg, const NauthReply *reply);
+
 typedef struct NauthHttpOptions
 {
 	const char *const *own_urls;	/* of the provider, as in nauth_url_check */
@@ -68,6 +72,8 @@ typedef struct NauthHttpOptions
 								 * second; or NULL */
 	const char *id_header;		/* has the id of the request; or NULL */
 	const char *page_header;	/* is kept for the reply; or NULL */
+	NauthHttpBusy is_busy;		/* or NULL: only the status says so */
+	const void *busy_arg;
 	NauthConnectionId connection;
 	int			connect_timeout;	/* milliseconds, of one try */
 	int			request_timeout;	/* milliseconds, of one try */

@@ -255,6 +255,13 @@ typedef struct NauthKnownCode
 								 * errors of such a status */
 } NauthKnownCode;
 
+/* What a failure with this error code is, where the status does not tell. */
+typedef struct NauthCodeKind
+{
+	const char *code;
+	NauthErrorKind kind;		/* NAUTH_ERROR_RATE_LIMIT: it is tried again */
+} NauthCodeKind;
+
 /* The end of a url_hint. */
 #define NAUTH_OTHER_URL_HINT	"Another one has to be allowed by a superuser: " NAUTH_ALLOW_URL_SQL
 
@@ -292,6 +299,10 @@ typedef struct NauthProvider
 	const NauthKnownCode *known_codes;	/* ended by one that is NULL; any
 										 * other is not shown: it could be
 										 * anything */
+	const NauthCodeKind *code_kinds;	/* ended by one that is NULL; or NULL:
+										 * the status tells all */
+	bool		codes_are_shapes;	/* a code may have a namespace before a
+									 * '#' and more behind a ':' */
 	const char *id_path;		/* of the id of the request in an error body;
 								 * or NULL */
 	const char *id_header;		/* has that id where the body has none; or
@@ -444,6 +455,9 @@ extern const NauthProvider nauth_provider_workos;
  * nauth_read_is_not_found tells whether a reply is the provider's specific
  * answer that a user does not exist; nauth_read_confirms whether there is any such.
  *
+ * nauth_read_kind is what a failed reply is a failure of: its code tells, or else
+ * its status.
+ *
  * nauth_read_failure notes in error what a reply of any status tells of a
  * failure, should there be one: status, request id, known code and its hint.
  */
@@ -468,6 +482,8 @@ extern bool nauth_read_id_listable(const NauthProvider *provider, const char *id
 extern bool nauth_read_confirms(const NauthProvider *provider);
 extern bool nauth_read_is_not_found(const NauthProvider *provider,
 									const NauthReply *reply);
+extern NauthErrorKind nauth_read_kind(const NauthProvider *provider,
+									  const NauthReply *reply);
 extern void nauth_read_failure(const NauthProvider *provider,
 							   const NauthReply *reply, NauthError *error);
 

@@ -18,6 +18,7 @@
 #include "../json.h"
 
 #define STATUS_MAX	32			/* bytes of a status that means something */
+#define SHAPE_MAX	200			/* of an error code, and what is around it */
 
 /* The members that a reader looks for in a user. */
 enum
@@ -392,10 +393,21 @@ nauth_read_id_listable(const NauthProvider *provider, const char *id)
 
 /* The code at this path of an error body, or "". */
 static void
-read_code(const NauthReply *reply, const char *path, char code[NAUTH_ERROR_CODE])
+read_code(const NauthProvider *provider, const NauthReply *reply, const char *path,
+		  char code[NAUTH_ERROR_CODE])
 {
-	code[0] = '\0';
-	nauth_json_text(reply->body, path, code, NAUTH_ERROR_CODE);
+	char		text[SHAPE_MAX + 1] = "";
+	const char *name = text;
+	size_t		len;
+
+	nauth_json_text(reply->body, path, text, sizeof(text));
+	if (provider->codes_are_shapes && strchr(text, '#') != NULL)
+		name = strchr(text, '#') + 1;
+	len = provider->codes_are_shapes ? strcspn(name, ":") : strlen(name);
+	if (len >= NAUTH_ERROR_CODE)
+		len = 0;
+	memcpy(code, name, len);
+	code[len] = '\0';
 }
 
 /* The code at this path, or NULL if none that is known is there. */
@@ -407,7 +419,7 @@ find_code(const NauthProvider *provider, const NauthReply *reply, const char *pa
 
 	if (path == NULL)
 		return NULL;
-	read_code(reply, path, code);
+	read_code(provider, reply, path, code);
 	while (known->code != NULL && strcmp(known->code, code) != 0)
 		known++;
 	return known->code != NULL ? known : NULL;
@@ -426,8 +438,23 @@ nauth_read_is_not_found(const NauthProvider *provider, const NauthReply *reply)
 
 	if (reply->status != provider->not_found_status || provider->not_found_code == NULL)
 		return false;
-	read_code(reply, provider->error_path, code);
+	read_code(provider, reply, provider->error_path, code);
 	return strcmp(code, provider->not_found_code) == 0;
+}
+
+NauthErrorKind
+nauth_read_kind(const NauthProvider *provider, const NauthReply *reply)
+{
+	char		code[NAUTH_ERROR_CODE];
+
+	if (provider->code_kinds != NULL && reply->status >= 400)
+	{
+		read_code(provider, reply, provider->error_path, code);
+		for (const NauthCodeKind *known = provider->code_kinds; known->code != NULL; known++)
+			if (strcmp(known->code, code) == 0)
+				return known->kind;
+	}
+	return nauth_error_of_status(reply->status);
 }
 
 void
