@@ -401,12 +401,18 @@ begin_request(NauthTransfer *transfer, const NauthTransferCall *call)
 	return code;
 }
 
-/* Whether a media type is JSON's, such as "application/json; charset=utf-8". */
+/*
+ * Whether a media type is JSON's, such as "application/json; charset=utf-8", or one
+ * with a version, "application/x-amz-json-1.1".
+ */
 static bool
 type_is_json(const char *type)
 {
+	static const char versioned[] = "application/x-amz-json-";
 	size_t		len = strcspn(type, "; \t");
 
+	if (pg_strncasecmp(type, versioned, strlen(versioned)) == 0)
+		return true;
 	return len > 5 && pg_strncasecmp(type + len - 4, "json", 4) == 0 &&
 		(type[len - 5] == '/' || type[len - 5] == '+');
 }
