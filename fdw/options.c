@@ -277,6 +277,18 @@ adapt_provider(const NauthOptions *options)
 	return copy;
 }
 
+/* The base URL of a server that has no option for it, or NULL. */
+static const char *
+default_url(const NauthOptions *options)
+{
+	const NauthProvider *provider = options->provider;
+	char		url[NAUTH_URL_MAX];
+
+	if (provider->url || provider->write_url == NULL || !provider->write_url(&options->settings, url))
+		return provider->url;
+	return pstrdup(url);
+}
+
 /* What a server needs as a whole; fills in what the provider decides. */
 static void
 complete_server(NauthOptions *options)
@@ -293,7 +305,7 @@ complete_server(NauthOptions *options)
 		check_choice(options, i);
 	provider = options->provider = adapt_provider(options);
 	if (options->settings.url == NULL)
-		options->settings.url = provider->url;
+		options->settings.url = default_url(options);
 	if (options->settings.url == NULL)
 		ereport(ERROR,
 				errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),

@@ -75,7 +75,7 @@ credentials_of(const NauthProvider *provider)
 static Datum
 required_of(const NauthProvider *provider)
 {
-	Trait		options[NAUTH_NUM_SETTINGS + 1] = {{provider->url == NULL, "url"}};
+	Trait		options[NAUTH_NUM_SETTINGS + 1] = {{provider->url == NULL && provider->write_url == NULL, "url"}};
 
 	for (int i = 0; i < NAUTH_NUM_SETTINGS; i++)
 	{

@@ -67,7 +67,7 @@ RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME', 'neon_auth_providers'
 LANGUAGE C STRICT STABLE PARALLEL SAFE;
 
-COMMENT ON FUNCTION neon_auth.providers() IS 'the values of server option "provider"; url is NULL where option "url" is required; lists_changes: refreshes can be incremental; counts_windows: deletions are found without a listing; tells_deletions: by events; pushdown: what queries of foreign tables can ask for alone; credentials: options of the user mapping, one of these; required: options of the server';
+COMMENT ON FUNCTION neon_auth.providers() IS 'the values of server option "provider"; url is NULL where there is no single one: option "url" is then required, or others make it; lists_changes: refreshes can be incremental; counts_windows: deletions are found without a listing; tells_deletions: by events; pushdown: what queries of foreign tables can ask for alone; credentials: options of the user mapping, one of these; required: options of the server';
 
 /*
  * The session's connections, and whether a server can be reached

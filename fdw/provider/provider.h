@@ -269,7 +269,8 @@ typedef struct NauthProvider
 {
 	const char *name;			/* value of the server option "provider" */
 	const char *url;			/* base URL; NULL: every directory has its
-								 * own, "url" is required */
+								 * own, "url" is required unless write_url
+								 * makes it */
 	const char *const *own_urls;	/* URLs that are always allowed, as
 									 * nauth_url_check takes them; or NULL */
 	const char *url_hint;		/* as in NauthError, for an address that is
@@ -350,6 +351,13 @@ typedef struct NauthProvider
 	 * text, with the hint that mends it; NULL if they do.  Or NULL itself.
 	 */
 	const char *(*refuse) (const NauthSettings *settings, const char **hint);
+
+	/*
+	 * Where url is NULL: write the base URL that options of the server tell,
+	 * which refuse had nothing against.  False if they do not tell it.  Or
+	 * NULL itself.
+	 */
+	bool		(*write_url) (const NauthSettings *settings, char url[NAUTH_URL_MAX]);
 
 	/*
 	 * Write the request of a query.  cursor is NULL for the first page and
