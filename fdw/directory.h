@@ -99,6 +99,11 @@ extern void nauth_directory_skip(NauthDirectory *directory, const char *next, bo
  */
 extern bool nauth_directory_user(NauthDirectory *directory, const char *id,
 								 NauthUser *user);
+
+/*
+ * The same without raising an error: false where it is not known.  NAUTH_ERROR_UNFIT
+ * is that another user answers to the id.
+ */
 extern bool nauth_directory_try_user(NauthDirectory *directory, const char *id,
 									 NauthUser *user, bool *found);
 

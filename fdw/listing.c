@@ -185,7 +185,9 @@ ask_user(NauthListing *listing)
 {
 	bool		found;
 
-	if (!nauth_directory_try_user(listing->directory, listing->query.id, &listing->user, &found))
+	/* where another user answers, nobody has the id */
+	if (!nauth_directory_try_user(listing->directory, listing->query.id, &listing->user, &found) &&
+		nauth_directory_error(listing->directory)->kind != NAUTH_ERROR_UNFIT)
 		return false;
 	listing->single.count = found;
 	return true;

@@ -308,6 +308,9 @@ typedef struct NauthProvider
 								 * or NULL */
 	const char *id_header;		/* has that id where the body has none; or
 								 * NULL.  Common ones are looked at anyway. */
+	bool		has_aliases;	/* a user may answer to an id that it has not:
+								 * nobody has that id, but this is no proof
+								 * that somebody who had it is gone */
 	const char *reserved_id;	/* in the place of an id this asks for
 								 * something else; or NULL */
 	bool		lists_only;		/* does not answer NAUTH_QUERY_USER */
@@ -447,7 +450,8 @@ extern const NauthProvider nauth_provider_workos;
  *
  * nauth_read_user is read_page for a reply to NAUTH_QUERY_USER, the same for
  * all providers: the body is one user, or find_user finds it there, and its id
- * must be the asked one.  False with *missing set is as find_user has it.
+ * must be the asked one.  False with *missing set is as find_user has it; with
+ * NAUTH_ERROR_UNFIT where has_aliases explains that it is another user.
  *
  * nauth_read_bearer writes the header Authorization with the token, or else the
  * api_key; nauth_read_client the form that client_id and client_secret are

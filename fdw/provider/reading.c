@@ -344,6 +344,11 @@ nauth_read_user(const NauthProvider *provider, const NauthSettings *settings,
 	if (!nauth_read_object(provider, settings, json, user))
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "where the user should be is no JSON object");
+	if (provider->has_aliases && user->id[0] != '\0' && id[0] != '\0' && strcmp(user->id, id) != 0)
+	{
+		error->hint = "Ask for the user by the id that it has at the provider, not by something else that finds it there.";
+		return nauth_error_set(error, NAUTH_ERROR_UNFIT, "another user answers to this id");
+	}
 	if (strcmp(user->id, id) != 0 || id[0] == '\0')
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "the reply is not about the user that was asked for");

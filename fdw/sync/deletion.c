@@ -290,6 +290,24 @@ contradiction(NauthRun *run)
 	return NULL;
 }
 
+/* Ask about a missing user, of whose row this version is the one that counts. */
+static void
+ask_about(NauthRun *run, const char *id, const char *version)
+{
+	NauthUser	user;
+	bool		found;
+
+	if (nauth_directory_try_user(run->directory, id, &user, &found))
+	{
+		if (!found)
+			nauth_id_list_add(&run->deleted_users, run->cxt, id, version);
+	}
+	else if (nauth_directory_error(run->directory)->kind == NAUTH_ERROR_UNFIT)
+		hold(run, id, "another user answers to its id at the provider");
+	else
+		nauth_directory_fail(run->directory);
+}
+
 /*
  * Step two, with requests and without a snapshot: each missing user that the
  * provider says does not exist goes to run->deleted_users.  One that it still
@@ -298,7 +316,6 @@ contradiction(NauthRun *run)
 void
 nauth_deletion_confirm(NauthRun *run)
 {
-	NauthUser  *user = palloc(sizeof(NauthUser));
 	const char *reason;
 
 	if (run->missing_users.count == 0)
@@ -315,8 +332,8 @@ nauth_deletion_confirm(NauthRun *run)
 
 		if (!nauth_read_id_possible(run->options->provider, id))
 			hold(run, id, "the provider cannot be asked about such an id");
-		else if (!nauth_directory_user(run->directory, id, user))
-			nauth_id_list_add(&run->deleted_users, run->cxt, id, run->missing_users.reasons[i]);
+		else
+			ask_about(run, id, run->missing_users.reasons[i]);
 	}
 
 	/* it may have begun meanwhile to say so of everybody */
