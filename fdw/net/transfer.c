@@ -28,6 +28,10 @@
 /* Bytes kept of a header's value: a number, date or id has no need for more. */
 #define HEADER_VALUE	80
 
+/* CURLOPT_AWS_SIGV4, which headers before 7.75 have not, and the first one to rely on */
+#define OPTION_SIGNER	((CURLoption) (CURLOPTTYPE_STRINGPOINT + 305))
+#define SIGNING_VERSION	0x075600
+
 /* Headers that have the id of a request at many providers. */
 static const char *const id_headers[] = {"X-Request-Id", "CF-Ray"};
 
@@ -331,18 +335,27 @@ set_headers(NauthTransfer *transfer, const char *headers)
 
 /*
  * Have curl sign the request.  It makes a signature of the moment, so each try has its
- * own; without credential or signer there is none.
+ * own; without credential or signer there is none.  Before 7.86 a signature left out
+ * the headers of the request, and the port of its host.
  */
 static CURLcode
-set_signer(CURL *easy, const NauthRequest *request)
+set_signer(NauthTransfer *transfer, const NauthRequest *request)
 {
 	char		signer[sizeof("aws:amz:") + NAUTH_SIGNING_MAX];
+	CURL	   *easy = transfer->handle.easy;
 	CURLcode	code;
 
 	if (request->signer[0] == '\0')
 		return CURLE_OK;
+	if (curl_version_info(CURLVERSION_NOW)->version_num < SIGNING_VERSION)
+	{
+		transfer->handle.failure.hint = "Install libcurl 7.86 or later, and start the server anew.";
+		nauth_error_set(&transfer->handle.failure, NAUTH_ERROR_REQUEST,
+						"libcurl is older than 7.86, and cannot sign it");
+		return CURLE_NOT_BUILT_IN;
+	}
 	snprintf(signer, sizeof(signer), "aws:amz:%s", request->signer);
-	code = curl_easy_setopt(easy, CURLOPT_AWS_SIGV4, signer);
+	code = curl_easy_setopt(easy, OPTION_SIGNER, signer);
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(easy, CURLOPT_USERNAME, request->signing_id);
 	if (code == CURLE_OK)
@@ -386,7 +399,7 @@ begin_request(NauthTransfer *transfer, const NauthTransferCall *call)
 	if (code == CURLE_OK)
 		code = set_headers(transfer, call->request->headers);
 	if (code == CURLE_OK)
-		code = set_signer(easy, call->request);
+		code = set_signer(transfer, call->request);
 	if (code == CURLE_OK)
 		code = call->request->body[0] == '\0' ? curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L) :
 			curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->request->body);
