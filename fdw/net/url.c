@@ -161,29 +161,20 @@ url_hides_slash(const NauthUrl *url)
 	return false;
 }
 
-/* For which hosts below its own a base URL stands. */
-typedef enum Wildcard
-{
-	WILDCARD_NONE,
-	WILDCARD_LABEL,				/* those with one label more */
-	WILDCARD_ANY
-} Wildcard;
-
-/* Whether url lies under base. */
+/* Whether url lies under base, or its host below that of base. */
 static bool
-url_is_under(const NauthUrl *url, const NauthUrl *base, Wildcard wildcard)
+url_is_under(const NauthUrl *url, const NauthUrl *base, bool below_host)
 {
 	const char *host = url->part[NAUTH_URL_HOST];
 	const char *path = base->part[NAUTH_URL_PATH];
 	size_t		len = strlen(path);
 
-	if (wildcard != WILDCARD_NONE)
+	if (below_host)
 	{
 		size_t		above = strlen(host);
 		size_t		below = strlen(base->part[NAUTH_URL_HOST]);
 
-		if (above < below + 2 || host[above - below - 1] != '.' ||
-			(wildcard == WILDCARD_LABEL && strchr(host, '.') != host + above - below - 1))
+		if (above < below + 2 || host[above - below - 1] != '.')
 			return false;
 		host += above - below;
 	}
@@ -196,13 +187,45 @@ url_is_under(const NauthUrl *url, const NauthUrl *base, Wildcard wildcard)
 		(url->part[NAUTH_URL_PATH][len] == '/' || url->part[NAUTH_URL_PATH][len] == '\0');
 }
 
-/* Whether url lies under this base URL of len bytes; what a "*" in it means. */
+/*
+ * Put into the place of the "*" that is one label of a host what stands there in this
+ * host.  False if there is nothing, or it does not fit.
+ */
+static bool
+fill_label(char text[NAUTH_URL_MAX], const char *host)
+{
+	char	   *start = strstr(text, "://");
+	char	   *star = start ? strchr(start, '*') : NULL;
+	size_t		len;
+
+	if (star == NULL)
+		return true;
+	for (const char *c = start; c < star; c++)
+	{
+		if (*c != '.')
+			continue;
+		host += strcspn(host, ".");
+		if (*host++ == '\0')
+			return false;
+	}
+	len = strcspn(host, ".");
+	if (len == 0 || strlen(text) + len > NAUTH_URL_MAX)
+		return false;
+	memmove(star + len, star + 1, strlen(star + 1) + 1);
+	memcpy(star, host, len);
+	return true;
+}
+
+/*
+ * Whether url lies under this base URL of len bytes.  A "*" is one label of the host
+ * of a provider's own URL; at the beginning of another one it is any number of them.
+ */
 static NauthErrorKind
-url_check_entry(const NauthUrl *url, const char *text, size_t len, Wildcard star)
+url_check_entry(const NauthUrl *url, const char *text, size_t len, bool own)
 {
 	static const char any[] = "https://*.";
 	char		base_text[NAUTH_URL_MAX];
-	Wildcard	wildcard = WILDCARD_NONE;
+	bool		below_host = false;
 	NauthUrl	base;
 	NauthErrorKind kind;
 
@@ -212,9 +235,11 @@ url_check_entry(const NauthUrl *url, const char *text, size_t len, Wildcard star
 	base_text[len] = '\0';
 
 	/* A '*' is no part of a URL, so curl must not see it. */
-	if (pg_strncasecmp(base_text, any, strlen(any)) == 0)
+	if (own && !fill_label(base_text, url->part[NAUTH_URL_HOST]))
+		return NAUTH_ERROR_FORBIDDEN_URL;
+	if (!own && pg_strncasecmp(base_text, any, strlen(any)) == 0)
 	{
-		wildcard = star;
+		below_host = true;
 		memmove(base_text + strlen("https://"), base_text + strlen(any),
 				len - strlen(any) + 1);
 	}
@@ -222,7 +247,7 @@ url_check_entry(const NauthUrl *url, const char *text, size_t len, Wildcard star
 	kind = url_split(&base, base_text);
 	if (kind == NAUTH_OK &&
 		(!url_is_plain(&base) || base.part[NAUTH_URL_QUERY] != NULL ||
-		 !url_is_under(url, &base, wildcard)))
+		 !url_is_under(url, &base, below_host)))
 		kind = NAUTH_ERROR_FORBIDDEN_URL;
 	url_free(&base);
 	return kind;
@@ -240,7 +265,7 @@ url_check_list(const NauthUrl *url)
 		size_t		len = strcspn(list, blank);
 
 		if (len > 0)
-			kind = url_check_entry(url, list, len, WILDCARD_ANY);
+			kind = url_check_entry(url, list, len, false);
 		list += len;
 		list += strspn(list, blank);
 	}
@@ -256,7 +281,7 @@ url_check(const NauthUrl *url, const char *const *own)
 	if (!url_is_plain(url))
 		return kind;
 	for (; own && *own && schemes[url_scheme(url)].tls && kind == NAUTH_ERROR_FORBIDDEN_URL; own++)
-		kind = url_check_entry(url, *own, strlen(*own), WILDCARD_LABEL);
+		kind = url_check_entry(url, *own, strlen(*own), true);
 	return kind == NAUTH_ERROR_FORBIDDEN_URL ? url_check_list(url) : kind;
 }
 

@@ -25,9 +25,9 @@ extern char *nauth_ca_file;
  * be sent, else error is set.  It must lie under one of the provider's own URLs,
  * a list ended by NULL or NULL itself, or under an entry of
  * neon_auth_fdw.allowed_urls, compared by scheme, host, port and whole path
- * segments.  An https host may be "*.example.com": in an entry for all hosts below
- * example.com, in the provider's own for those with one label more.  http is
- * allowed by an entry only.  A URL with a user, a fragment, a host name beyond
+ * segments.  An https host may be "*.example.com" in an entry, for all hosts below
+ * example.com; in the provider's own a "*" stands for one label, anywhere in the
+ * host.  http is allowed by an entry only.  A URL with a user, a fragment, a host name beyond
  * ASCII or an encoded ".." is never allowed.
  */
 extern bool nauth_url_check(const char *text, const char *const *own,

@@ -22,7 +22,7 @@
 char	   *nauth_allowed_urls;
 char	   *nauth_ca_file = "";
 
-static const char *const own[] = {OWN_HOST "/v1", "https://*.example.org", NULL};
+static const char *const own[] = {OWN_HOST "/v1", "https://*.example.org", "https://idp.*.example.net", NULL};
 
 extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -9,6 +9,7 @@
  * symbolic links in the folder that NAUTH_SHIM names:
  *
  *		dns			its target is how many seconds a look-up takes
+ *		names		its target is how names end that are looked up like *.test
  *		forbid		while it is there, using the network ends the process
  *		point		its target is NAME or NAME:N; the process that comes to this
  *					point for the Nth time (the first) since it saw another
@@ -173,11 +174,19 @@ pause_lookup(void)
 }
 
 static bool
-is_test_name(const char *name)
+ends_in(const char *name, const char *end)
 {
 	size_t		len = strlen(name);
 
-	return len > 5 && strcasecmp(name + len - 5, ".test") == 0;
+	return len > strlen(end) && strcasecmp(name + len - strlen(end), end) == 0;
+}
+
+static bool
+is_test_name(const char *name)
+{
+	char		more[64];
+
+	return ends_in(name, ".test") || (read_control("names", more, sizeof(more)) && ends_in(name, more));
 }
 
 /* ---- The network */

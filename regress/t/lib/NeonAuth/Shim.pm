@@ -76,6 +76,15 @@ sub slow_dns
 	return;
 }
 
+# From now on names that end in this resolve to 127.0.0.1 as well.
+sub resolve_names
+{
+	my ($self, $end) = @_;
+
+	$self->control('names', $end);
+	return;
+}
+
 # Ends the pauses under way, and there are no more until slow_dns.
 sub end_dns
 {
