@@ -426,6 +426,7 @@ extern const NauthProvider *nauth_provider_find(const char *name);
 extern const NauthProvider nauth_provider_auth0;
 extern const NauthProvider nauth_provider_better_auth;
 extern const NauthProvider nauth_provider_clerk;
+extern const NauthProvider nauth_provider_cognito;
 extern const NauthProvider nauth_provider_firebase;
 extern const NauthProvider nauth_provider_keycloak;
 extern const NauthProvider nauth_provider_okta;

@@ -17,6 +17,7 @@ const NauthProvider *const nauth_providers[] = {
 	&nauth_provider_auth0,
 	&nauth_provider_better_auth,
 	&nauth_provider_clerk,
+	&nauth_provider_cognito,
 	&nauth_provider_firebase,
 	&nauth_provider_keycloak,
 	&nauth_provider_okta,

@@ -56,7 +56,8 @@ static const NauthSettings all_settings = {
 	.client_secret = "secret",
 	.more = {
 		[NAUTH_SETTING_PROJECT_ID] = "project",
-		[NAUTH_SETTING_REALM] = "realm"
+		[NAUTH_SETTING_REALM] = "realm",
+		[NAUTH_SETTING_USER_POOL_ID] = "eu-central-1_Example01"
 	},
 	.deprovisioned_deleted = true
 };
@@ -145,6 +146,7 @@ fuzz_error(const NauthProvider *provider, NauthReply reply)
 
 	reply.status = provider->not_found_status;
 	nauth_read_failure(provider, &reply, &error);
+	check(nauth_read_kind(provider, &reply) != NAUTH_OK);
 	if (nauth_read_is_not_found(provider, &reply))
 		check(strcmp(error.code, provider->not_found_code) == 0);
 	check_error(true, &error);

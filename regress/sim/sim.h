@@ -266,6 +266,7 @@ extern SimStats sim_stats;
 extern const SimProvider sim_auth0;
 extern const SimProvider sim_better_auth;
 extern const SimProvider sim_clerk;
+extern const SimProvider sim_cognito;
 extern const SimProvider sim_firebase;
 extern const SimProvider sim_keycloak;
 extern const SimProvider sim_okta;

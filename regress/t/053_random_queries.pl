@@ -35,6 +35,7 @@ my %odd_ids = (
 	auth0 => 'samlp|odd&%s=?#%%"\\ *',
 	better_auth => 'odd&%s=?#%%/..',
 	clerk => 'user_odd&%s=?#%%',
+	cognito => 'odd&%s=?#%%"\\..',
 	firebase => "odd&%s=?#%%/\"\\ *{}[],",
 	keycloak => 'odd&%s=?#%%..',
 	okta => '00uOdd%014s',
@@ -44,6 +45,7 @@ my %odd_ids = (
 # another kind, or without a time of creation.
 my %states = (
 	auth0 => ['blocked'],
+	cognito => [ 'disabled', 'reset' ],
 	firebase => ['disabled'],
 	keycloak => ['undated'],
 	okta => [ 'deprovisioned', 'undated', 'suspended' ],

@@ -28,6 +28,7 @@ sub by_seed { return $_[ $seed % @_ ]; }
 my @directories = (
 	[ 'auth0', provider => 'auth0', sim => { set => ['token_uses=40'] } ],
 	[ 'late', provider => 'auth0', late => 1, steps => $steps / 2, sim => { users => 80, set => ['index_lag=4'] } ],
+	[ 'cognito', provider => 'cognito', sim => { set => [ 'empty=3', 'short=17', by_seed('times=exponent', 'times=decimal'), by_seed('end=full', 'end=empty') ] } ],
 	[ 'firebase', provider => 'firebase', sim => { set => [ by_seed('style=real', 'full=token', 'case=kept') ] } ],
 	[ 'keycloak', provider => 'keycloak', sim => { set => ['token_uses=40'] } ],
 	[ 'okta', provider => 'okta', sim => { set => [ 'logins=1', by_seed('links=joined', 'millis=1') ] } ],

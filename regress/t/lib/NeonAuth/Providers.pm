@@ -35,6 +35,17 @@ our %providers = (
 	},
 	better_auth => { faults => [ { match => 'list', swallow => $true } ], redact => 'image' },
 	clerk => { redact => 'private_metadata' },
+	cognito => {
+		options => ", user_pool_id 'eu-central-1_Example01'",
+		mapping => "access_key_id 'sim_access_key', secret_access_key 'sk_test_x'",
+		states => [ 'disabled', 'reset', 'sms', undef ],
+		redact => 'Enabled, UserStatus',
+		faults => [
+			tricks(qw(empty_page same_token)),
+			map { { match => $_->[0], status => 400, body => qq({"__type":"$_->[1]","message":"x"}) } }
+			  ([ 'list', 'TooManyRequestsException' ], [ 'get', 'ThrottlingException' ], [ 'list', 'InvalidSignatureException' ], [ 'get', 'ResourceNotFoundException' ])
+		]
+	},
 	firebase => {
 		options => ", project_id 'demo-project'",
 		volatile => 'lastLoginAt,lastRefreshAt',
