@@ -142,13 +142,15 @@ tap_tests()
 
 sdk_tests()
 {
-	local clerk_url
+	local clerk_url cognito_url
 
 	start_simulator sdk-clerk --provider clerk --users 100 --seed 1 || return
 	clerk_url=$sim_url
+	start_simulator sdk-cognito --provider cognito --users 100 --set short=17 --set empty=3 --set times=exponent || return
+	cognito_url=$sim_url
 	start_simulator sdk-stack --provider stack --users 100 --set cursor=excluded --set page_cap=50 || return
 	(cd "$TOP/regress/sdk" &&
-		SIM_URL=$clerk_url STACK_URL=$sim_url SIM_KEY=sk_test_x bounded node --test --test-reporter=tap)
+		SIM_URL=$clerk_url COGNITO_URL=$cognito_url STACK_URL=$sim_url SIM_KEY=sk_test_x bounded node --test --test-reporter=tap)
 }
 
 no_process_left()
