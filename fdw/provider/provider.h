@@ -173,6 +173,8 @@ typedef struct NauthPage
 										 * last; "": there is more, and no way
 										 * to it */
 	int64_t		total;			/* users in the directory, -1 when not told */
+	bool		everybody;		/* of NAUTH_QUERY_SINCE: it cannot be asked
+								 * for, and so is a listing of all */
 } NauthPage;
 
 /*

@@ -162,6 +162,7 @@ nauth_read_begin(NauthPage *page)
 	page->reread = false;
 	page->next[0] = '\0';
 	page->total = -1;
+	page->everybody = false;
 }
 
 /* Whether id is the member that stands twice, or what it is within. */

@@ -204,6 +204,7 @@ nauth_changes_begin(NauthRun *run, const NauthQuery *query,
 
 	changes->take = take;
 	changes->newest = DT_NOBEGIN;
+	changes->total = -1;
 	changes->ended = false;
 	changes->pages = 0;
 	nauth_directory_begin(run->directory, query);

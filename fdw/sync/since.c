@@ -8,7 +8,9 @@
  * older state of one after a newer one.  So a row is never made live again on the
  * word of an event, nor marked: the provider is asked about the user.
  *
- * Without events a deletion shows in a listing alone, the next full one.
+ * Without events a deletion shows in a listing alone.  That is the next full one, unless the
+ * list tells how many users the directory has: if these are not as many as are known, it is
+ * listed at once.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -152,6 +154,14 @@ take_page(NauthRun *run, const NauthPage *page)
 {
 	NauthPage	part = *page;
 
+	/* a full run reads the same, and more comes of it */
+	if (page->everybody && (run->may_list || run->followed))
+	{
+		run->doubt = "the provider cannot be asked for changes alone";
+		run->changes.ended = true;
+		return;
+	}
+	run->changes.total = page->total;
 	part.users = palloc(Max(page->count, 1) * sizeof(NauthUser));
 	part.count = 0;
 	for (int i = 0; i < page->count; i++)
@@ -231,6 +241,30 @@ step_confirm(NauthRun *run, void *arg)
 }
 
 static void
+step_count(NauthRun *run, void *arg)
+{
+	NauthQuery	query = {.kind = NAUTH_QUERY_COUNT};
+
+	run->changes.total = nauth_directory_count(run->directory, &query);
+}
+
+/*
+ * Compare how many users there are with how many are known, where that was told.  Who
+ * came after it was told, but before the end of the list, is counted by asking again.
+ */
+static void
+compare_total(NauthRun *run)
+{
+	const NauthChanges *changes = &run->changes;
+
+	if (changes->total >= 0 && changes->total < run->counts.listed && run->options->provider->counts)
+		nauth_run_step(run, NAUTH_PHASE_CHANGES, step_count, NULL);
+	if (changes->total >= 0 && changes->total != run->counts.listed)
+		run->doubt = changes->total < run->counts.listed ? "the provider counts less users than are known" :
+			"the provider counts more users than are known";
+}
+
+static void
 begin_since(NauthRun *run, TimestampTz since)
 {
 	NauthQuery	query = {.kind = NAUTH_QUERY_SINCE,.from = nauth_timestamptz_to_moment(since)};
@@ -271,7 +305,10 @@ nauth_since_run(NauthRun *run)
 		run->changes.newest = Max(run->changes.newest, run->last_newest);
 	set_watermark(run);
 	if (!run->options->provider->tells_gone)
+	{
+		compare_total(run);
 		return;
+	}
 	nauth_run_step(run, NAUTH_PHASE_SEARCHING, step_find, &witnesses);
 	nauth_run_step(run, NAUTH_PHASE_CONFIRMING, step_confirm, &witnesses);
 }
