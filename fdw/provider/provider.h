@@ -432,6 +432,7 @@ extern const NauthProvider nauth_provider_cognito;
 extern const NauthProvider nauth_provider_firebase;
 extern const NauthProvider nauth_provider_keycloak;
 extern const NauthProvider nauth_provider_okta;
+extern const NauthProvider nauth_provider_scim;
 extern const NauthProvider nauth_provider_stack;
 extern const NauthProvider nauth_provider_supabase;
 extern const NauthProvider nauth_provider_workos;

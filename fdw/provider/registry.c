@@ -21,6 +21,7 @@ const NauthProvider *const nauth_providers[] = {
 	&nauth_provider_firebase,
 	&nauth_provider_keycloak,
 	&nauth_provider_okta,
+	&nauth_provider_scim,
 	&nauth_provider_stack,
 	&nauth_provider_supabase,
 	&nauth_provider_workos,

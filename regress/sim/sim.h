@@ -270,6 +270,7 @@ extern const SimProvider sim_cognito;
 extern const SimProvider sim_firebase;
 extern const SimProvider sim_keycloak;
 extern const SimProvider sim_okta;
+extern const SimProvider sim_scim;
 extern const SimProvider sim_stack;
 extern const SimProvider sim_supabase;
 extern const SimProvider sim_workos;

@@ -23,7 +23,7 @@ use NeonAuth::Test;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my %sims = map { ($_ => start_sim(provider => $_)) } qw(auth0 better_auth clerk cognito keycloak okta stack supabase workos);
+my %sims = map { ($_ => start_sim(provider => $_)) } qw(auth0 better_auth clerk cognito keycloak okta scim stack supabase workos);
 $sims{firebase} = start_provider('firebase', set => ['project=my-project-1a2b']);
 my @urls = map { $_->url } values %sims;
 my $node = new_node('docs', urls => \@urls,
@@ -67,6 +67,7 @@ sub substitute
 	$sql =~ s{(provider '(\w+)')(, url 'https://[^/']*([^']*)')?}{"$1, url '" . $sims{$2}->url . ($4 // '') . "'"}ge;
 	$sql =~ s{https://auth\.example\.com}{$better_auth_url}g;
 	$sql =~ s{https://keycloak\.example\.com}{$keycloak_url}g;
+	$sql =~ s{https://scim\.example\.com}{$sims{scim}->url}ge;
 	$sql =~ s/(api_key|client_secret|secret_access_key) '[^']*'/$1 '$key'/g;
 	$sql =~ s/(\baccess_key_id) '[^']*'/$1 'sim_access_key'/g;
 	$sql =~ s/(client_id) '[^']*'/$1 'client'/g;

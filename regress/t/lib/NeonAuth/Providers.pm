@@ -76,6 +76,11 @@ our %providers = (
 		lists_deletions => 1,
 		faults => [ tricks(qw(foreign_link evil_link no_link lost_link end_link wide_link long_link bare_link twice_link)) ]
 	},
+	scim => {
+		states => [ 'inactive', undef ],
+		redact => 'meta.location, active',
+		faults => [ tricks(qw(no_resources no_total bad_total extra)) ]
+	},
 	stack => {
 		options => ", project_id '11111111-2222-4333-8444-555555555555'",
 		volatile => 'last_active_at_millis',
@@ -106,10 +111,10 @@ our %providers = (
 		]
 	});
 
-# A provider whose API is not at the root: Supabase behind its gateway, and Google's.
+# A provider whose API is not at the root: Supabase behind its gateway, Google's, and a service of SCIM.
 package NeonAuth::Providers::Hosted;
 our @ISA = ('NeonAuth::Test::Sim');
-my %paths = (firebase => '/v1', supabase => '/auth/v1');
+my %paths = (firebase => '/v1', scim => '/scim/v2', supabase => '/auth/v1');
 sub url { my ($self) = @_; return $self->SUPER::url . $paths{ $self->provider }; }
 
 package NeonAuth::Providers;

@@ -1,0 +1,604 @@
+# SCIM 2.0, simulated: services differ in what they can do and in what they do wrong, and
+# none of it may lose a user, or mark one who is live.  Pages are capped, shifted and
+# without an order, totals lie, filters are ignored or find nobody, times are missing or
+# have any offset, and a not-found may be of something else.
+#
+# Copyright (c) 2026, neon_auth_fdw contributors
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use HTTP::Tiny;
+use JSON::PP;
+use NeonAuth::Providers;
+use NeonAuth::Session;
+use NeonAuth::Test;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use constant USERS => 150;
+use constant FOREVER => -1;
+use constant NOBODY => '3f2504e0-4f89-41d3-9a0c-0305e82c3301';
+
+my $json = JSON::PP->new->utf8->canonical;
+my $node = new_node('scim', conf => "timezone = 'UTC'\n");
+my $session = new_session($node);
+my ($sim, $server, $target, $said);
+my (@urls, $targets);
+
+# ---- Helpers
+
+# A service with its server; both are the current ones from now on.
+sub service
+{
+	my ($name, $options, %flags) = @_;
+
+	$sim = start_provider('scim', clock => (time() - 3600) * 1000, %flags);
+	push @urls, $sim->url;
+	allow_urls($node, @urls);
+	$server = $name;
+	$target = "$name.users_sync";
+	add_server($node, $sim, name => $name, schema => $name, options => $options);
+	return $sim;
+}
+
+sub sql { return $session->must($_[0]); }
+
+# "status inserted/updated/unchanged/tombstoned/held", or the SQLSTATE.
+sub refresh
+{
+	my ($more) = @_;
+
+	$sim->reset_stats;
+	$said = $session->ask("CALL neon_auth.refresh_users_sync('$server', target => '$target'" . ($more ? ", $more" : '') . ')');
+	return $1 if $said =~ /ERROR:  (\w{5}):/;
+	my ($status, @counts) = split /\|/, ($said =~ /^((?:ok|held)\|.*)$/m)[0];
+	return "$status " . join('/', @counts[ 0 .. 4 ]);
+}
+
+sub tombstones { return sql("SELECT coalesce(string_agg(id, ' ' ORDER BY id COLLATE \"C\"), '') FROM $target WHERE deleted_at IS NOT NULL"); }
+sub last_run { return sql("SELECT concat_ws(': ', mode, reason, note) FROM neon_auth.sync_run WHERE target = '$target'::regclass ORDER BY run_id DESC LIMIT 1"); }
+sub id_of { return $sim->user("index/$_[0]")->{id}; }
+sub live_ids { return sort map { $_->{id} } grep { !$_->{deleted} } @{ $sim->users }; }
+sub heap { return sql("SELECT md5(string_agg(concat(ctid, xmin), ' ' ORDER BY ctid)) FROM $target"); }
+
+# How many rows differ between the live part of the target and the directory.
+sub difference
+{
+	my $columns = 'id, name, email, raw_json, created_at, updated_at';
+	my ($here, $there) = ("SELECT $columns FROM $target WHERE deleted_at IS NULL", "SELECT $columns FROM $server.users");
+
+	return sql("SELECT count(*) FROM (($here EXCEPT $there) UNION ALL ($there EXCEPT $here)) AS d");
+}
+
+# A query has the same rows as without what it can ask for alone, and asks this.
+sub same_is
+{
+	my ($name, $query, $asked) = @_;
+	my $plain = sql("SET neon_auth_fdw.pushdown = off; $query");
+
+	sql('SET neon_auth_fdw.pushdown = on');
+	$sim->reset_stats;
+	is(sql($query), $plain, "$name: rows");
+	is($sim->asked, $asked, "$name: requests") if defined $asked;
+	is($sim->stats->{rejected}, 0, "$name: nothing is refused");
+	return $plain;
+}
+
+# A scan has everybody who is there, once.
+sub scan_is_whole
+{
+	my ($name) = @_;
+
+	is_deeply([ sort split /\n/, $session->ask("SELECT id FROM $server.users") ], [ live_ids() ], "$name: a scan has all users once");
+	return;
+}
+
+# The ids that a reader gets who asks for one index after the other.
+sub naive_ids
+{
+	my ($count, $more) = @_;
+	my (@ids, $page);
+
+	for (my $start = 1; ; $start += $count)
+	{
+		my $reply = HTTP::Tiny->new->get($sim->url . "/Users?startIndex=$start&count=$count$more",
+			{ headers => { Authorization => 'Bearer ' . $sim->key, Accept => 'application/scim+json' } });
+		$page = $json->decode($reply->{content});
+		push @ids, map { $_->{id} } @{ $page->{Resources} // [] };
+		last if $start + $count > $page->{totalResults};
+	}
+	return @ids;
+}
+
+sub lacking
+{
+	my %has = map { $_ => 1 } @_;
+
+	return scalar grep { !$has{$_} } live_ids();
+}
+
+# ---- Columns
+
+service('small', '', users => 0);
+is(refresh(), 'ok 0/0/0/0/0', 'an empty directory');
+
+sub put
+{
+	my ($number, $members) = @_;
+	my $ms = 1767225600000 + $number * 1000;
+	my $user = { schemas => ['urn:ietf:params:scim:schemas:core:2.0:User'], id => "u$number", userName => "user$number", %$members };
+
+	$sim->create_raw($json->encode($user), id => "u$number", created_at => $ms, updated_at => $ms);
+	return;
+}
+
+my ($true, $false) = (JSON::PP::true, JSON::PP::false);
+
+put(1, { displayName => 'Ada', name => { formatted => 'Ada F. Lind', givenName => 'Ada' }, emails => [ { value => 'first@example.com' }, { value => 'ada@example.com', primary => $true } ],
+	meta => { created => '2026-01-15T12:00:00Z', lastModified => '2026-02-01T08:30:00.456+01:00' } });
+put(2, { displayName => '', name => { formatted => 'Zoe F.', givenName => 'Zoe' }, emails => [ { value => 'zoe@example.com', primary => $false }, { value => 'zoe2@example.com' } ],
+	meta => { created => '2026-01-15T12:00:00.123456789-05:30', lastModified => '2026-02-01t08:30:00z' } });
+put(3, { name => { givenName => 'Grace', familyName => 'Hopper' }, emails => [], userName => 'grace@example.com', password => 'leaked', meta => {} });
+put(4, { name => { familyName => 'Turing' }, emails => undef, userName => 'no address' });
+put(5, { emails => [ { type => 'work' } ], active => $false, 'urn:ietf:params:scim:schemas:extension:enterprise:2.0:User' => { department => 'Sales' }, meta => { created => undef } });
+is(sql('SELECT id, name, email, created_at, updated_at FROM small.users ORDER BY id'), <<'ROWS' =~ s/\n\z//r, 'names, addresses and times');
+u1|Ada|ada@example.com|2026-01-15 12:00:00+00|2026-02-01 07:30:00.456+00
+u2|Zoe F.|zoe@example.com|2026-01-15 17:30:00.123456+00|2026-02-01 08:30:00+00
+u3|Grace Hopper|grace@example.com||
+u4|Turing|||
+u5|user5|||
+ROWS
+is(sql(q(SELECT raw_json ? 'password', count(*) FROM small.users GROUP BY 1)), 'f|5', 'a password is not kept, should there be one');
+is(sql(q(SELECT raw_json #>> '{urn:ietf:params:scim:schemas:extension:enterprise:2.0:User,department}' FROM small.users WHERE id = 'u5')), 'Sales', 'what extensions add is');
+is(sql(q(SELECT count(*) FROM small.users WHERE deleted_at IS NULL)), 5, 'who is not active is not deleted');
+
+# ---- What is asked
+
+service('scim', ", page_size '20'", users => USERS);
+my ($first, $last) = (id_of(0), id_of(USERS - 1));
+
+is(sql('SELECT count(DISTINCT id), count(name) FROM scim.users'), USERS . '|' . USERS, 'all users, over pages of 20');
+is(sql(q(SELECT count(*) FROM scim.users WHERE created_at = (raw_json #>> '{meta,created}')::timestamptz
+	AND updated_at = (raw_json #>> '{meta,lastModified}')::timestamptz AND deleted_at IS NULL)), USERS, 'with their times');
+is($sim->stats->{rejected}, 0, 'nothing is refused');
+like(sql('EXPLAIN (VERBOSE, COSTS OFF) SELECT name FROM scim.users'), qr{Request: GET \S+/scim/v2/Users\?count=20&sortBy=id$}m, 'the first page names no way of paging');
+same_is('one user', "SELECT id, name, email FROM scim.users WHERE id = '$first'", '1 get');
+same_is('two users', "SELECT id, name FROM scim.users WHERE id IN ('$first', '$last') ORDER BY id", '2 get');
+is(same_is('an id that nobody has', "SELECT id FROM scim.users WHERE id = '" . NOBODY . "'", '1 get'), '', 'no user');
+is(same_is("an id that is none: $_", "SELECT id FROM scim.users WHERE id = '$_'", 'nothing'), '', 'no user, and no error')
+  for ('', '..', '../Users', "$first/x", "$first\\x", 'bulkId');
+is(same_is("an odd id: $_", "SELECT id FROM scim.users WHERE id = '" . s/'/''/gr . "'"), '', 'no user, and no error')
+  for ('a?count=1', '.search', 'a b', '%2e%2e', "quo'te", 'x#y', 'Me');
+is(same_is('the number of users', 'SELECT count(*) FROM scim.users', '1 count'), USERS, 'is told by one request');
+my $email = sql('SELECT email FROM scim.users WHERE email IS NOT NULL LIMIT 1');
+is(same_is('by address', "SELECT email FROM scim.users WHERE email = '$email'"), $email, 'is looked for here');
+sql('ANALYZE scim.users');
+same_is('some', 'SELECT count(*) FROM (SELECT 1 FROM scim.users LIMIT 7) u', '1 list');
+same_is('one', 'SELECT count(*) FROM (SELECT 1 FROM scim.users LIMIT 1) u', '1 list');
+my $late = sql('SELECT updated_at FROM scim.users ORDER BY updated_at DESC OFFSET 4 LIMIT 1');
+is(same_is('who was changed since', "SELECT count(*) FROM scim.users WHERE updated_at >= '$late'", '1 list, 1 count, 2 other'), 5, 'three counts and a list');
+like($sim->stats->{last_target}, qr/filter=meta\.lastModified%20ge%20%22\d{4}-\d\d-\d\dT\d\d%3A\d\d%3A\d\d-12%3A00%22$/, 'with an offset that comes before all others');
+same_is('who was changed after', "SELECT id FROM scim.users WHERE updated_at > '$late' ORDER BY id");
+same_is('nobody was', "SELECT id FROM scim.users WHERE updated_at > '2100-01-01'");
+like(sql(q(EXPLAIN (VERBOSE, COSTS OFF) SELECT name FROM scim.users WHERE updated_at > '2026-01-01')), qr{Request: GET \S+/Users\?count=1$}m, 'of which EXPLAIN has the first');
+
+# pages of any size, and a service that gives less than is asked for
+for my $size (2, 3, 7, 30, 50, 75, 100, 149, 150, 151, 1000)
+{
+	sql("ALTER SERVER scim OPTIONS (SET page_size '$size')");
+	is(sql('SELECT count(DISTINCT id), count(*) FROM (SELECT id FROM scim.users OFFSET 0) u'), USERS . '|' . USERS, "pages of $size");
+}
+$sim->reset_stats;
+sql('SELECT count(name) FROM scim.users');
+is($sim->asked, '1 list', 'a page that is not full is the last one');
+sql("ALTER SERVER scim OPTIONS (SET page_size '150')");
+$sim->reset_stats;
+sql('SELECT count(name) FROM scim.users');
+is($sim->asked, '2 list', 'a full one is not');
+sql("ALTER SERVER scim OPTIONS (SET page_size '20')");
+
+# ---- Refreshes
+
+is(refresh(), 'ok ' . USERS . '/0/0/0/0', 'the first refresh');
+is(difference(), 0, 'makes the target equal to the directory');
+my $rows = heap();
+like(refresh(), qr{^ok 0/0/\d+/0/0$}, 'the next writes nothing');
+is($sim->asked, '1 list, 1 count, 2 other', 'and asks for nothing but what has changed');
+is(heap(), $rows, 'no row is touched');
+is(refresh("mode => 'full'"), 'ok 0/0/' . USERS . '/0/0', 'nor by a full one');
+$sim->update('index/20', { name => 'Ada King' });
+$sim->update('index/21', { state => 'inactive' });
+like(refresh(), qr{^ok 0/2/\d+/0/0$}, 'two changes');
+is(last_run(), 'incremental', 'by a list of changes');
+is(sql("SELECT name FROM $target WHERE id = '" . id_of(20) . "'"), 'Ada King', 'are written');
+is(sql("SELECT raw_json ->> 'active', deleted_at FROM $target WHERE id = '" . id_of(21) . "'"), 'false|', 'who is not active is not deleted');
+$sim->create({ name => 'New', email => 'new@example.com' });
+like(refresh(), qr{^ok 1/0/\d+/0/0$}, 'somebody new');
+is(last_run(), 'incremental', 'by a list of changes, too');
+$sim->fault({ match => 'list', mutate => { create => { name => 'In Between', email => 'between@example.com' } } });
+like(refresh(), qr{^ok 1/0/\d+/0/0$}, 'somebody who comes between the count and the list');
+is(last_run(), 'incremental', 'is no reason to list');
+is($sim->asked, '1 list, 2 count, 2 other', 'but to count again');
+my $gone = id_of(33);
+$sim->remove('index/33');
+is(refresh(), 'ok 0/0/' . (USERS + 1) . '/1/0', 'a deletion');
+is(last_run(), 'full: the provider counts less users than are known', 'shows in the count, and is looked for at once');
+is(tombstones(), $gone, 'is marked');
+is($sim->stats->{get}, 3, 'the user was asked for by id, and one who is there before and after');
+like(refresh(), qr{^ok 0/0/\d+/0/0$}, 'once');
+is(last_run(), 'incremental', 'and then there is nothing to list');
+$sim->create({ id => $gone, name => 'Come Back', email => 'back@example.com' });
+like(refresh(), qr{^ok 0/1/\d+/0/0$}, 'one who comes back');
+is(tombstones(), '', 'is not marked any more');
+is(difference(), 0, 'and the target equals the directory');
+
+# ---- Who comes and goes while pages are read
+
+# whoever counts indexes loses a user for each deletion
+$sim->fault({ match => 'list', after => 2, mutate => { delete_index => [ 3, 7 ] } });
+cmp_ok(lacking(naive_ids(20, '')), '>', 0, 'two deleted in the part already read: who counts indexes lacks somebody');
+$sim->clear_faults;
+
+# [ how many, from which index on, after how many pages ]
+for my $case ([ 1, 1, 1 ], [ 2, 2, 2 ], [ 9, 10, 4 ], [ 25, 60, 8 ])
+{
+	my ($many, $from, $after) = @$case;
+	my @gone = (grep { !$sim->user("index/$_")->{deleted} } $from .. $from + 80)[ 0 .. $many - 1 ];
+	my @ids = sort map { id_of($_) } @gone;
+
+	refresh("mode => 'full'");
+	my $before = tombstones();
+	my %before = map { $_ => 1 } split / /, $before;
+	$sim->fault({ match => 'list', after => $after, mutate => { delete_index => \@gone } });
+	like(refresh("mode => 'full'"), qr{^(?:ok 0/0/\d+/\d+/0|held 0/0/\d+/0/\d+|HV00M)$}, "$many deleted while pages are read");
+	is(scalar(grep { my $id = $_; !$before{$id} && !grep { $_ eq $id } @ids } split / /, tombstones()), 0, 'nobody else is marked');
+	$sim->clear_faults;
+	my $held = refresh("mode => 'full'");
+	refresh("approve_deletions => $1") if $held =~ m{^held .*/(\d+)$};
+	is(difference(), 0, 'then the target equals the directory');
+	$sim->create({ name => "Fill $_" }) for 1 .. $many;
+}
+$sim->fault({ match => 'list', after => 3, mutate => { delete_index => [ 70 .. 76 ], create => { name => 'In Between' } } });
+my $rest = $session->ask('SELECT id FROM scim.users');
+ok($rest =~ /ERROR:  HV00M/ || lacking(split /\n/, $rest) <= 1, 'a scan meanwhile lacks at most who has just come, or says that it is not complete');
+$sim->clear_faults;
+
+# everybody but a few: the next index is behind the end
+for my $set ([], ['past_end=all'])
+{
+	service('shrinking' . @$set, ", page_size '20'", users => 120, set => [ 'sort=ignored', @$set ]);
+	$sim->fault({ match => 'list', after => 10, mutate => { delete_index => [ 0 .. 29 ] } });
+	is(lacking(split /\n/, sql("SELECT id FROM $server.users")), 0, "the next index is behind the end, @$set: the rest is found");
+	$sim->create({ name => "More $_", email => "more$_\@example.com" }) for 1 .. 30;
+	$sim->fault({ match => 'list', after => 6, mutate => { delete_index => [ 30 .. 114 ] } });
+	like($session->ask("SELECT id FROM $server.users"), qr/ERROR:  HV00M: .*the directory shifted/s, "all that was read is deleted, @$set: no complete listing");
+}
+
+# ---- Orders
+
+# a service that has an order only when asked for one
+service('moving', ", page_size '20'", users => USERS, set => 'order=moving');
+my %naive = map { $_ => 1 } naive_ids(20, '');
+cmp_ok(lacking(keys %naive), '>', 0, 'without an order of the service: who counts indexes lacks somebody');
+scan_is_whole('sorted by id');
+is(refresh(), 'ok ' . USERS . '/0/0/0/0', 'so does a refresh');
+
+# and one that has none: either the listing is whole, or it is none
+for my $sort ('ignored', 'refused', 'missing')
+{
+	service("unsorted_$sort", ", page_size '20'", users => USERS, set => [ "sort=$sort", 'order=moving' ]);
+	for (1 .. 5)
+	{
+		$rest = $session->ask("SELECT id FROM $server.users");
+		ok($rest =~ /ERROR:  HV00M/ || lacking(split /\n/, $rest) == 0, "an order that moves, sort $sort: all users, or an error");
+	}
+	is(refresh(), 'HV00M', 'no refresh');
+	like($said, qr/the order of the users changed while they were listed|the directory shifted|another number of users/, 'says the error');
+	sql("ALTER SERVER $server OPTIONS (SET page_size '200')");
+	like(refresh(), qr{^ok \d+/0/\d+/0/0$}, 'with pages that have all of them it is one');
+	is(difference(), 0, 'and the target equals the directory');
+	service("plain_$sort", ", page_size '20'", users => USERS, set => "sort=$sort");
+	scan_is_whole("an order that stays, sort $sort");
+	is(refresh(), 'ok ' . USERS . '/0/0/0/0', 'so does a refresh');
+}
+
+# ---- Caps, totals, envelopes
+
+for my $cap (3, 15, 50)
+{
+	service("capped_$cap", ", page_size '100'", users => USERS, set => "cap=$cap");
+	scan_is_whole("no more than $cap on a page");
+	is(refresh(), 'ok ' . USERS . '/0/0/0/0', 'so does a refresh');
+}
+service('lying', ", page_size '20'", users => USERS, set => 'total=page');
+is($session->ask('SELECT count(name) FROM lying.users') =~ /ERROR:  HV00M/, 1, 'a total that is that of the page ends no listing');
+is(refresh(), 'HV00M', 'nor does a refresh take it');
+service('zero', ", page_size '20'", users => USERS, set => 'zero=refused');
+is(sql('SELECT count(*) FROM zero.users'), USERS, 'a service that takes no count of 0 is not asked with it');
+is(refresh(), 'ok ' . USERS . '/0/0/0/0', 'a refresh');
+like(refresh(), qr{^ok 0/0/\d+/0/0$}, 'and the next');
+is(last_run(), 'incremental', 'by a list of changes');
+
+service('faulty', ", page_size '20'", users => USERS);
+refresh();
+my $lost = id_of(90);
+$sim->remove('index/90');
+my $untouched = heap();
+my $live = USERS - 1;
+
+# [ name, fault of a list, what a full run ends with, what the error says ]
+for my $case (
+	[ 'no total', { trick => 'no_total' }, 'HV00M', 'the page has no totalResults' ],
+	[ 'a total that is a text', { trick => 'bad_total', times => FOREVER }, 'HV00M', 'the totalResults of the page is no number of users' ],
+	[ 'no list of users', { trick => 'no_resources' }, 'HV00M', 'the page has no Resources' ],
+	[ 'more users than asked for', { trick => 'extra' }, 'HV00M', 'the page has more users than were asked for' ],
+	[ 'an empty page', { after => 3, truncate_page => 0 }, 'HV00M', 'a page ended before the total that it names' ],
+	[ 'somebody who is counted and not shown', { times => FOREVER, hide_index => 20 }, 'HV00M', 'ended before' ],
+	[ 'a page that comes again', { after => 4, repeat_page => $true }, 'HV00M', 'order of the users changed|shifted|another number' ],
+	[ 'one too many counted', { add_total => 1, times => FOREVER }, 'HV00M', 'ended before' ],
+	[ 'many too many counted', { add_total => 30, times => FOREVER }, 'HV00M', 'ended before' ],
+	[ 'an empty list', { empty => $true, times => FOREVER }, 'held 0/0/0/0/' . USERS, undef ],
+	[ 'HTML', { body => '<html></html>', content_type => 'text/html' }, 'HV00M', 'not JSON' ],
+	[ 'half a page', { cut => 3000, times => FOREVER }, 'HV00L', undef ],
+	[ 'an error with status 200', { body => $json->encode({ schemas => ['urn:ietf:params:scim:api:messages:2.0:Error'], status => '500' }) }, 'HV00M', 'no totalResults' ],
+	[ 'no list at all', { body => '[]' }, 'HV00M', 'no JSON object' ],
+	[ 'a wrong address', { status => 404 }, 'HV00L', undef ],
+	[ 'status 401', { status => 401 }, '28000', undef ],
+	[ 'status 403', { status => 403 }, '42501', undef ],
+	[ 'status 400, twice', { status => 400, times => 2 }, 'HV00L', undef ],
+	[ 'status 500', { status => 500, times => FOREVER }, 'HV00L', undef ])
+{
+	my ($name, $fault, $end, $text) = @$case;
+
+	$sim->fault({ match => 'list', %$fault });
+	like(refresh("mode => 'full'"), qr/^(?:$end|HV00\w)$/, "$name: the run ends so") or diag($said);
+	like($said, qr/$text/, "$name: for this reason") if $text;
+	unlike($said, qr/sk_test_x|example\.com|could not be answered/, "$name: no secret, and nothing of a reply");
+	is(tombstones(), '', "$name: nobody is marked");
+	is(heap(), $untouched, "$name: nothing is written");
+	$sim->clear_faults;
+}
+
+# what costs nobody anything
+for my $case (
+	[ 'a page with half of its users', { truncate_page => 10, after => 3 } ],
+	[ 'another order once', { after => 4, ignore_order => $true } ],
+	[ 'too many requests', { status => 429, after => 2, headers => { 'Retry-After' => '0' } } ],
+	[ 'a sort that is refused once', { status => 400 } ])
+{
+	my ($name, $fault) = @$case;
+
+	$sim->fault({ match => 'list', %$fault });
+	scan_is_whole($name);
+	$sim->clear_faults;
+}
+
+# a count that differs from the listing holds
+$sim->fault({ match => 'count', times => FOREVER, add_total => 30 });
+is(refresh("mode => 'full'"), "held 0/0/$live/0/1", 'a count that is too high holds the deletion');
+is(last_run(), 'full: mode full was asked for: the provider counts another number of users than it listed', 'says the run');
+$sim->clear_faults;
+
+# ---- What counts as gone
+
+my $error = { schemas => ['urn:ietf:params:scim:api:messages:2.0:Error'], status => '404', detail => 'Resource not found' };
+
+for my $case (
+	[ 'a status without the schema', 404, $json->encode({ status => '404', detail => 'Not found' }) ],
+	[ 'another schema', 404, $json->encode({ %$error, schemas => ['urn:scim:schemas:core:1.0'] }) ],
+	[ 'errors of another kind', 404, '{"errors":[{"status":"404","title":"Not Found"}]}' ],
+	[ 'a gateway', 404, '{"message":"no Route matched with those values"}' ],
+	[ 'HTML', 404, '<html>404</html>' ],
+	[ 'nothing', 404, '' ],
+	[ 'the body with another status', 400, $json->encode($error) ],
+	[ 'the body with status 200', 200, $json->encode($error) ],
+	[ 'the body with status 403', 403, $json->encode($error) ],
+	[ 'another user', 200, $json->encode({ id => 'somebody' }) ])
+{
+	my ($name, $status, $body) = @$case;
+
+	$sim->fault({ match => 'get', after => 1, times => FOREVER, status => $status, body => $body });
+	like(refresh("mode => 'full'"), qr/^(HV00L|HV00M|42501)$/, "$name: the run fails");
+	is(tombstones(), '', "$name: nobody is marked");
+	$sim->clear_faults;
+}
+
+# a service that finds nobody by id, as a wrong path would
+$sim->fault({ match => 'get', times => FOREVER, status => 404, body => $json->encode($error) });
+is(refresh("mode => 'full'"), "held 0/0/$live/0/1", 'a service that finds nobody by id');
+like(last_run(), qr/the provider does not find by id a user that it listed/, 'is not believed');
+is(tombstones(), '', 'nobody is marked');
+$sim->clear_faults;
+# and one that begins with it half-way
+$sim->fault({ match => 'get', after => 2, times => FOREVER, status => 404, body => $json->encode($error) });
+is(refresh("mode => 'full'"), "held 0/0/$live/0/1", 'nor one that begins so in the middle');
+$sim->clear_faults;
+is(refresh("mode => 'full'"), "ok 0/0/$live/1/0", 'after all that');
+is(tombstones(), $lost, 'the one who is gone is marked');
+
+# a base that lists, and another where every user is unknown
+$session->ask("CREATE SERVER astray FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'scim', url '" . $sim->url . "x');
+	CREATE USER MAPPING FOR CURRENT_USER SERVER astray OPTIONS (api_key 'sk_test_x'); CREATE SCHEMA astray; IMPORT FOREIGN SCHEMA directory FROM SERVER astray INTO astray");
+push @urls, $sim->url . 'x';
+allow_urls($node, @urls);
+like($session->ask('SELECT id FROM astray.users'), qr/ERROR:  HV00L/, 'a wrong base url: an error for all');
+is($session->ask("SELECT part FROM neon_auth.check_server('astray') WHERE verdict = 'error'"), 'list', 'which check_server tells');
+
+# ---- Cursors
+
+for my $paging ('cursor', 'both')
+{
+	for my $option ('', 'cursor', 'CURSOR', 'index')
+	{
+		next if $paging eq 'cursor' && $option eq 'index';
+		service('paged' . ++$targets, ", page_size '20'" . ($option ? ", paging '$option'" : ''), users => USERS, set => "paging=$paging");
+		$sim->reset_stats;
+		scan_is_whole("paging $paging, option '$option'");
+		my $by_cursor = $option =~ /cursor/i || ($paging eq 'cursor' && $option eq '');
+		like($sim->stats->{last_target}, $by_cursor ? qr/&cursor=[^&]/ : qr/&startIndex=\d/, $by_cursor ? 'by cursors' : 'by indexes');
+		is($sim->stats->{rejected}, 0, 'nothing is refused');
+		is(refresh(), 'ok ' . USERS . '/0/0/0/0', 'a refresh');
+		is(difference(), 0, 'makes the target equal');
+		like(refresh(), qr{^ok 0/0/\d+/0/0$}, 'the next writes nothing');
+		is(last_run(), 'incremental', 'and lists nothing');
+		$sim->update('index/7', { name => 'Changed' });
+		like(refresh(), qr{^ok 0/1/\d+/0/0$}, 'a change');
+		$sim->remove('index/8');
+		like(refresh(), qr{^ok 0/0/\d+/1/0$}, 'a deletion');
+		is(tombstones(), id_of(8), 'of nobody else');
+	}
+}
+
+# cursors do not shift
+service('cursors', ", page_size '20'", users => USERS, set => 'paging=cursor');
+refresh();
+$sim->fault({ match => 'list', after => 4, mutate => { delete_index => [ 1 .. 5 ], create => { name => 'New' } } });
+is(lacking(split /\n/, sql('SELECT id FROM cursors.users')) <= 1, 1, 'who comes and goes hides nobody');
+$sim->clear_faults;
+refresh("mode => 'full'");
+my $tombstones = tombstones();
+for my $case (
+	[ 'a cursor that has expired', { after => 3, trick => 'expired', times => FOREVER }, 'HV00L', 'code "expiredCursor".*HINT:  Larger pages' ],
+	[ 'one that is forgotten', { after => 3, trick => 'forgotten', times => FOREVER }, 'HV00L', 'code "invalidCursor".*HINT:  If the service pages by index' ],
+	[ 'one that is lost', { after => 3, trick => 'lost_cursor', times => FOREVER }, 'HV00M', 'another number of users than its totalResults' ],
+	[ 'one that is too long', { after => 1, trick => 'long_cursor', times => FOREVER }, 'HV00M', 'the cursor of the next page is too long' ],
+	[ 'a page that comes again', { after => 3, repeat_page => $true, times => FOREVER }, 'HV00M', 'another number of users than its totalResults' ])
+{
+	my ($name, $fault, $end, $text) = @$case;
+
+	$sim->fault({ match => 'list', %$fault });
+	is(refresh("mode => 'full'"), $end, "$name: the run fails") or diag($said);
+	like($said, qr/$text/s, "$name: for this reason");
+	is(tombstones(), $tombstones, "$name: nobody is marked");
+	$sim->clear_faults;
+}
+
+# a service that does not tell how many users there are
+service('untold', ", page_size '20'", users => USERS, set => [ 'paging=cursor', 'total=none' ]);
+scan_is_whole('no total');
+like($session->ask('SELECT count(*) FROM untold.users'), qr/ERROR:  HV00M.*no totalResults.*HINT:  .*ADD paging 'cursor'/s, 'no count: an error that tells what mends it');
+sql("ALTER SERVER untold OPTIONS (ADD paging 'cursor')");
+is(sql('SELECT count(*) FROM untold.users'), USERS, 'with the option users are counted here');
+is(refresh(), 'ok ' . USERS . '/0/0/0/0', 'a refresh');
+$sim->remove('index/8');
+is(refresh("mode => 'full'"), 'ok 0/0/' . (USERS - 1) . '/1/0', 'and a deletion');
+is(refresh(), 'ok 0/0/' . (USERS - 1) . '/0/0', 'no filter can be trusted');
+is(last_run(), 'full: the provider cannot be asked for changes alone', 'so all is listed');
+
+# one that leads in a circle, with nothing to tell it by but itself
+$sim->fault({ match => 'list', after => 3, repeat_page => $true, times => FOREVER });
+is(refresh("mode => 'full'"), 'HV00M', 'a cursor that leads to itself');
+like($said, qr/the provider repeated a cursor/, 'is found');
+$sim->clear_faults;
+
+like($session->ask("CREATE SERVER odd FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'scim', url 'https://scim.example.com', paging 'pages')"),
+	qr/ERROR:  22023: .*paging.*HINT:  It is index or cursor/s, 'there are two ways of paging');
+like($session->ask("CREATE SERVER nowhere FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'scim')"),
+	qr/ERROR:  HV002: option "url" is required/, 'each service has its own url');
+
+# ---- Filters
+
+# a filter that is of no use costs a listing, and nothing else
+for my $filters ('off', 'missing', 'ignored', 'nothing', 'many')
+{
+	service("filters_$filters", ", page_size '100'", users => USERS, set => "filters=$filters");
+	is(refresh(), 'ok ' . USERS . '/0/0/0/0', "filters $filters: the first refresh");
+	is(refresh(), 'ok 0/0/' . USERS . '/0/0', 'the next writes nothing');
+	is(last_run(), 'full: the provider cannot be asked for changes alone', 'and lists all');
+	$sim->update('index/20', { name => 'Ada King' });
+	is(refresh(), 'ok 0/1/' . (USERS - 1) . '/0/0', 'a change is found');
+	$sim->update('index/21', { name => 'Grace King' });
+	like(refresh("mode => 'incremental'"), qr{^ok 0/1/\d+/0/0$}, 'also where a listing is not wanted');
+	$late = sql("SELECT max(updated_at) FROM $server.users");
+	is(sql("SELECT name FROM $server.users WHERE updated_at >= '$late'"), 'Grace King', 'and by a query');
+}
+
+# users without a time of change
+for my $times ('none', 'some')
+{
+	service("times_$times", ", page_size '100'", users => USERS, set => "times=$times");
+	is(refresh(), 'ok ' . USERS . '/0/0/0/0', "times of $times: the first refresh");
+	is(refresh(), 'ok 0/0/' . USERS . '/0/0', 'the next writes nothing');
+	$sim->update('index/30', { name => 'Untimed' });
+	is(refresh(), 'ok 0/1/' . (USERS - 1) . '/0/0', 'a change is found');
+	is(sql("SELECT name FROM $target WHERE id = '" . id_of(30) . "'"), 'Untimed', 'and written');
+}
+# who comes without one, and is changed, among others who have it
+service('untimed', '', users => USERS);
+refresh();
+$sim->create({ name => 'Odd', email => 'odd@example.com', state => 'untimed' });
+like(refresh(), qr{^ok 1/0/\d+/0/0$}, 'one who has no time of change comes');
+$sim->update('index/' . USERS, { name => 'Odd Again', state => 'untimed' });
+like(refresh(), qr{^ok 0/1/\d+/0/0$}, 'and is changed: no filter would have found that');
+is(sql("SELECT name FROM $target WHERE email = 'odd\@example.com'"), 'Odd Again', 'it is written');
+is(last_run(), 'full: not all users have a time of change', 'by a listing');
+
+# times with offsets, compared as times or as text
+for my $zone ('+00:00', '+05:30', '-11:00', '+14:00')
+{
+	for my $filters ('on', 'text')
+	{
+		service('zone' . ++$targets, '', users => 40, set => [ "zone=$zone", "filters=$filters" ]);
+		is(refresh(), 'ok 40/0/0/0/0', "times with $zone, filters $filters: the first refresh");
+		$sim->update('index/3', { name => 'Zoned' });
+		like(refresh(), qr{^ok 0/1/\d+/0/0$}, 'a change is found');
+		$sim->update('index/4', { name => 'Zoned, too' });
+		like(refresh(), qr{^ok 0/1/\d+/0/0$}, 'and one a moment later');
+		is(last_run(), 'incremental', 'by a list of changes');
+		is(difference(), 0, 'the target equals the directory');
+	}
+}
+
+# ---- Followed
+
+for my $filters ('on', 'off')
+{
+	service("followed_$filters", ", page_size '200'", users => USERS, set => "filters=$filters");
+	refresh();
+	$sim->update('index/20', { name => 'Followed' });
+	$sim->reset_stats;
+	like($session->ask("CALL neon_auth.follow_users_sync('$server', every => '200ms', during => '4s', target => '$target')"), qr/^(?!.*ERROR)/s, "filters $filters: it can be followed");
+	is(sql("SELECT name FROM $target WHERE id = '" . id_of(20) . "'"), 'Followed', 'and a change arrives');
+	cmp_ok($sim->stats->{list}, '<=', 50, 'the directory is not listed again and again');
+}
+
+# ---- Credentials and errors
+
+service('guarded', '', users => 3);
+sql("ALTER USER MAPPING FOR CURRENT_USER SERVER guarded OPTIONS (SET api_key 'another_key')");
+my $told = $session->ask('SELECT id FROM guarded.users');
+like($told, qr/ERROR:  28000: .*HINT:  /s, 'another key: an error, with what mends it');
+unlike($told, qr/another_key|Authorization failed/, 'which does not tell the key, nor what the service says');
+sql("ALTER USER MAPPING FOR CURRENT_USER SERVER guarded OPTIONS (SET api_key 'sk_test_x')");
+is(sql('SELECT count(id) FROM guarded.users'), 3, 'the right one');
+for my $type ('invalidCount', 'tooMany')
+{
+	$sim->fault({ match => 'list', times => FOREVER, status => 400, body => $json->encode({ %$error, status => '400', scimType => $type, detail => 'for ada@example.com' }) });
+	$told = $session->ask('SELECT id FROM guarded.users');
+	like($told, qr/ERROR:  HV00L.*code "$type".*HINT:  .*ALTER SERVER guarded OPTIONS \(ADD page_size '50'\)/s, "$type tells what mends it");
+	unlike($told, qr/ada\@example/, 'and nothing of the reply');
+	$sim->clear_faults;
+}
+$sim->fault({ match => 'list', times => FOREVER, status => 400, body => $json->encode({ %$error, status => '400', scimType => 'x y' }) });
+unlike($session->ask('SELECT id FROM guarded.users'), qr/x y/, 'another type is not told');
+$sim->clear_faults;
+is(sql("SELECT string_agg(concat_ws(' ', part, verdict), ', ') FROM neon_auth.check_server('guarded') WHERE verdict <> 'none' AND part <> 'clock'"),
+	'url ok, connection ok, credential ok, list ok, user ok, count ok', 'check_server is content');
+my $one = id_of(1);
+refresh();
+is(sql("SELECT id FROM neon_auth.sync_user('guarded', '$one', target => '$target')"), $one, 'a single user');
+$sim->remove('index/1');
+is(sql("SELECT deleted_at IS NOT NULL FROM neon_auth.sync_user('guarded', '$one', target => '$target')"), 't', 'who is gone');
+
+# ---- What users write about themselves
+
+my $deep = '[' x 90 . ']' x 90;
+$sim->create_raw(qq({"id":"poison","userName":"a\\u0000b","x":$deep,"meta":{"lastModified":"2025-01-01T00:20:00Z"}}), id => 'poison', created_at => 1735690800000, updated_at => 1735690800000);
+my @scanned = sort split /\n/, $session->ask('SELECT id FROM guarded.users') =~ s/^.*(WARNING|DETAIL|HINT|LOCATION): .*\n//mgr;
+is_deeply(\@scanned, [ grep { $_ ne 'poison' } live_ids() ], 'one whom PostgreSQL cannot hold hides nobody');
+
+done_testing();
