@@ -109,7 +109,7 @@ nauth_listing_begin(NauthListing *listing, const NauthQuery *query)
 
 		MemoryContextReset(listing->own_cxt);
 		old = MemoryContextSwitchTo(listing->own_cxt);
-		nauth_shared_begin(listing->shared, nauth_query_text(listing->options, query), &wanted);
+		nauth_shared_begin(listing->shared, nauth_query_key(listing->options, query), &wanted);
 		MemoryContextSwitchTo(old);
 	}
 }

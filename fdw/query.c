@@ -350,3 +350,13 @@ nauth_query_text(const NauthOptions *options, const NauthQuery *query)
 	pfree(request);
 	return text;
 }
+
+char *
+nauth_query_key(const NauthOptions *options, const NauthQuery *query)
+{
+	char	   *text = nauth_query_text(options, query);
+
+	if (query->kind != NAUTH_QUERY_SINCE)
+		return psprintf("%d %s", query->kind, text);
+	return psprintf("%d " INT64_FORMAT " %s", query->kind, (int64) query->from, text);
+}

@@ -76,9 +76,10 @@ extern bool nauth_query_next(const NauthQuery *wanted, const NauthOptions *optio
 							 NauthQuery *query);
 
 /*
- * The first request of a query, in words that tell it from any other: without any
- * credential.
+ * The first request of a query, in words, without any credential; and what tells the
+ * query from any other with other answers: it may begin with the same request.
  */
 extern char *nauth_query_text(const NauthOptions *options, const NauthQuery *query);
+extern char *nauth_query_key(const NauthOptions *options, const NauthQuery *query);
 
 #endif							/* NAUTH_QUERY_H */

@@ -151,7 +151,7 @@ make_key(const NauthScan *scan, const NauthOptions *options, const NauthQuery *w
 	if (scan->params || wanted->ids)
 		return NULL;
 	return psprintf("%d %d %d " INT64_FORMAT " %s", wanted->order, wanted->limit, wanted->once,
-					(int64) wanted->from, nauth_query_text(options, wanted));
+					(int64) wanted->from, nauth_query_key(options, wanted));
 }
 
 /* Begin to read what is wanted with the parameters of now. */

@@ -14,6 +14,7 @@ use lib "$FindBin::Bin/lib";
 use HTTP::Tiny;
 use JSON::PP;
 use NeonAuth::Providers;
+use NeonAuth::Redis;
 use NeonAuth::Session;
 use NeonAuth::Test;
 use PostgreSQL::Test::Utils;
@@ -185,6 +186,21 @@ like($sim->stats->{last_target}, qr/filter=meta\.lastModified%20ge%20%22\d{4}-\d
 same_is('who was changed after', "SELECT id FROM scim.users WHERE updated_at > '$late' ORDER BY id");
 same_is('nobody was', "SELECT id FROM scim.users WHERE updated_at > '2100-01-01'");
 like(sql(q(EXPLAIN (VERBOSE, COSTS OFF) SELECT name FROM scim.users WHERE updated_at > '2026-01-01')), qr{Request: GET \S+/Users\?count=1$}m, 'of which EXPLAIN has the first');
+
+# listings that begin with the same request are different ones in the cache
+my $uncached = $sim;
+my $redis = start_redis();
+service('cached', ", redis_url '" . $redis->url . "'", users => 40);
+my @times = split /\n/, sql('SET neon_auth_fdw.cache = off; SELECT updated_at FROM cached.users ORDER BY updated_at DESC');
+sql('RESET neon_auth_fdw.cache; ANALYZE cached.users');
+$sim->reset_stats;
+for my $since (@times[ 4, 20, 9 ], '2100-01-01', $times[4])
+{
+	is(sql("SELECT count(*) FROM cached.users WHERE updated_at >= '$since'"), scalar(grep { $_ ge $since } @times), "who was changed since $since");
+}
+is(sql('SELECT count(*) FROM cached.users'), 40, 'and how many there are');
+is($sim->asked, '4 list, 5 count, 8 other', 'each is asked for once');
+($sim, $server, $target) = ($uncached, 'scim', 'scim.users_sync');
 
 # pages of any size, and a service that gives less than is asked for
 for my $size (2, 3, 7, 30, 50, 75, 100, 149, 150, 151, 1000)
