@@ -20,7 +20,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $seed = $ENV{NAUTH_SEED} || 1;
-my $steps = $ENV{NAUTH_STEPS} || 400;
+my $steps = $ENV{NAUTH_STEPS} || 500;
 srand($seed);
 note "seed $seed, $steps queries";
 
@@ -230,12 +230,16 @@ sub answer
 	return join("\n", $ordered ? @lines : sort @lines);
 }
 
+my $forced = $node->pg_version >= 16 ? 'debug_parallel_query' : 'force_parallel_mode';
 my %settings = (
 	'no pushdown' => 'SET neon_auth_fdw.pushdown = off; SET neon_auth_fdw.cache = off',
 	'no cache' => 'SET neon_auth_fdw.pushdown = on; SET neon_auth_fdw.cache = off',
 	'no cache, no hash joins' => 'SET neon_auth_fdw.pushdown = on; SET neon_auth_fdw.cache = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_memoize = off; SET enable_material = off',
 	'cold cache' => "SET neon_auth_fdw.pushdown = on; SET neon_auth_fdw.cache = on; DO \$\$ BEGIN PERFORM neon_auth.cache_clear(s) FROM unnest('{" . join(',', @names) . "}'::text[]) s; END \$\$",
-	'warm cache' => 'SET neon_auth_fdw.pushdown = on; SET neon_auth_fdw.cache = on');
+	'warm cache' => 'SET neon_auth_fdw.pushdown = on; SET neon_auth_fdw.cache = on',
+	# F52: plans under a Gather, expressions as machine code
+	'in parallel, compiled' => "SET neon_auth_fdw.pushdown = on; SET neon_auth_fdw.cache = off; SET $forced = on; SET parallel_setup_cost = 0; SET jit = on; SET jit_above_cost = 0; SET jit_inline_above_cost = -1; SET jit_optimize_above_cost = -1");
+is($node->safe_psql('postgres', 'SET jit = on; SELECT pg_jit_available()'), 't', 'there is a compiler');
 my ($failed, %asked, %of, %asked_of_able) = (0);
 
 for my $step (1 .. $steps)
@@ -252,7 +256,7 @@ for my $step (1 .. $steps)
 		fail("the query itself: $query: $wanted");
 		next;
 	}
-	for my $setting ('no pushdown', 'no cache', 'no cache, no hash joins', 'cold cache', 'warm cache')
+	for my $setting ('no pushdown', 'no cache', 'no cache, no hash joins', 'cold cache', 'warm cache', $step % 5 ? () : 'in parallel, compiled')
 	{
 		$sims{$name}->reset_stats;
 		my $got = answer($query, $name, $way, $ordered, "RESET ALL; $settings{$setting}");
