@@ -15,7 +15,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "okta_link.h"
+#include "link.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -165,7 +165,7 @@ okta_write_request(const NauthSettings *settings, const NauthQuery *query,
 				   const char *cursor, NauthRequest *request)
 {
 	char		path[sizeof(USERS "?") + NAUTH_CURSOR_MAX] = USERS;
-	bool		damaged = cursor != NULL && !nauth_okta_link_is_cursor(cursor, strlen(cursor));
+	bool		damaged = cursor != NULL && !nauth_link_is_cursor(cursor, strlen(cursor));
 
 	if (cursor != NULL && !damaged)
 		snprintf(path, sizeof(path), USERS "?%s", cursor);
@@ -190,7 +190,7 @@ okta_read_page(const NauthSettings *settings, const NauthQuery *query,
 
 	nauth_read_begin(page);
 	snprintf(base, sizeof(base), "%s" USERS, settings->url);
-	if (cursor != NULL && !nauth_okta_link_is_cursor(cursor, strlen(cursor)))
+	if (cursor != NULL && !nauth_link_is_cursor(cursor, strlen(cursor)))
 		return nauth_error_set(error, NAUTH_ERROR_REQUEST,
 							   "the cursor of the listing is damaged");
 	if (!nauth_read_users(&nauth_provider_okta, settings, reply->body, page, error))
@@ -198,7 +198,9 @@ okta_read_page(const NauthSettings *settings, const NauthQuery *query,
 	if (page->count > nauth_read_limit(settings, query, cursor))
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "the page has more users than were asked for");
-	return nauth_okta_link_follow(base, reply->header, page, error);
+	return nauth_link_follow(base, reply->header,
+							 "Set the address that your Okta organization itself uses in its replies, which may be a custom domain, with: ALTER SERVER %s OPTIONS (SET url 'https://...');",
+							 page, error);
 }
 
 /*

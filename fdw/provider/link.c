@@ -1,17 +1,19 @@
 /*-------------------------------------------------------------------------
  *
- * okta_link.c
- *	  The header Link, in which Okta says where a listing goes on.
+ * link.c
+ *	  The header Link (RFC 8288), in which some providers say where a listing
+ *	  goes on, and URLs that lead there.
  *
  * That no link leads on is how a listing ends, so a header that is lost, cut
  * off or not understood must not look like it.  Okta names the page itself in
- * each reply, which tells its own links from those of a proxy.
+ * each reply, which tells its own links from those of a proxy; others name at
+ * least the first or the last one.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
  *-------------------------------------------------------------------------
  */
-#include "okta_link.h"
+#include "link.h"
 
 #include <string.h>
 #include <strings.h>
@@ -22,14 +24,6 @@
 #define QUERY_CHARACTERS \
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789" \
 	"-._~!$&'()*+,;=:@/?%[]"
-
-/* What is looked for in the header. */
-typedef struct NauthLinks
-{
-	NauthSpan	self;
-	NauthSpan	next;
-	bool		repeated;		/* one of them is there twice */
-} NauthLinks;
 
 static const char *
 skip_blanks(const char *p)
@@ -51,6 +45,18 @@ keep(NauthLinks *links, NauthSpan *place, NauthSpan url)
 	*place = url;
 }
 
+/* Whether a relation is one between pages, which only the provider's own links have. */
+static bool
+is_of_pages(const char *text, size_t len)
+{
+	static const char *const relations[] = {"self", "next", "first", "prev", "previous", "last", NULL};
+
+	for (int i = 0; relations[i] != NULL; i++)
+		if (is_word(text, len, relations[i]))
+			return true;
+	return false;
+}
+
 /* A value of rel may name several relations. */
 static void
 keep_relations(NauthLinks *links, NauthSpan url, NauthSpan value)
@@ -68,6 +74,7 @@ keep_relations(NauthLinks *links, NauthSpan url, NauthSpan value)
 			keep(links, &links->self, url);
 		else if (is_word(start, (size_t) (p - start), "next"))
 			keep(links, &links->next, url);
+		links->paged |= is_of_pages(start, (size_t) (p - start));
 		while (p < end && (*p == ' ' || *p == '\t'))
 			p++;
 	}
@@ -122,10 +129,12 @@ read_parameters(const char *p, NauthLinks *links, NauthSpan url)
 	return *p == ',' || *p == '\0' ? p : NULL;
 }
 
-/* Read all links.  False if the header is no list of them. */
-static bool
-read_links(const char *p, NauthLinks *links)
+bool
+nauth_link_read(const char *header, NauthLinks *links)
 {
+	const char *p = header;
+
+	memset(links, 0, sizeof(NauthLinks));
 	for (p += strspn(p, BLANKS ","); *p != '\0'; p += strspn(p, BLANKS ","))
 	{
 		NauthSpan	url = {p + 1, 0};
@@ -143,45 +152,63 @@ read_links(const char *p, NauthLinks *links)
 }
 
 bool
-nauth_okta_link_is_cursor(const char *cursor, size_t len)
+nauth_link_is_cursor(const char *cursor, size_t len)
 {
 	return len > 0 && len < NAUTH_CURSOR_MAX && strspn(cursor, QUERY_CHARACTERS) >= len;
 }
 
 /*
  * Where the query of a URL begins if it has this base, or NULL.  In scheme and host
- * case does not matter.  The '?' that has to be behind the base ends it, so that
- * no longer host or path begins with ours.
+ * case does not matter; both may be left out.  The '?' that has to be behind the
+ * base ends it, so that no longer host or path begins with ours.
  */
 static const char *
 find_query(const char *base, NauthSpan url)
 {
 	const char *authority = strstr(base, "://");
 	size_t		host = authority == NULL ? 0 : (size_t) (authority - base) + 3;
-	size_t		len = strlen(base);
+	size_t		len;
 
 	host += strcspn(base + host, "/");
+	if (url.len > 0 && url.data[0] == '?')
+		return url.data + 1;
+	if (url.len > 0 && url.data[0] == '/')
+	{
+		base += host;
+		host = 0;
+	}
+	len = strlen(base);
 	if (url.len <= len || url.data[len] != '?' || strncasecmp(url.data, base, host) != 0 ||
 		memcmp(url.data + host, base + host, len - host) != 0)
 		return NULL;
 	return url.data + len + 1;
 }
 
-/* Have the listing go on at this URL, but at no other address than ours. */
+bool
+nauth_link_leads_to(const char *base, NauthSpan url)
+{
+	return find_query(base, url) != NULL;
+}
+
 static bool
-go_on(const char *base, NauthSpan url, NauthPage *page, NauthError *error)
+leads_elsewhere(const char *hint, NauthError *error)
+{
+	error->hint = hint;
+	return nauth_error_set(error, NAUTH_ERROR_INCOMPLETE,
+						   "the link to the next page leads to another address");
+}
+
+bool
+nauth_link_go_on(const char *base, NauthSpan url, const char *hint, NauthPage *page,
+				 NauthError *error)
 {
 	const char *query = find_query(base, url);
 	size_t		len;
 
 	if (query == NULL)
-	{
-		error->hint = "Set the address that your Okta organization itself uses in its replies, which may be a custom domain, with: ALTER SERVER %s OPTIONS (SET url 'https://...');";
-		return nauth_error_set(error, NAUTH_ERROR_INCOMPLETE,
-							   "the link to the next page leads to another address");
-	}
+		return leads_elsewhere(hint, error);
 	len = (size_t) (url.data + url.len - query);
-	if (!nauth_okta_link_is_cursor(query, len))
+	if (!nauth_link_is_cursor(query, len))
 		return nauth_error_set(error, NAUTH_ERROR_INCOMPLETE,
 							   "the link to the next page is too long or has a character that no link has");
 	memcpy(page->next, query, len);
@@ -190,20 +217,22 @@ go_on(const char *base, NauthSpan url, NauthPage *page, NauthError *error)
 }
 
 bool
-nauth_okta_link_follow(const char *base, const char *header, NauthPage *page,
-					   NauthError *error)
+nauth_link_follow(const char *base, const char *header, const char *hint,
+				  NauthPage *page, NauthError *error)
 {
-	NauthLinks	links = {0};
+	NauthLinks	links;
 
 	if (header == NULL)
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "the page has no header Link, or too long a one");
-	if (!read_links(header, &links))
+	if (!nauth_link_read(header, &links))
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "the header Link of the page is no list of links, or has one twice");
 	if (links.self.data == NULL)
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "the header Link of the page does not name the page itself");
 	page->last = links.next.data == NULL;
-	return page->last || go_on(base, links.next, page, error);
+	if (!page->last && strchr("/?", links.next.data[0]) != NULL)
+		return leads_elsewhere(hint, error);
+	return page->last || nauth_link_go_on(base, links.next, hint, page, error);
 }
