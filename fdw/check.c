@@ -152,6 +152,14 @@ choose_user(const NauthOptions *options, const NauthPage *page)
 	return NULL;
 }
 
+/* What lets deletions be confirmed, where they cannot be; or NULL. */
+static const char *
+mend_unconfirmed(const NauthOptions *options)
+{
+	return options->provider->unconfirmed ?
+		psprintf(options->provider->unconfirmed, quote_identifier(options->server)) : NULL;
+}
+
 /* Deletions are believed only of a provider that finds by id whom it lists. */
 static NauthCheck
 check_user(NauthDirectory *directory, const NauthOptions *options, const char *id)
@@ -160,11 +168,15 @@ check_user(NauthDirectory *directory, const NauthOptions *options, const char *i
 	bool		found;
 
 	if (options->provider->lists_only)
-		return nauth_check_say(NAUTH_VERDICT_NONE, "the provider cannot be asked for one user", NULL);
+		return nauth_check_say(NAUTH_VERDICT_NONE, "the provider cannot be asked for one user, so nobody is marked as deleted for being missing",
+							   mend_unconfirmed(options));
 	if (id == NULL)
 		return nauth_check_say(NAUTH_VERDICT_UNKNOWN, "the directory has nobody to ask for", NULL);
 	if (!nauth_directory_try_user(directory, id, user, &found))
 		return failed(nauth_directory_error(directory), NAUTH_PEER_PROVIDER, options->server);
+	if (found && !nauth_read_confirms(options->provider))
+		return nauth_check_say(NAUTH_VERDICT_WARNING, "a user of the list is found by id, but no answer means that one does not exist, so nobody is marked as deleted for being missing",
+							   mend_unconfirmed(options));
 	if (found)
 		return nauth_check_say(NAUTH_VERDICT_OK, "a user of the list is found by id", NULL);
 	return nauth_check_say(NAUTH_VERDICT_WARNING, "a user of the list is not found by id",

@@ -451,7 +451,7 @@ nauth_directory_try_count(NauthDirectory *directory, const NauthQuery *query, in
 	bool		missing;
 
 	return nauth_directory_ask(directory, query, NULL, &reply, &missing) &&
-		directory->options->provider->read_count(&reply, count, &directory->error);
+		nauth_read_count(directory->options->provider, &reply, count, &directory->error);
 }
 
 int64

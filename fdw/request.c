@@ -167,6 +167,12 @@ nauth_request_more(NauthRequest *request, const char *value)
 }
 
 void
+nauth_request_literal(NauthRequest *request, const char *text)
+{
+	append_url(request, text);
+}
+
+void
 nauth_request_header(NauthRequest *request, const char *name,
 					 const char *prefix, const char *value)
 {

@@ -91,6 +91,9 @@ extern void nauth_request_number(NauthRequest *request, const char *name,
 /* Append to the value of the last parameter, encoded in the same way. */
 extern void nauth_request_more(NauthRequest *request, const char *value);
 
+/* Append to the URL as it is. */
+extern void nauth_request_literal(NauthRequest *request, const char *text);
+
 /*
  * Append the header "name: prefix value".  A control character in value is an
  * overflow: it would end the header and begin another.

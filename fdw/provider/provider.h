@@ -49,6 +49,8 @@ typedef enum NauthSetting
 	NAUTH_SETTING_AUDIENCE,
 	NAUTH_SETTING_TENANT_ID,
 	NAUTH_SETTING_USER_POOL_ID,
+	NAUTH_SETTING_LIST_PATH,
+	NAUTH_SETTING_ID_MEMBER,
 
 	/* all before tell one directory from another */
 	NAUTH_SETTING_HEADER_PREFIX,
@@ -56,6 +58,31 @@ typedef enum NauthSetting
 	NAUTH_SETTING_TOKEN_URL,
 	NAUTH_SETTING_REGION,
 	NAUTH_SETTING_PAGING,
+	NAUTH_SETTING_USER_PATH,
+	NAUTH_SETTING_PAGE_PARAMETER,
+	NAUTH_SETTING_SIZE_PARAMETER,
+	NAUTH_SETTING_FIRST_PAGE,
+	NAUTH_SETTING_NEXT_MEMBER,
+	NAUTH_SETTING_TOTAL_MEMBER,
+	NAUTH_SETTING_EMAIL_PARAMETER,
+	NAUTH_SETTING_SINCE_PARAMETER,
+	NAUTH_SETTING_ID_TYPE,
+	NAUTH_SETTING_AUTH_HEADER,
+	NAUTH_SETTING_AUTH_SCHEME,
+	NAUTH_SETTING_NOT_FOUND_STATUS,
+	NAUTH_SETTING_NOT_FOUND_MEMBER,
+	NAUTH_SETTING_NOT_FOUND_VALUE,
+
+	/* all from here on decide what rows are like */
+	NAUTH_SETTING_USERS_MEMBER,
+	NAUTH_SETTING_USER_MEMBER,
+	NAUTH_SETTING_NAME_MEMBER,
+	NAUTH_SETTING_LAST_NAME_MEMBER,
+	NAUTH_SETTING_EMAIL_MEMBER,
+	NAUTH_SETTING_CREATED_AT_MEMBER,
+	NAUTH_SETTING_UPDATED_AT_MEMBER,
+	NAUTH_SETTING_DELETED_AT_MEMBER,
+	NAUTH_SETTING_TIME_UNIT,
 	NAUTH_NUM_SETTINGS
 } NauthSetting;
 
@@ -320,6 +347,8 @@ typedef struct NauthProvider
 	const char *not_found_code; /* exist.  Nothing else ever means that, but
 								 * for find_user.  NULL: no answer does, and
 								 * nobody is ever found to be deleted. */
+	const char *unconfirmed;	/* no answer does, whatever the above: what
+								 * mends that, as in NauthError; or NULL */
 	bool		lists_changes;	/* answers NAUTH_QUERY_CHANGES */
 	bool		lists_since;	/* answers NAUTH_QUERY_SINCE, read_page then
 								 * ends with what is there now */
@@ -327,6 +356,7 @@ typedef struct NauthProvider
 	bool		tells_gone;		/* and has who was deleted */
 	bool		counts_windows; /* lists and counts windows, exactly */
 	bool		counts;			/* answers NAUTH_QUERY_COUNT, exactly */
+	const char *count_path;		/* where in the reply, without read_count */
 	int			max_ids;		/* of a listing by ids; 0: there is none */
 	bool		(*is_id) (const char *id);	/* whether a user can have it, or
 											 * NULL: any */
@@ -397,7 +427,10 @@ typedef struct NauthProvider
 	bool		(*find_user) (const NauthSettings *settings, const NauthReply *reply,
 							  NauthSpan *json, bool *missing, NauthError *error);
 
-	/* Read the reply, status 200, to NAUTH_QUERY_COUNT; or NULL. */
+	/*
+	 * Read the reply, status 200, to NAUTH_QUERY_COUNT; or NULL: it is the
+	 * integer at count_path.
+	 */
 	bool		(*read_count) (const NauthReply *reply, int64_t *count,
 							   NauthError *error);
 
@@ -430,6 +463,7 @@ extern const NauthProvider nauth_provider_better_auth;
 extern const NauthProvider nauth_provider_clerk;
 extern const NauthProvider nauth_provider_cognito;
 extern const NauthProvider nauth_provider_firebase;
+extern const NauthProvider nauth_provider_generic;
 extern const NauthProvider nauth_provider_keycloak;
 extern const NauthProvider nauth_provider_okta;
 extern const NauthProvider nauth_provider_scim;
@@ -474,6 +508,11 @@ extern const NauthProvider nauth_provider_workos;
  * nauth_read_kind is what a failed reply is a failure of: its code tells, or else
  * its status.
  *
+ * nauth_read_path finds a member of a JSON object by its path, absent if there is
+ * none, or if a name of the path stands twice.
+ *
+ * nauth_read_count reads the reply to NAUTH_QUERY_COUNT.
+ *
  * nauth_read_failure notes in error what a reply of any status tells of a
  * failure, should there be one: status, request id, known code and its hint.
  */
@@ -500,6 +539,9 @@ extern bool nauth_read_is_not_found(const NauthProvider *provider,
 									const NauthReply *reply);
 extern NauthErrorKind nauth_read_kind(const NauthProvider *provider,
 									  const NauthReply *reply);
+extern NauthSpan nauth_read_path(NauthSpan json, const char *path);
+extern bool nauth_read_count(const NauthProvider *provider, const NauthReply *reply,
+							 int64_t *count, NauthError *error);
 extern void nauth_read_failure(const NauthProvider *provider,
 							   const NauthReply *reply, NauthError *error);
 

@@ -13,6 +13,8 @@
  */
 #include "provider.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "../json.h"
@@ -137,6 +139,17 @@ find_members(const Members *members, const NauthSpan *values, NauthSpan *found, 
 		if (duplicate)
 			*flaw = NAUTH_SLICE_DUPLICATE;
 	}
+}
+
+NauthSpan
+nauth_read_path(NauthSpan json, const char *path)
+{
+	bool		duplicate = false;
+	NauthSpan	value = enter_path(json, path, &duplicate);
+
+	if (duplicate)
+		value.data = NULL;
+	return value;
 }
 
 int
@@ -397,7 +410,16 @@ nauth_read_id_listable(const NauthProvider *provider, const char *id)
 	return provider->odd_ids == NULL || strchr(provider->odd_ids, id[0]) == NULL;
 }
 
-/* The code at this path of an error body, or "". */
+bool
+nauth_read_count(const NauthProvider *provider, const NauthReply *reply, int64_t *count, NauthError *error)
+{
+	if (provider->read_count != NULL)
+		return provider->read_count(reply, count, error);
+	return (nauth_slice_int64(nauth_read_path(reply->body, provider->count_path), count) && *count >= 0) ||
+		nauth_error_set(error, NAUTH_ERROR_UNREADABLE, "the reply has no number of users");
+}
+
+/* The code at this path of an error body, which may be an integer, or "". */
 static void
 read_code(const NauthProvider *provider, const NauthReply *reply, const char *path,
 		  char code[NAUTH_ERROR_CODE])
@@ -405,8 +427,11 @@ read_code(const NauthProvider *provider, const NauthReply *reply, const char *pa
 	char		text[SHAPE_MAX + 1] = "";
 	const char *name = text;
 	size_t		len;
+	int64_t		number;
 
-	nauth_json_text(reply->body, path, text, sizeof(text));
+	if (!nauth_json_text(reply->body, path, text, sizeof(text)) &&
+		nauth_json_integer(reply->body, path, &number))
+		snprintf(text, sizeof(text), "%" PRId64, number);
 	if (provider->codes_are_shapes && strchr(text, '#') != NULL)
 		name = strchr(text, '#') + 1;
 	len = provider->codes_are_shapes ? strcspn(name, ":") : strlen(name);
@@ -434,7 +459,8 @@ find_code(const NauthProvider *provider, const NauthReply *reply, const char *pa
 bool
 nauth_read_confirms(const NauthProvider *provider)
 {
-	return !provider->lists_only && (provider->not_found_code != NULL || provider->find_user != NULL);
+	return provider->unconfirmed == NULL && !provider->lists_only &&
+		(provider->not_found_code != NULL || provider->find_user != NULL);
 }
 
 bool

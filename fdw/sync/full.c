@@ -40,6 +40,20 @@ step_choose_probes(NauthRun *run, void *arg)
 }
 
 /*
+ * Whether the provider finds a user.  Where no answer of it means that there is none, any
+ * but the user does not show that this credential knows him.
+ */
+static bool
+finds_probe(NauthRun *run, const char *id, NauthUser *user)
+{
+	bool		found;
+
+	if (nauth_read_confirms(run->options->provider))
+		return nauth_directory_user(run->directory, id, user);
+	return nauth_directory_try_user(run->directory, id, user, &found) && found;
+}
+
+/*
  * Step: another credential than last time.  Before it may change anything it
  * has to find one of the users that are here; else it belongs to another
  * directory.
@@ -52,7 +66,7 @@ step_probe(NauthRun *run, void *arg)
 
 	for (int i = 0; i < probes->count; i++)
 		if (nauth_read_id_possible(run->options->provider, probes->ids[i]) &&
-			nauth_directory_user(run->directory, probes->ids[i], user))
+			finds_probe(run, probes->ids[i], user))
 			return;
 	if (probes->count > 0)
 		ereport(ERROR,

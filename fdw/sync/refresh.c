@@ -68,6 +68,8 @@ nauth_refresh_warn_held(const NauthRun *run)
 				errcode(ERRCODE_WARNING),
 				errmsg("held back %d deletions in %s", held.count, run->target.name),
 				errdetail("Reason: %s.", held.reason),
+				!nauth_read_confirms(run->options->provider) && run->options->provider->unconfirmed ?
+				errhint(run->options->provider->unconfirmed, quote_identifier(run->options->server)) :
 				held.approvable > 0 ?
 				errhint("If these users are really gone: %s;",
 						nauth_refresh_call("refresh_users_sync", run->options->server, run->target.name,
