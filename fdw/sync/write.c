@@ -83,6 +83,10 @@ changed_sql(const NauthRun *run, bool timed)
 	"t.raw_json - $8 IS DISTINCT FROM excluded.raw_json - $8" :
 	"t.raw_json IS DISTINCT FROM excluded.raw_json";
 
+	/* the same member may have gone to another column */
+	if (run->new_shape && !run->target.generated)
+		differs = "(t.raw_json, t.name, t.email, t.created_at) IS DISTINCT FROM"
+			" (excluded.raw_json, excluded.name, excluded.email, excluded.created_at)";
 	if (timed && nauth_since_is_word(run))
 		differs = NEWER_USER;
 	else if (timed)
