@@ -9,8 +9,8 @@
  * word of an event, nor marked: the provider is asked about the user.
  *
  * Without events a deletion shows in a listing alone.  That is the next full one, unless the
- * list tells how many users the directory has: if these are not as many as are known, it is
- * listed at once.
+ * list or a count tells how many users the directory has: if these are not as many as are
+ * known, it is listed at once.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -250,14 +250,15 @@ step_count(NauthRun *run, void *arg)
 
 /*
  * Compare how many users there are with how many are known, where that was told.  Who
- * came after it was told, but before the end of the list, is counted by asking again.
+ * came after it was told, but before the end of the list, is counted by asking again; so
+ * are all where the list tells nothing.
  */
 static void
 compare_total(NauthRun *run)
 {
 	const NauthChanges *changes = &run->changes;
 
-	if (changes->total >= 0 && changes->total < run->counts.listed && run->options->provider->counts)
+	if (changes->total < run->counts.listed && run->options->provider->counts)
 		nauth_run_step(run, NAUTH_PHASE_CHANGES, step_count, NULL);
 	if (changes->total >= 0 && changes->total != run->counts.listed)
 		run->doubt = changes->total < run->counts.listed ? "the provider counts less users than are known" :
