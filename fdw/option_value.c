@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
 #include <limits.h>
 #include <math.h>
 
@@ -154,6 +155,56 @@ parse_text(const NauthOption *option, const char *value)
 	return pstrdup(value);
 }
 
+/* Whether the path of a URL leads nowhere but where it seems to. */
+static bool
+is_url_path(const char *value)
+{
+	size_t		end = strcspn(value, "?");
+
+	for (size_t i = 0; value[i] != '\0'; i++)
+	{
+		if (value[i] <= ' ' || value[i] > '~' || strchr("#\"<>\\^`|", value[i]) != NULL)
+			return false;
+		if (value[i] == '%' && (!isxdigit((unsigned char) value[i + 1]) || !isxdigit((unsigned char) value[i + 2])))
+			return false;
+		if (i < end && value[i] == '/' && (value[i + 1] == '/' || nauth_request_is_dots(pnstrdup(value + i + 1, strcspn(value + i + 1, "/?")))))
+			return false;
+	}
+	return value[0] == '/' && strlen(value) <= TEXT_MAX && strcasestr(value, "%2f") == NULL && strcasestr(value, "%2e") == NULL;
+}
+
+static char *
+parse_url_path(const NauthOption *option, const char *value)
+{
+	if (!is_url_path(value))
+		nauth_options_report_value(option->name,
+								   psprintf("It is a path below option \"url\" of up to %d characters that begins with \"/\", such as %s.", TEXT_MAX,
+											strcmp(option->name, "list_path") == 0 ? "/users?status=all" : "/users/{id}"));
+	return pstrdup(value);
+}
+
+/* Names between dots. */
+static char *
+parse_member(const NauthOption *option, const char *value)
+{
+	bool		good = strlen(value) <= PATH_MAX_BYTES;
+
+	for (const char *p = value; good; p++)
+	{
+		size_t		len = strcspn(p, ".");
+
+		good = len > 0 && len < NAUTH_MEMBER_MAX && strcspn(p, "\"\\, ") >= len;
+		for (size_t i = 0; i < len; i++)
+			good &= (unsigned char) p[i] > ' ' && p[i] != 0x7F;
+		p += len;
+		if (*p == '\0')
+			break;
+	}
+	if (!good)
+		nauth_options_report_value(option->name, "It is the path of a member in JSON, names with dots between, such as data.items.");
+	return pstrdup(value);
+}
+
 /* What begins a key stands in an access rule of Redis as it is. */
 static char *
 parse_name(const NauthOption *option, const char *value)
@@ -283,6 +334,12 @@ nauth_option_set(NauthOptions *options, const NauthOption *option, const char *v
 		case OPTION_TEXT:
 		case OPTION_SEGMENT:
 			*(char **) place = parse_text(option, value);
+			break;
+		case OPTION_PATH:
+			*(char **) place = parse_url_path(option, value);
+			break;
+		case OPTION_MEMBER:
+			*(char **) place = parse_member(option, value);
 			break;
 		case OPTION_MEMBERS:
 		case OPTION_PATHS:

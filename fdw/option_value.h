@@ -23,6 +23,8 @@ typedef enum NauthOptionType
 	OPTION_NAME,				/* letters, digits, '-', '_' and '.' */
 	OPTION_TEXT,				/* printable ASCII */
 	OPTION_SEGMENT,				/* the same, as one segment of a path */
+	OPTION_PATH,				/* of a URL, with a query if it has one */
+	OPTION_MEMBER,				/* path of a member in JSON */
 	OPTION_MEMBERS,
 	OPTION_PATHS,
 	OPTION_MILLISECONDS,

@@ -97,6 +97,56 @@ static const NauthOption option_table[] = {
 	offsetof(NauthOptions, settings.more[NAUTH_SETTING_REGION]), 0, 0},
 	{"paging", ForeignServerRelationId, OPTION_NAME,
 	offsetof(NauthOptions, settings.more[NAUTH_SETTING_PAGING]), 0, 0},
+	{"list_path", ForeignServerRelationId, OPTION_PATH,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_LIST_PATH]), 0, 0},
+	{"user_path", ForeignServerRelationId, OPTION_PATH,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_USER_PATH]), 0, 0},
+	{"users_member", ForeignServerRelationId, OPTION_MEMBER,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_USERS_MEMBER]), 0, 0},
+	{"user_member", ForeignServerRelationId, OPTION_MEMBER,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_USER_MEMBER]), 0, 0},
+	{"page_parameter", ForeignServerRelationId, OPTION_TEXT,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_PAGE_PARAMETER]), 0, 0},
+	{"size_parameter", ForeignServerRelationId, OPTION_TEXT,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_SIZE_PARAMETER]), 0, 0},
+	{"first_page", ForeignServerRelationId, OPTION_NAME,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_FIRST_PAGE]), 0, 0},
+	{"next_member", ForeignServerRelationId, OPTION_MEMBER,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_NEXT_MEMBER]), 0, 0},
+	{"total_member", ForeignServerRelationId, OPTION_MEMBER,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_TOTAL_MEMBER]), 0, 0},
+	{"email_parameter", ForeignServerRelationId, OPTION_TEXT,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_EMAIL_PARAMETER]), 0, 0},
+	{"since_parameter", ForeignServerRelationId, OPTION_TEXT,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_SINCE_PARAMETER]), 0, 0},
+	{"id_member", ForeignServerRelationId, OPTION_MEMBER,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_ID_MEMBER]), 0, 0},
+	{"id_type", ForeignServerRelationId, OPTION_NAME,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_ID_TYPE]), 0, 0},
+	{"name_member", ForeignServerRelationId, OPTION_MEMBER,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_NAME_MEMBER]), 0, 0},
+	{"last_name_member", ForeignServerRelationId, OPTION_MEMBER,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_LAST_NAME_MEMBER]), 0, 0},
+	{"email_member", ForeignServerRelationId, OPTION_MEMBER,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_EMAIL_MEMBER]), 0, 0},
+	{"created_at_member", ForeignServerRelationId, OPTION_MEMBER,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_CREATED_AT_MEMBER]), 0, 0},
+	{"updated_at_member", ForeignServerRelationId, OPTION_MEMBER,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_UPDATED_AT_MEMBER]), 0, 0},
+	{"deleted_at_member", ForeignServerRelationId, OPTION_MEMBER,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_DELETED_AT_MEMBER]), 0, 0},
+	{"time_unit", ForeignServerRelationId, OPTION_NAME,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_TIME_UNIT]), 0, 0},
+	{"auth_header", ForeignServerRelationId, OPTION_NAME,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_AUTH_HEADER]), 0, 0},
+	{"auth_scheme", ForeignServerRelationId, OPTION_NAME,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_AUTH_SCHEME]), 0, 0},
+	{"not_found_status", ForeignServerRelationId, OPTION_NAME,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_NOT_FOUND_STATUS]), 0, 0},
+	{"not_found_member", ForeignServerRelationId, OPTION_MEMBER,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_NOT_FOUND_MEMBER]), 0, 0},
+	{"not_found_value", ForeignServerRelationId, OPTION_TEXT,
+	offsetof(NauthOptions, settings.more[NAUTH_SETTING_NOT_FOUND_VALUE]), 0, 0},
 	{"deprovisioned_as_deleted", ForeignServerRelationId, OPTION_BOOLEAN,
 	offsetof(NauthOptions, settings.deprovisioned_deleted), 0, 0},
 	{"api_key", UserMappingRelationId, OPTION_SECRET,
@@ -463,17 +513,17 @@ check_credential(const NauthOptions *options)
 					quote_identifier(options->server), credentials_sql(provider, "ADD ")));
 }
 
-/* Parts that are not NULL, each after a line feed but the first. */
+/* Parts that are not NULL, each after a line feed and its number, from a first one on. */
 static const char *
-join_parts(const char *first, const char *const *parts, int count)
+join_parts(const char *before, int first, const char *const *parts, int count)
 {
 	StringInfoData text;
 
 	initStringInfo(&text);
-	appendStringInfoString(&text, first);
+	appendStringInfoString(&text, before);
 	for (int i = 0; i < count; i++)
 		if (parts[i])
-			appendStringInfo(&text, "\n%d %s", i, parts[i]);
+			appendStringInfo(&text, "\n%d %s", first + i, parts[i]);
 	return text.data;
 }
 
@@ -486,11 +536,13 @@ describe(NauthOptions *options)
 	settings->access_key_id, settings->secret_access_key, settings->session_token};
 	int			count = 0;
 
-	options->directory = join_parts(settings->url, settings->more, NAUTH_SETTING_HEADER_PREFIX);
-	options->credential = join_parts(settings->api_key, client, lengthof(client));
+	options->directory = join_parts(settings->url, 0, settings->more, NAUTH_SETTING_HEADER_PREFIX);
+	options->credential = join_parts(settings->api_key, 0, client, lengthof(client));
 	while (options->redact && options->redact[count])
 		count++;
-	options->shape = join_parts(settings->deprovisioned_deleted ? "deprovisioned" : "", options->redact, count);
+	options->shape = join_parts(settings->deprovisioned_deleted ? "deprovisioned" : "", 0, options->redact, count);
+	options->shape = join_parts(options->shape, NAUTH_MAX_MEMBERS, settings->more + NAUTH_SETTING_USERS_MEMBER,
+								NAUTH_NUM_SETTINGS - NAUTH_SETTING_USERS_MEMBER);
 }
 
 NauthOptions *

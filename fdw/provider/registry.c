@@ -19,6 +19,7 @@ const NauthProvider *const nauth_providers[] = {
 	&nauth_provider_clerk,
 	&nauth_provider_cognito,
 	&nauth_provider_firebase,
+	&nauth_provider_generic,
 	&nauth_provider_keycloak,
 	&nauth_provider_okta,
 	&nauth_provider_scim,

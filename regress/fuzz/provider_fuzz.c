@@ -3,7 +3,8 @@
  * provider_fuzz.c
  *	  Fuzz the reading of replies, for all providers.
  *
- * The first byte of an input chooses the provider, the second the reader and the
+ * The first byte of an input chooses the provider, and what is over the options of a
+ * directory of one's own; the second the reader and the
  * size of a page; the rest is the body of the reply.  Where the choice says so,
  * a first line of it is the cursor, and where the provider pages by a header, the
  * next line is that.
@@ -62,12 +63,43 @@ static const NauthSettings all_settings = {
 	.deprovisioned_deleted = true
 };
 
+/* What directories of one's own may have beside that. */
+static const char *const pagings[] = {"none", "page", "offset", "cursor", "link"};
+
+static NauthSettings own_settings;
+
+/* Settings for this choice, and the provider that they make. */
+static NauthProvider
+adapt_provider(const NauthProvider *provider, int choice)
+{
+	NauthProvider copy = *provider;
+
+	own_settings = all_settings;
+	if (provider->adapt == NULL)
+		return copy;
+	own_settings.more[NAUTH_SETTING_LIST_PATH] = "/users?all=1";
+	own_settings.more[NAUTH_SETTING_PAGING] = pagings[choice % 5];
+	own_settings.more[NAUTH_SETTING_NEXT_MEMBER] = "next";
+	own_settings.more[NAUTH_SETTING_USERS_MEMBER] = choice & 1 ? "users" : NULL;
+	own_settings.more[NAUTH_SETTING_TOTAL_MEMBER] = choice & 2 ? "total" : NULL;
+	own_settings.more[NAUTH_SETTING_UPDATED_AT_MEMBER] = "updatedAt";
+	own_settings.more[NAUTH_SETTING_TIME_UNIT] = choice & 4 ? "s" : NULL;
+	own_settings.more[NAUTH_SETTING_ID_TYPE] = choice & 8 ? "integer" : NULL;
+	own_settings.more[NAUTH_SETTING_USER_PATH] = "/users/{id}";
+	own_settings.more[NAUTH_SETTING_USER_MEMBER] = choice & 1 ? "data.user" : NULL;
+	own_settings.more[NAUTH_SETTING_SINCE_PARAMETER] = "since";
+	own_settings.more[NAUTH_SETTING_NOT_FOUND_MEMBER] = "error.code";
+	own_settings.more[NAUTH_SETTING_NOT_FOUND_VALUE] = "1404";
+	provider->adapt(&own_settings, &copy);
+	return copy;
+}
+
 /* Read a page, and once more as if it were the next one. */
 static void
 fuzz_page(const NauthProvider *provider, NauthQueryKind kind,
 		  const char *cursor, const NauthReply *reply, int page_size)
 {
-	NauthSettings settings = all_settings;
+	NauthSettings settings = own_settings;
 	NauthQuery	query = {.kind = kind};
 	char		next[NAUTH_CURSOR_MAX];
 
@@ -114,9 +146,9 @@ fuzz_count(const NauthProvider *provider, const NauthReply *reply)
 	int64_t		count;
 	bool		read;
 
-	if (provider->read_count == NULL)
+	if (provider->read_count == NULL && provider->count_path == NULL)
 		return;
-	read = provider->read_count(reply, &count, &error);
+	read = nauth_read_count(provider, reply, &count, &error);
 	check_error(read, &error);
 	if (read)
 		check(count >= 0);
@@ -128,7 +160,7 @@ fuzz_user(const NauthProvider *provider, const NauthReply *reply)
 	NauthError	error = no_error;
 	NauthUser	user;
 	bool		missing;
-	bool		read = nauth_read_user(provider, &all_settings, "a", reply, &user, &missing, &error);
+	bool		read = nauth_read_user(provider, &own_settings, "a", reply, &user, &missing, &error);
 
 	check(!read || !missing);
 	check_error(read || missing, &error);
@@ -147,7 +179,7 @@ fuzz_error(const NauthProvider *provider, NauthReply reply)
 	reply.status = provider->not_found_status;
 	nauth_read_failure(provider, &reply, &error);
 	check(nauth_read_kind(provider, &reply) != NAUTH_OK);
-	if (nauth_read_is_not_found(provider, &reply))
+	if (nauth_read_is_not_found(provider, &reply) && provider->known_codes[0].code != NULL)
 		check(strcmp(error.code, provider->not_found_code) == 0);
 	check_error(true, &error);
 }
@@ -169,12 +201,13 @@ take_line(NauthReply *reply, char line[NAUTH_CURSOR_MAX])
 }
 
 static const NauthProvider *
-choose_provider(uint8_t choice)
+choose_provider(uint8_t choice, int *rest)
 {
 	int			count = 0;
 
 	while (nauth_providers[count] != NULL)
 		count++;
+	*rest = choice / count;
 	return nauth_providers[choice % count];
 }
 
@@ -198,13 +231,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	NauthReply	reply = {.status = 200};
 	char		line[NAUTH_CURSOR_MAX];
 	char		header[NAUTH_CURSOR_MAX];
+	NauthProvider adapted;
 	const NauthProvider *provider;
+	int			rest;
 	NauthQueryKind kind = NAUTH_QUERY_LIST;
 	const char *cursor = NULL;
 
 	if (size < 2)
 		return 0;
-	provider = choose_provider(data[0]);
+	provider = choose_provider(data[0], &rest);
+	adapted = adapt_provider(provider, rest);
+	provider = &adapted;
 	reply.body = (NauthSpan)
 	{
 		(const char *) data + 2, size - 2

@@ -66,6 +66,6 @@ forbid "meaning does no I/O" "fdw/options.[ch] fdw/query.[ch] fdw/users.[ch]" \
 	"$own(wait|directory|sync/|cache/)|nauth_http_(open|get)|nauth_connection_use"
 forbid "the directory knows no planner, executor or SPI" "fdw/directory.[ch]" \
 	"$own(executor|optimizer|nodes|commands|foreign|sync)/|SPI_"
-forbid "only fdw/provider names a provider" "fdw/*.[ch] fdw/net/*.[ch] fdw/sync/*.[ch] cache/*.[ch]" 'clerk|better_auth|auth0|firebase|keycloak|okta|scim|supabase|workos|hexclave|stack.auth|cognito'
+forbid "only fdw/provider names a provider" "fdw/*.[ch] fdw/net/*.[ch] fdw/sync/*.[ch] cache/*.[ch]" 'clerk|better_auth|auth0|firebase|keycloak|okta|scim|supabase|workos|hexclave|stack.auth|cognito|provider_generic|"generic"'
 
 [ "$breaches" -eq 0 ]

@@ -63,6 +63,9 @@ static const char *const domains[] = {
 	"work.example", "uni.example", "shop.example", "dev.example"
 };
 
+/* Of ids that are integers. */
+#define FIRST_ID 1001
+
 static const char base62[] =
 "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -142,6 +145,18 @@ sim_generate_token(SimBuf *buf, uint64_t hash, int digits)
 }
 
 /*
+ * The form of ids: the provider's, or that of the setting, where it has one.
+ */
+static SimIdForm
+id_form(void)
+{
+	const char *ids = sim_setting("ids");
+
+	return ids == NULL ? sim_config.provider->id_form : strcmp(ids, "integer") == 0 ? SIM_ID_INTEGER :
+		strcmp(ids, "uuid") == 0 ? SIM_ID_UUID : SIM_ID_BASE62;
+}
+
+/*
  * The first eleven digits, or the first half of a UUID, hold the permuted index,
  * the others are the check.
  */
@@ -152,7 +167,12 @@ sim_generate_id(int64_t index, char *id)
 	size_t		prefix = strlen(provider->id_prefix);
 	uint64_t	value = permute((uint64_t) index);
 
-	if (provider->id_form == SIM_ID_UUID)
+	if (id_form() == SIM_ID_INTEGER)
+	{
+		snprintf(id, SIM_ID_SIZE, "%lld", (long long) index + FIRST_ID);
+		return;
+	}
+	if (id_form() == SIM_ID_UUID)
 	{
 		uint64_t	check = sim_hash(value, 16);
 
@@ -184,7 +204,16 @@ read_value(const char *id, uint64_t *value)
 	size_t		prefix = strlen(provider->id_prefix);
 
 	*value = 0;
-	if (provider->id_form == SIM_ID_UUID)
+	if (id_form() == SIM_ID_INTEGER)
+	{
+		int64_t		number;
+
+		if (!sim_parse_int(id, FIRST_ID, FIRST_ID + MAX_INDEX - 1, &number))
+			return false;
+		*value = permute((uint64_t) (number - FIRST_ID));
+		return true;
+	}
+	if (id_form() == SIM_ID_UUID)
 	{
 		unsigned	part[3];
 

@@ -114,7 +114,8 @@ SimConfig	sim_config = {
 
 static const SimProvider *const providers[] = {
 	&sim_auth0, &sim_better_auth, &sim_clerk, &sim_cognito, &sim_firebase,
-	&sim_keycloak, &sim_okta, &sim_scim, &sim_stack, &sim_supabase, &sim_workos
+	&sim_generic, &sim_keycloak, &sim_okta, &sim_scim, &sim_stack, &sim_supabase,
+	&sim_workos
 };
 
 static const struct option flags[] = {

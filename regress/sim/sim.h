@@ -24,7 +24,7 @@
 #define SIM_MAX_EMAILS 8
 #define SIM_MAX_PARAMS 1024
 #define SIM_MAX_HEADERS 64
-#define SIM_MAX_SETTINGS 16
+#define SIM_MAX_SETTINGS 32
 #define SIM_MAX_HIDDEN 16
 #define SIM_ID_SIZE 64
 #define SIM_EMAIL_SIZE 128
@@ -190,7 +190,8 @@ typedef struct SimReply
 typedef enum SimIdForm
 {
 	SIM_ID_BASE62,				/* a prefix and base62 digits */
-	SIM_ID_UUID
+	SIM_ID_UUID,
+	SIM_ID_INTEGER				/* by --set ids=integer alone */
 } SimIdForm;
 
 /* What happened to a user. */
@@ -268,6 +269,7 @@ extern const SimProvider sim_better_auth;
 extern const SimProvider sim_clerk;
 extern const SimProvider sim_cognito;
 extern const SimProvider sim_firebase;
+extern const SimProvider sim_generic;
 extern const SimProvider sim_keycloak;
 extern const SimProvider sim_okta;
 extern const SimProvider sim_scim;

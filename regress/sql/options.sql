@@ -223,6 +223,45 @@ SET client_min_messages = warning;
 DROP SERVER k, o, st CASCADE;
 RESET client_min_messages;
 
+-- a directory of one's own: each option, and what does not go together
+CREATE SERVER g FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'generic', url 'https://auth.example.com');
+CREATE SERVER g FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (provider 'generic', url 'https://auth.example.com', list_path '/users');
+ALTER SERVER g OPTIONS (SET list_path 'users');
+ALTER SERVER g OPTIONS (SET list_path '/a/../users');
+ALTER SERVER g OPTIONS (SET list_path '/a//users');
+ALTER SERVER g OPTIONS (SET list_path '/a%2e%2e/users');
+ALTER SERVER g OPTIONS (SET list_path '/users#x');
+ALTER SERVER g OPTIONS (SET list_path E'/users\nx');
+ALTER SERVER g OPTIONS (SET list_path '/users%zz');
+ALTER SERVER g OPTIONS (SET list_path '/users/?status=all&sort=id');
+ALTER SERVER g OPTIONS (ADD paging 'pages');
+ALTER SERVER g OPTIONS (ADD paging 'cursor');
+ALTER SERVER g OPTIONS (ADD paging 'offset', ADD next_member 'next');
+ALTER SERVER g OPTIONS (ADD first_page '0');
+ALTER SERVER g OPTIONS (ADD page_parameter 'p');
+ALTER SERVER g OPTIONS (ADD paging 'page', ADD size_parameter 'none');
+ALTER SERVER g OPTIONS (ADD paging 'page', ADD page_size '19');
+ALTER SERVER g OPTIONS (ADD paging 'offset', ADD page_size '1001');
+ALTER SERVER g OPTIONS (ADD paging 'offset', ADD page_parameter 'sort');
+ALTER SERVER g OPTIONS (ADD users_member 'data..items');
+ALTER SERVER g OPTIONS (ADD user_path '/users');
+ALTER SERVER g OPTIONS (ADD user_path '/users/x{id}');
+ALTER SERVER g OPTIONS (ADD user_member 'data');
+ALTER SERVER g OPTIONS (ADD not_found_member 'code', ADD not_found_value 'x');
+ALTER SERVER g OPTIONS (ADD user_path '/users/{id}', ADD not_found_status '404');
+ALTER SERVER g OPTIONS (ADD user_path '/users/{id}', ADD not_found_member 'code', ADD not_found_value 'x', ADD not_found_status '403');
+ALTER SERVER g OPTIONS (ADD user_path '/users/{id}', ADD not_found_value 'x');
+ALTER SERVER g OPTIONS (ADD last_name_member 'last');
+ALTER SERVER g OPTIONS (ADD since_parameter 'since');
+ALTER SERVER g OPTIONS (ADD id_type 'int');
+ALTER SERVER g OPTIONS (ADD time_unit 'us');
+ALTER SERVER g OPTIONS (ADD auth_header 'Content-Length');
+ALTER SERVER g OPTIONS (ADD auth_header 'a: b');
+ALTER SERVER g OPTIONS (ADD realm 'x');
+ALTER SERVER s OPTIONS (ADD list_path '/x');
+ALTER SERVER g OPTIONS (ADD paging 'Page', ADD page_size '20', ADD user_path '/users/{id}', ADD not_found_member 'error.code', ADD not_found_value 'no such user', ADD auth_header 'PRIVATE-TOKEN');
+DROP SERVER g;
+
 -- members that are not kept
 ALTER SERVER s OPTIONS (ADD redact '');
 ALTER SERVER s OPTIONS (ADD redact 'a b');

@@ -6,6 +6,7 @@
 #	provider 'NAME', url '...'	gets the URL of a simulator of that provider
 #	https://auth.example.com	becomes the URL of a simulated Better Auth
 #	https://keycloak.example.com	and that of a simulated Keycloak
+#	https://users.example.com	and that of a simulated directory of one's own
 #	api_key, client_id and client_secret become what all of them accept
 # Nothing else is changed.  Settings made with ALTER SYSTEM and roles last until
 # the end of the file.
@@ -23,7 +24,7 @@ use NeonAuth::Test;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my %sims = map { ($_ => start_sim(provider => $_)) } qw(auth0 better_auth clerk cognito keycloak okta scim stack supabase workos);
+my %sims = map { ($_ => start_sim(provider => $_)) } qw(auth0 better_auth clerk cognito generic keycloak okta scim stack supabase workos);
 $sims{firebase} = start_provider('firebase', set => ['project=my-project-1a2b']);
 my @urls = map { $_->url } values %sims;
 my $node = new_node('docs', urls => \@urls,
@@ -66,6 +67,7 @@ sub substitute
 	# the path of the address is a part of it
 	$sql =~ s{(provider '(\w+)')(, url 'https://[^/']*([^']*)')?}{"$1, url '" . $sims{$2}->url . ($4 // '') . "'"}ge;
 	$sql =~ s{https://auth\.example\.com}{$better_auth_url}g;
+	$sql =~ s{https://users\.example\.com}{$sims{generic}->url}ge;
 	$sql =~ s{https://keycloak\.example\.com}{$keycloak_url}g;
 	$sql =~ s{https://scim\.example\.com}{$sims{scim}->url}ge;
 	$sql =~ s/(api_key|client_secret|secret_access_key) '[^']*'/$1 '$key'/g;

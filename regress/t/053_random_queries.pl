@@ -37,6 +37,7 @@ my %odd_ids = (
 	clerk => 'user_odd&%s=?#%%',
 	cognito => 'odd&%s=?#%%"\\..',
 	firebase => "odd&%s=?#%%/\"\\ *{}[],",
+	generic => 'odd&%s=?#%%..',
 	keycloak => 'odd&%s=?#%%..',
 	okta => '00uOdd%014s',
 	workos => 'user_odd&%s=?#%%..');
@@ -47,6 +48,7 @@ my %states = (
 	auth0 => ['blocked'],
 	cognito => [ 'disabled', 'reset' ],
 	firebase => ['disabled'],
+	generic => ['deleted'],
 	keycloak => ['undated'],
 	okta => [ 'deprovisioned', 'undated', 'suspended' ],
 	stack => [ 'restricted', 'anonymous' ],

@@ -14,6 +14,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use NeonAuth::Model;
+use NeonAuth::Providers;
 use Test::More;
 
 my $seed = $ENV{NAUTH_SEED} || 1;
@@ -30,6 +31,11 @@ my @directories = (
 	[ 'late', provider => 'auth0', late => 1, steps => $steps / 2, sim => { users => 80, set => ['index_lag=4'] } ],
 	[ 'cognito', provider => 'cognito', sim => { set => [ 'empty=3', 'short=17', by_seed('times=exponent', 'times=decimal'), by_seed('end=full', 'end=empty') ] } ],
 	[ 'firebase', provider => 'firebase', sim => { set => [ by_seed('style=real', 'full=token', 'case=kept') ] } ],
+	[ 'generic', provider => 'generic', sim => { set => [ by_seed('order=created', 'order=newest', 'most=11') ] } ],
+	[ 'numbered', provider => 'generic', instead => ", list_path '/users', users_member 'data', paging 'page'$generic", steps => $steps / 2,
+		sim => { set => [ 'paging=page', by_seed('total=off', 'order=newest') ] } ],
+	[ 'linked', provider => 'generic', instead => ", list_path '/users', users_member 'data', paging 'cursor', next_member 'next'$generic", steps => $steps / 2,
+		sim => { set => [ by_seed('paging=cursor', 'paging=url'), by_seed('end=null', 'end=absent', 'end=empty'), 'order=newest' ] } ],
 	[ 'keycloak', provider => 'keycloak', sim => { set => ['token_uses=40'] } ],
 	[ 'okta', provider => 'okta', sim => { set => [ 'logins=1', by_seed('links=joined', 'millis=1') ] } ],
 	[ 'scim', provider => 'scim', sim => { set => [ by_seed('paging=cursor', 'paging=index', 'paging=both'), by_seed('order=moving', 'cap=15', 'zone=-05:00') ] } ],

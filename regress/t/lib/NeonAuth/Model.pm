@@ -68,7 +68,8 @@ sub begin_model
 }
 
 # Begins a directory, the current one from now on.  Options: provider, page_size,
-# sim (flags of the simulator), options (further SQL of the server), and more:
+# sim (flags of the simulator), options (further SQL of the server; instead: in place of
+# the provider's), and more:
 # whether a history has all that can happen, or only what happens to a Clerk and a
 # Better Auth; late: the search of the provider has to be told to catch up.
 #
@@ -85,7 +86,7 @@ sub directory
 	allow_urls($node, @urls);
 	$server = $name;
 	add_server($node, $sim, name => $name, schema => $name, mapping => $is->{mapping},
-		options => ($providers{$provider}{options} // '') . ($how{options} // '') . ", page_size '$how{page_size}'");
+		options => ($how{instead} // $providers{$provider}{options} // '') . ($how{options} // '') . ", page_size '$how{page_size}'");
 	$soft_is_gone = 1;
 	$redact = undef;
 	(%states, %marked, %excused, %unsure, @history, %ends) = ();
@@ -257,7 +258,7 @@ sub choices
 	push @choices, 'touch', 'redact';
 	push @choices, ('state') x 2 if $is->{states};
 	push @choices, ('leave') x 3, ('back') x 2, 'leave_at_once', 'back_at_once', 'soft_update', 'soft_remove' if $is->{soft};
-	push @choices, 'softness' if ($is->{options} // '') =~ /deprovisioned/ || $is->{lists_deletions};
+	push @choices, 'softness' if ($is->{options} // '') =~ /deprovisioned/;
 	push @choices, 'fade' if $is->{fading};
 	@choices = grep { $_ !~ /^(?:reborn|replaced)$/ } @choices if $is->{ids_once};
 	return grep { !$avoid{$_} } @choices;

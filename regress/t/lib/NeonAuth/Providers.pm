@@ -14,13 +14,18 @@ use Exporter 'import';
 use JSON::PP;
 use NeonAuth::Test;
 
-our @EXPORT = qw(start_provider %providers);
+our @EXPORT = qw(start_provider %providers $generic);
 
 my $true = JSON::PP::true;
 my $client = "client_id 'client', client_secret 'sk_test_x'";
 
 # Tricks of a list, as faults of their own.
 sub tricks { return map { { match => 'list', trick => $_ } } @_; }
+
+# What a directory of one's own has, whatever it is paged by.
+our $generic = ", user_path '/users/{id}', not_found_member 'code', not_found_value 'user_not_found'"
+  . ", name_member 'first_name', last_name_member 'last_name', email_member 'email', created_at_member 'created_at'"
+  . ", updated_at_member 'updated_at', deleted_at_member 'deleted_at', email_parameter 'email', since_parameter 'updated_since'";
 
 # Of each: SQL of its server and mapping; members of raw_json that change by
 # themselves; what goes wrong there and nowhere else; states that are changes, and
@@ -53,6 +58,17 @@ our %providers = (
 		states => [ 'disabled', undef ],
 		redact => 'providerUserInfo.rawId, emailVerified',
 		faults => [ tricks(qw(empty_page blank_token same_token wide_token odd_token number_token null_token no_kind other_kind)) ]
+	},
+	generic => {
+		options => ", list_path '/users', users_member 'data', total_member 'total', paging 'offset'$generic",
+		states => [ 'odd', undef ],
+		soft => ['deleted'],
+		alone => sub { my ($sim, $id) = @_; return ($sim->url . "/users/$id", { Authorization => 'Bearer ' . $sim->key }); },
+		is_soft => sub { return defined $_[0]->{deleted_at}; },
+		redact => 'department, first_name',
+		# only a listing shows who is removed for good
+		lists_deletions => 1,
+		faults => [ tricks(qw(no_total no_data)), map { { match => 'get', trick => $_ } } qw(proxy wrong_code foreign_id empty_object) ]
 	},
 	keycloak => {
 		options => ", realm 'demo'",

@@ -1,0 +1,735 @@
+/*-------------------------------------------------------------------------
+ *
+ * generic_test.c
+ *	  Unit tests of the provider "generic": what options make of it, and listings
+ *	  of directories that shift, are capped, or do not do as they are asked.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "directory_unit.h"
+
+#define GENERIC	(&nauth_provider_generic)
+
+/* How the simulated directory answers. */
+static struct
+{
+	int			cap;			/* users of a page at most, or 0 */
+	bool		deaf;			/* the place of a page is not heeded */
+	bool		sizeless;		/* nor its size: it is the cap */
+	bool		newest;
+	bool		total;
+	int			more;			/* users that are counted and not listed */
+}			how;
+
+static void
+begin_settings(void)
+{
+	memset(unit_settings.more, 0, sizeof(unit_settings.more));
+	memset(&how, 0, sizeof(how));
+	unit_settings.page_size = 100;
+	unit_settings.more[NAUTH_SETTING_LIST_PATH] = "/users";
+	unit_settings.more[NAUTH_SETTING_USERS_MEMBER] = "users";
+	unit_settings.more[NAUTH_SETTING_UPDATED_AT_MEMBER] = "updatedAt";
+	unit_header = NULL;
+}
+
+static void
+set(NauthSetting setting, const char *value)
+{
+	unit_settings.more[setting] = value;
+}
+
+static void
+begin_paged(const char *paging)
+{
+	begin_settings();
+	set(NAUTH_SETTING_PAGING, paging);
+}
+
+static NauthProvider
+adapted(void)
+{
+	NauthProvider provider = nauth_provider_generic;
+
+	provider.adapt(&unit_settings, &provider);
+	return provider;
+}
+
+/* ---- Requests */
+
+static void
+test_requests(void)
+{
+	begin_paged("offset");
+	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/users?offset=0&limit=100", "the first page");
+	is_text(unit_request.headers, "Authorization: Bearer key\nAccept: application/json", "its headers");
+	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, "100 0 0 90 10 2:u1");
+	is_text(unit_request.url, "https://auth.example.com/users?offset=90&limit=100", "a further page");
+	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, "95 0 1 94 1 2:u1");
+	is_text(unit_request.url, "https://auth.example.com/users?offset=94&limit=2", "is anybody behind the last one");
+	unit_write(GENERIC, NAUTH_QUERY_COUNT, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/users?offset=0&limit=1", "the count");
+	set(NAUTH_SETTING_EMAIL_PARAMETER, "filter[email]");
+	unit_query.email = "a&b@c";
+	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/users?offset=0&limit=100&filter%5Bemail%5D=a%26b%40c", "by address");
+	unit_query.email = NULL;
+
+	begin_paged("PAGE");
+	set(NAUTH_SETTING_LIST_PATH, "/users?status=all");
+	set(NAUTH_SETTING_PAGE_PARAMETER, "page[number]");
+	set(NAUTH_SETTING_SIZE_PARAMETER, "page[size]");
+	set(NAUTH_SETTING_AUTH_HEADER, "PRIVATE-TOKEN");
+	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/users?status=all&page%5Bnumber%5D=1&page%5Bsize%5D=100", "numbered");
+	is_text(unit_request.headers, "PRIVATE-TOKEN: key\nAccept: application/json", "another header");
+	set(NAUTH_SETTING_FIRST_PAGE, "0");
+	set(NAUTH_SETTING_AUTH_HEADER, NULL);
+	set(NAUTH_SETTING_AUTH_SCHEME, "token");
+	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, "100 0 0 99 1 2:u1");
+	is_text(unit_request.url, "https://auth.example.com/users?status=all&page%5Bnumber%5D=1&page%5Bsize%5D=99", "a page that begins one row early");
+	is_text(unit_request.headers, "Authorization: token key\nAccept: application/json", "another scheme");
+	set(NAUTH_SETTING_AUTH_SCHEME, "none");
+	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, "60 0 1 59 1 2:u1");
+	is_text(unit_request.url, "https://auth.example.com/users?status=all&page%5Bnumber%5D=8&page%5Bsize%5D=7", "rows 57 to 63: the last one and those behind");
+	is_text(unit_request.headers, "Authorization: key\nAccept: application/json", "no scheme");
+
+	begin_paged("cursor");
+	set(NAUTH_SETTING_NEXT_MEMBER, "next");
+	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, "=a b&c");
+	is_text(unit_request.url, "https://auth.example.com/users?limit=100&cursor=a%20b%26c", "a cursor");
+	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, "?page=2&limit=7");
+	is_text(unit_request.url, "https://auth.example.com/users?page=2&limit=7", "one that is a URL");
+	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, "!6");
+	is_text(unit_request.url, "https://auth.example.com/users?limit=6", "the first page again");
+}
+
+static void
+test_one_user(void)
+{
+	static const char *const paths[][2] = {
+		{"/users/{id}", "/users/a%2Fb%3F%20"},
+		{"/users/{id}/profile?x=1", "/users/a%2Fb%3F%20/profile?x=1"},
+		{"/user?id={id}&full=1", "/user?id=a%2Fb%3F%20&full=1"}
+	};
+	NauthProvider provider;
+
+	begin_settings();
+	for (int i = 0; i < 3; i++)
+	{
+		char		url[100];
+
+		set(NAUTH_SETTING_USER_PATH, paths[i][0]);
+		unit_write(GENERIC, NAUTH_QUERY_USER, "a/b? ", NULL);
+		snprintf(url, sizeof(url), "https://auth.example.com%s", paths[i][1]);
+		is_text(unit_request.url, url, "one user");
+		provider = adapted();
+		ok(nauth_read_id_possible(&provider, "a/b") == (i == 2), "a slash within a path would be another path");
+		ok(!nauth_read_id_possible(&provider, "..") && !nauth_read_id_possible(&provider, ""), "as would dots");
+	}
+	unit_write(GENERIC, NAUTH_QUERY_USER, nauth_request_id, NULL);
+	is_text(unit_request.url, "https://auth.example.com/user?id={id}&full=1", "an unknown id");
+	set(NAUTH_SETTING_ID_TYPE, "integer");
+	provider = adapted();
+	ok(nauth_read_id_possible(&provider, "0") && nauth_read_id_possible(&provider, "1234567890"), "integers");
+	ok(!nauth_read_id_possible(&provider, "01") && !nauth_read_id_possible(&provider, "-1") && !nauth_read_id_possible(&provider, "1a") &&
+	   !nauth_read_id_possible(&provider, "1.0") && !nauth_read_id_possible(&provider, " 1"), "and what is none");
+}
+
+static void
+test_since(void)
+{
+	NauthSpan	body = unit_copy_text("{\"users\":[{\"id\":\"a\"}],\"total\":1}");
+
+	begin_paged("offset");
+	set(NAUTH_SETTING_SINCE_PARAMETER, "since");
+	unit_query.from = INT64_C(1769934600456000);
+	unit_write(GENERIC, NAUTH_QUERY_SINCE, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/users?offset=0&limit=100&since=2026-02-01T08%3A30%3A00.000Z", "since");
+	set(NAUTH_SETTING_TIME_UNIT, "s");
+	unit_write(GENERIC, NAUTH_QUERY_SINCE, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/users?offset=0&limit=100&since=1769934600", "in seconds");
+	set(NAUTH_SETTING_TIME_UNIT, "ms");
+	unit_write(GENERIC, NAUTH_QUERY_SINCE, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/users?offset=0&limit=100&since=1769934600000", "in milliseconds");
+	unit_query.from = -5;
+	unit_write(GENERIC, NAUTH_QUERY_SINCE, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/users?offset=0&limit=100&since=0", "since ever");
+	unit_query.from = NAUTH_MOMENT_UNKNOWN;
+	unit_write(GENERIC, NAUTH_QUERY_SINCE, NULL, NULL);
+	is_text(unit_request.url, "https://auth.example.com/users?offset=0&limit=100&since={updated_at}", "since a time that is not known");
+	unit_query.from = 0;
+	set(NAUTH_SETTING_TOTAL_MEMBER, "total");
+	ok(unit_read(GENERIC, NULL, body) && unit_page.last && unit_page.total == -1,
+	   "how many have changed is not how many there are");
+	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, NULL);
+	ok(unit_read(GENERIC, NULL, body) && unit_page.total == 1, "of a list it is");
+	unit_free(body);
+}
+
+/* ---- Listings */
+
+static NauthSpan
+answer(void)
+{
+	static char body[DIRECTORY_MAX * 80];
+	bool		numbered = strstr(unit_request.url, "page=") != NULL;
+	int			limit = directory_asked("limit=");
+	int			len = sprintf(body, "{\"users\":[");
+	int			from;
+
+	if (how.sizeless || (how.cap > 0 && limit > how.cap))
+		limit = how.cap;
+	from = numbered ? (directory_asked("page=") - 1) * limit : directory_asked("offset=");
+	if (how.deaf)
+		from = 0;
+	for (int i = from; i < from + limit && i < directory_size; i++)
+		len += sprintf(body + len, "%s{\"id\":\"u%d\",\"updatedAt\":\"2026-02-01T08:30:00.456Z\"}",
+					   i > from ? "," : "", directory_at(i, how.newest)->number);
+	len += sprintf(body + len, how.total ? "],\"total\":%d}" : "]}", directory_size + how.more);
+	return unit_copy(body, (size_t) len);
+}
+
+static const Server server = {GENERIC, NAUTH_QUERY_LIST, "u%d", answer};
+
+static void
+test_quiet(const char *paging, int smallest)
+{
+	for (int total = 0; total < 2; total++)
+	{
+		int			failed = 0;
+
+		begin_paged(paging);
+		how.total = total;
+		if (total)
+			set(NAUTH_SETTING_TOTAL_MEMBER, "total");
+		for (int page_size = smallest; page_size <= 45; page_size++)
+			for (int size = 0; size <= 150; size++)
+			{
+				directory_fill(size);
+				failed += directory_list(&server, page_size, NULL) != NAUTH_OK || directory_wrong(size) > 0;
+			}
+		is_int(failed, 0, "directories of many sizes in pages of many sizes");
+		directory_fill(2500);
+		ok(directory_list(&server, 100, NULL) == NAUTH_OK && directory_wrong(2500) == 0, "and a large one");
+	}
+}
+
+/* Users who are counted and not shown, as where some are taken off each page. */
+static void
+test_total(const char *paging)
+{
+	begin_paged(paging);
+	set(NAUTH_SETTING_TOTAL_MEMBER, "total");
+	how.total = true;
+	directory_fill(150);
+	how.more = 10;
+	ok(directory_list(&server, 40, NULL) == NAUTH_OK && directory_wrong(150) == 0, "ten may have gone meanwhile");
+	how.more = 50;
+	ok(directory_list(&server, 40, NULL) == NAUTH_ERROR_INCOMPLETE, "fifty have not");
+	how.more = -5;
+	ok(directory_list(&server, 40, NULL) == NAUTH_OK && directory_wrong(150) == 0, "some may have come");
+}
+
+/* Fewer users than asked for: complete where offsets are, or an error. */
+static void
+test_capped(const char *paging, bool complete)
+{
+	begin_paged(paging);
+	/* two users in a page are less than anybody would have */
+	for (int cap = complete ? 2 : 3; cap <= 40; cap++)
+		for (int size = 0; size <= 130; size++)
+		{
+			NauthErrorKind kind;
+
+			how.cap = cap;
+			directory_fill(size);
+			kind = directory_list(&server, 40, NULL);
+			tally_add(kind, directory_wrong(size));
+		}
+	if (complete)
+		is_int(tally.incomplete, 0, "all are complete");
+	tally_check(200, "capped: a listing that says it is complete has lost nobody");
+}
+
+/* A server that does not heed where a page is to begin. */
+static void
+test_deaf(const char *paging)
+{
+	for (int total = 0; total < 2; total++)
+	{
+		int			passed = 0;
+
+		begin_paged(paging);
+		how.deaf = true;
+		how.total = total;
+		if (total)
+			set(NAUTH_SETTING_TOTAL_MEMBER, "total");
+		for (int page_size = 20; page_size <= 40; page_size++)
+			for (int size = page_size + 1; size <= 130; size++)
+			{
+				directory_fill(size);
+				passed += directory_list(&server, page_size, NULL) == NAUTH_OK;
+			}
+		is_int(passed, 0, "no listing of a server that shows the same page again is complete");
+		for (int size = 2; size <= 60; size++)
+		{
+			how.sizeless = true;
+			how.cap = 20;
+			directory_fill(size);
+			passed += directory_list(&server, 40, NULL) == NAUTH_OK && directory_lost(size) > 0;
+		}
+		is_int(passed, 0, "nor if it does not heed the size");
+	}
+}
+
+/* A size that is not asked for. */
+static void
+test_sizeless(void)
+{
+	int			failed = 0;
+
+	begin_paged("offset");
+	set(NAUTH_SETTING_SIZE_PARAMETER, "none");
+	how.sizeless = true;
+	for (int cap = 2; cap <= 40; cap++)
+		for (int size = 0; size <= 130; size++)
+		{
+			how.cap = cap;
+			directory_fill(size);
+			failed += directory_list(&server, 40, NULL) != NAUTH_OK || directory_wrong(size) > 0;
+		}
+	is_int(failed, 0, "pages of the directory's own size");
+}
+
+/* Any deletion at any time: complete and nobody lost, or not complete. */
+static void
+test_deletions(const char *paging, bool newest, int page_size)
+{
+	begin_paged(paging);
+	how.newest = newest;
+	for (int after = 1; after <= 6; after++)
+		for (int position = 0; position < 70; position++)
+			for (int count = 1; count <= 70 - position; count++)
+			{
+				Change		change = {after, directory_delete, position, count};
+				NauthErrorKind kind;
+
+				directory_fill(70);
+				kind = directory_list(&server, page_size, &change);
+				tally_add(kind, directory_wrong(70));
+			}
+	tally_check(1000, "deletions: a listing that says it is complete has lost nobody");
+}
+
+static void
+test_insertions(const char *paging)
+{
+	begin_paged(paging);
+	for (int after = 1; after <= 6; after++)
+		for (int position = 0; position <= 70; position++)
+			for (int count = 1; count <= 60; count++)
+			{
+				Change		change = {after, directory_insert, position, count};
+				NauthErrorKind kind;
+
+				directory_fill(70);
+				kind = directory_list(&server, 20, &change);
+				tally_add(kind, directory_lost(70));
+			}
+	tally_check(1000, "insertions: a listing that says it is complete has lost nobody");
+}
+
+static void
+come_and_go(void)
+{
+	if (unit_below(2) == 0)
+		directory_delete(unit_below(directory_size + 1), 1 + unit_below(4));
+	if (unit_below(2) == 0)
+		directory_insert(unit_below(directory_size + 1), 1 + unit_below(3));
+}
+
+/* Users come and go after every page, anywhere. */
+static void
+test_drift(const char *paging, int cap)
+{
+	begin_paged(paging);
+	unit_seed = 7;
+	how.cap = cap;
+	meanwhile = come_and_go;
+	for (int round = 0; round < 1000; round++)
+	{
+		NauthErrorKind kind;
+
+		directory_fill(100 + unit_below(100));
+		directory_next = 200;
+		kind = directory_list(&server, 30, NULL);
+		tally_add(kind, directory_lost(200));
+	}
+	meanwhile = NULL;
+	tally_check(50, "drift: a listing that says it is complete has lost nobody");
+}
+
+/* ---- Cursors and links */
+
+static NauthSpan
+answer_cursor(void)
+{
+	static char body[DIRECTORY_MAX * 80];
+	int			limit = directory_asked("limit=");
+	int			from = directory_asked("cursor=");
+	int			len = sprintf(body, "{\"users\":[");
+	bool		more;
+
+	if (how.cap > 0 && limit > how.cap)
+		limit = how.cap;
+	for (int i = from; i < from + limit && i < directory_size; i++)
+		len += sprintf(body + len, "%s{\"id\":\"u%d\"}", i > from ? "," : "", directory[i].number);
+	more = from + limit < directory_size;
+	len += sprintf(body + len, more ? "],\"meta\":{\"next\":\"%d\"}}" : how.total ? "],\"meta\":{\"next\":null}}" : "]}", from + limit);
+	return unit_copy(body, (size_t) len);
+}
+
+static void
+test_cursor(void)
+{
+	static const Server cursors = {GENERIC, NAUTH_QUERY_LIST, "u%d", answer_cursor};
+	int			failed = 0;
+	int			passed = 0;
+
+	begin_paged("cursor");
+	set(NAUTH_SETTING_NEXT_MEMBER, "meta.next");
+	for (int named = 0; named < 2; named++)
+		for (int cap = 2; cap <= 30; cap += 4)
+			for (int size = 0; size <= 90; size++)
+			{
+				how.total = named;
+				how.cap = cap;
+				directory_fill(size);
+				failed += directory_list(&cursors, 20, NULL) != NAUTH_OK || directory_wrong(size) > 0;
+			}
+	is_int(failed, 0, "cursors, of directories and pages of many sizes");
+	set(NAUTH_SETTING_NEXT_MEMBER, "next");
+	for (int cap = 2; cap <= 30; cap += 4)
+		for (int size = 0; size <= 90; size++)
+		{
+			how.cap = cap;
+			directory_fill(size);
+			passed += directory_list(&cursors, 20, NULL) == NAUTH_OK && size > 1;
+		}
+	is_int(passed, 0, "where it is elsewhere no listing is complete");
+}
+
+typedef struct PageCase
+{
+	const char *header;
+	const char *json;
+	NauthErrorKind kind;
+	const char *next;			/* NULL: it is the last */
+	const char *name;
+} PageCase;
+
+static const PageCase links[] = {
+	{"<https://auth.example.com/users?after=x2>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_OK, "?after=x2", "a next page"},
+	{"<HTTPS://Auth.Example.com/users?after=x2>; rel=next", "[{\"id\":\"a\"}]", NAUTH_OK, "?after=x2", "in other case"},
+	{"</users?after=x2>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_OK, "?after=x2", "without a host"},
+	{"<?after=x2>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_OK, "?after=x2", "a query alone"},
+	{"</users?page=1>; rel=\"first\"", "[{\"id\":\"a\"}]", NAUTH_OK, NULL, "no next page"},
+	{"</users?page=1>; rel=\"prev last\"", "[]", NAUTH_OK, NULL, "nobody on the last one"},
+	{NULL, "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "no header"},
+	{"</s.css>; rel=preload", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "another header"},
+	{"</users?after=x2; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "a damaged one"},
+	{"</users?after=x2>; rel=\"next\", </users?page=3>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "two next pages"},
+	{"<https://evil.example.com/users?after=x2>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "another host"},
+	{"<http://auth.example.com/users?after=x2>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "another scheme"},
+	{"<https://auth.example.com/admins?page=2>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "another path"},
+	{"<//evil.example.com/users?after=x2>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "another host without a scheme"},
+	{"</users?limit=2&page=2>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "a link that counts pages"},
+	{"</users?Offset=20&x=1>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "or users"},
+	{"</users?page%5Bnumber%5D=2>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "by another name"},
+	{"</users?page=ey2J&after=7>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_OK, "?page=ey2J&after=7", "but not a cursor of that name"},
+	{"<https://auth.example.com/users>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "no query"}
+};
+
+static const PageCase cursors[] = {
+	{NULL, "{\"users\":[{\"id\":\"a\"}],\"next\":\"x\"}", NAUTH_OK, "=x", "a cursor"},
+	{NULL, "{\"users\":[{\"id\":\"a\"}],\"next\":12}", NAUTH_OK, "=12", "a number"},
+	{NULL, "{\"users\":[{\"id\":\"a\"}],\"next\":null}", NAUTH_OK, NULL, "null"},
+	{NULL, "{\"users\":[{\"id\":\"a\"}],\"next\":\"\"}", NAUTH_OK, NULL, "an empty text"},
+	{NULL, "{\"users\":[{\"id\":\"a\"}]}", NAUTH_OK, NULL, "none, with one user"},
+	{NULL, "{\"users\":[{\"id\":\"a\"},{\"id\":\"b\"},{\"id\":\"c\"}]}", NAUTH_OK, "!2", "none, with more"},
+	{NULL, "{\"users\":[{\"id\":\"a\"}],\"next\":\"https://auth.example.com/users?after=x2\"}", NAUTH_OK, "?after=x2", "a URL"},
+	{NULL, "{\"users\":[{\"id\":\"a\"}],\"next\":\"https://evil.example.com/users?after=x2\"}", NAUTH_ERROR_INCOMPLETE, NULL, "a URL of another host"},
+	{NULL, "{\"users\":[{\"id\":\"a\"}],\"next\":\"/users?after=x2\"}", NAUTH_OK, "?after=x2", "a path"},
+	{NULL, "{\"users\":[{\"id\":\"a\"}],\"next\":\"/abc\"}", NAUTH_OK, "=/abc", "what looks like one"},
+	{NULL, "{\"users\":[{\"id\":\"a\"}],\"next\":{}}", NAUTH_ERROR_UNREADABLE, NULL, "an object"},
+	{NULL, "{\"users\":[{\"id\":\"a\"}],\"next\":true}", NAUTH_ERROR_UNREADABLE, NULL, "true"},
+	{NULL, "{\"users\":[{\"id\":\"a\"}],\"next\":\"x\",\"next\":null}", NAUTH_OK, NULL, "twice, with one user"},
+	{NULL, "{\"users\":[{\"id\":\"a\"},{\"id\":\"b\"}],\"next\":\"x\",\"next\":null}", NAUTH_OK, "!1", "twice"},
+	{NULL, "{\"users\":[],\"next\":\"x\"}", NAUTH_OK, "=x", "nobody, and more"}
+};
+
+static const PageCase wholes[] = {
+	{NULL, "[]", NAUTH_OK, NULL, "nobody"},
+	{NULL, "[{\"id\":\"a\"},{\"id\":\"b\"}]", NAUTH_OK, NULL, "a list"},
+	{NULL, "[{\"id\":\"a\"},{\"id\":\"b\"},{\"id\":\"c\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "as many as there may be"},
+	{"</users?after=x2>; rel=next", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "and more"},
+	{"</users?page=1>; rel=first", "[{\"id\":\"a\"}]", NAUTH_OK, NULL, "and no more"},
+	{NULL, "[{\"id\":1},{\"id\":2}]", NAUTH_ERROR_UNREADABLE, NULL, "numbers for ids"},
+	{NULL, "[{\"id\":1},{\"id\":\"b\"}]", NAUTH_OK, NULL, "one of them"},
+	{NULL, "{\"users\":[]}", NAUTH_ERROR_UNREADABLE, NULL, "an object"}
+};
+
+static void
+check_pages(const PageCase *cases, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+	{
+		const PageCase *test = &cases[i];
+		NauthSpan	body = unit_copy_text(test->json);
+
+		unit_header = test->header;
+		unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, NULL);
+		ok(unit_read(GENERIC, NULL, body) == (test->kind == NAUTH_OK) && unit_error.kind == test->kind, test->name);
+		ok(unit_page.last == (test->kind == NAUTH_OK && test->next == NULL), "and whether it is the end");
+		if (test->next != NULL)
+			is_text(unit_page.next, test->next, "and its cursor");
+		unit_free(body);
+	}
+	unit_header = NULL;
+}
+
+static void
+test_pages(void)
+{
+	begin_paged("link");
+	set(NAUTH_SETTING_USERS_MEMBER, NULL);
+	check_pages(links, sizeof(links) / sizeof(links[0]));
+	begin_paged("cursor");
+	set(NAUTH_SETTING_NEXT_MEMBER, "next");
+	check_pages(cursors, sizeof(cursors) / sizeof(cursors[0]));
+	begin_settings();
+	set(NAUTH_SETTING_USERS_MEMBER, NULL);
+	unit_settings.page_size = 3;
+	check_pages(wholes, sizeof(wholes) / sizeof(wholes[0]));
+}
+
+static void
+test_damaged_cursors(void)
+{
+	static const char *const places[] = {
+		"", "x", "1", "1 0", "1 0 0", "1 0 0 ", "1 0 0 190", "1 0 0 190 10", "1 0 2 190 10 2:u1", "1 99 0 190 10 2:u1",
+		"-1 0 0 190 10 2:u1", "1 0 1 0 0 2:u1", "1 0 0 190 10 3:u1", "99999999999999999999 0 0 190 10 2:u1", "=x", "?after=x2"
+	};
+	static const char *const names[] = {"", "x", "=", "!", "!0", "!x", "?", "? ", "?a\n", "1 0 0 190 10 2:u1"};
+
+	begin_paged("offset");
+	unit_check_cursors(GENERIC, "generic/page.json", places, sizeof(places) / sizeof(places[0]));
+	begin_paged("page");
+	unit_check_cursors(GENERIC, "generic/page.json", places, sizeof(places) / sizeof(places[0]));
+	begin_paged("cursor");
+	set(NAUTH_SETTING_NEXT_MEMBER, "next");
+	unit_check_cursors(GENERIC, "generic/page.json", names, sizeof(names) / sizeof(names[0]));
+}
+
+/* ---- One user, columns, counts */
+
+static void
+test_single(void)
+{
+	NauthProvider provider;
+	NauthUser	user;
+
+	begin_settings();
+	set(NAUTH_SETTING_USER_PATH, "/users/{id}");
+	provider = adapted();
+	ok(!nauth_read_confirms(&provider) && !provider.lists_only, "without a rule nobody is found to be gone");
+	ok(!unit_is_not_found(&provider, 404, "generic/not_found.json"), "by no answer");
+	set(NAUTH_SETTING_NOT_FOUND_MEMBER, "error.code");
+	set(NAUTH_SETTING_NOT_FOUND_VALUE, "user_not_found");
+	provider = adapted();
+	ok(nauth_read_confirms(&provider), "with a rule there is");
+	ok(unit_is_not_found(&provider, 404, "generic/not_found.json"), "not found");
+	is_text(unit_error.code, "", "but no code is shown");
+	ok(!unit_is_not_found(&provider, 410, "generic/not_found.json"), "another status");
+	ok(!unit_is_not_found(&provider, 404, "generic/not_found_route.json"), "another code");
+	ok(!unit_is_not_found(&provider, 404, "generic/error_proxy.html"), "a proxy");
+	ok(!unit_is_not_found(&provider, 404, "generic/empty.json"), "no error");
+	set(NAUTH_SETTING_NOT_FOUND_STATUS, "200");
+	provider = adapted();
+	ok(!unit_read_user(&provider, "u_1", "generic/not_found.json", &user) && unit_missing, "with status 200");
+	set(NAUTH_SETTING_ID_MEMBER, "error.message");
+	provider = adapted();
+	ok(!unit_read_user(&provider, "u_1", "generic/not_found.json", &user) && !unit_missing, "but not with a user who has that, too");
+	set(NAUTH_SETTING_ID_MEMBER, NULL);
+	set(NAUTH_SETTING_NOT_FOUND_STATUS, NULL);
+	set(NAUTH_SETTING_USER_MEMBER, "user");
+	provider = adapted();
+	ok(!unit_read_user(&provider, "u_1", "generic/not_found.json", &user) && !unit_missing, "which is another one");
+	ok(unit_read_user(&provider, "u_2", "generic/user.json", &user), "a user within the reply");
+	ok(!unit_read_user(&provider, "u_1", "generic/user.json", &user) && !unit_missing, "another one");
+	set(NAUTH_SETTING_USER_MEMBER, "data.user");
+	provider = adapted();
+	ok(!unit_read_user(&provider, "u_2", "generic/user.json", &user) && !unit_missing, "not where it is looked for");
+	set(NAUTH_SETTING_USER_PATH, NULL);
+	provider = adapted();
+	ok(provider.lists_only && !nauth_read_confirms(&provider), "without a path nobody is asked for");
+	set(NAUTH_SETTING_NOT_FOUND_MEMBER, "code");
+	set(NAUTH_SETTING_NOT_FOUND_VALUE, "1404");
+	set(NAUTH_SETTING_USER_PATH, "/users/{id}");
+	provider = adapted();
+	ok(unit_is_not_found(&provider, 404, "generic/not_found_number.json"), "a number");
+}
+
+static int64_t
+count_of(const char *json)
+{
+	NauthProvider provider = adapted();
+	NauthSpan	body = unit_copy_text(json);
+	NauthReply	reply = unit_reply(body);
+	int64_t		count;
+	bool		read = nauth_read_count(&provider, &reply, &count, &unit_error);
+
+	unit_free(body);
+	return read ? count : -1;
+}
+
+static void
+test_count(void)
+{
+	NauthProvider provider;
+
+	begin_paged("offset");
+	provider = adapted();
+	ok(!provider.counts, "no total, no count");
+	set(NAUTH_SETTING_TOTAL_MEMBER, "meta.total");
+	provider = adapted();
+	ok(provider.counts, "with one there is");
+	is_int(count_of("{\"users\":[],\"meta\":{\"total\":251}}"), 251, "a count");
+	is_int(count_of("{\"users\":[],\"meta\":{\"total\":\"251\"}}"), -1, "a text");
+	is_int(count_of("{\"users\":[],\"meta\":{\"total\":-1}}"), -1, "below nobody");
+	is_int(count_of("{\"users\":[],\"meta\":{\"total\":1,\"total\":2}}"), -1, "two");
+	is_int(count_of("{\"users\":[]}"), -1, "none");
+	is_int(count_of("<html>"), -1, "HTML");
+}
+
+/* ---- Options that do not go together */
+
+typedef struct RefusedCase
+{
+	NauthSetting settings[3];
+	const char *values[3];		/* NULL ends them */
+	const char *reason;			/* a part of it; NULL: they do */
+} RefusedCase;
+
+static const RefusedCase refused[] = {
+	{{NAUTH_SETTING_PAGE_PARAMETER}, {"page"}, "page_parameter"},
+	{{NAUTH_SETTING_PAGE_PARAMETER, NAUTH_SETTING_PAGING}, {"page", "link"}, "page_parameter"},
+	{{NAUTH_SETTING_PAGE_PARAMETER, NAUTH_SETTING_PAGING}, {"p", "page"}, NULL},
+	{{NAUTH_SETTING_FIRST_PAGE, NAUTH_SETTING_PAGING}, {"0", "offset"}, "first_page"},
+	{{NAUTH_SETTING_NEXT_MEMBER, NAUTH_SETTING_PAGING}, {"next", "offset"}, "next_member"},
+	{{NAUTH_SETTING_PAGING}, {"cursor"}, "next_member"},
+	{{NAUTH_SETTING_PAGING, NAUTH_SETTING_SIZE_PARAMETER}, {"page", "none"}, "size of a page"},
+	{{NAUTH_SETTING_LAST_NAME_MEMBER}, {"last"}, "name_member"},
+	{{NAUTH_SETTING_USER_MEMBER}, {"user"}, "user_path"},
+	{{NAUTH_SETTING_NOT_FOUND_MEMBER, NAUTH_SETTING_NOT_FOUND_VALUE}, {"code", "x"}, "user_path"},
+	{{NAUTH_SETTING_USER_PATH, NAUTH_SETTING_NOT_FOUND_STATUS}, {"/users/{id}", "404"}, "is not enough"},
+	{{NAUTH_SETTING_USER_PATH, NAUTH_SETTING_NOT_FOUND_MEMBER}, {"/users/{id}", "code"}, "not_found_value"},
+	{{NAUTH_SETTING_USER_PATH, NAUTH_SETTING_NOT_FOUND_VALUE}, {"/users/{id}", "x"}, "not_found_member"},
+	{{NAUTH_SETTING_USER_PATH, NAUTH_SETTING_NOT_FOUND_MEMBER, NAUTH_SETTING_NOT_FOUND_VALUE}, {"/users/{id}", "code", "x"}, NULL},
+	{{NAUTH_SETTING_USER_PATH, NAUTH_SETTING_NOT_FOUND_MEMBER, NAUTH_SETTING_NOT_FOUND_VALUE},
+	{"/users/{id}", "code", "0123456789012345678901234567890123456789012345678901234567890123"}, "too long"},
+	{{NAUTH_SETTING_USER_PATH}, {"/users"}, "{id}"},
+	{{NAUTH_SETTING_USER_PATH}, {"/users/{id}/{id}"}, "once"},
+	{{NAUTH_SETTING_USER_PATH}, {"/users/{uid}"}, "{id}"},
+	{{NAUTH_SETTING_USER_PATH}, {"/users/u{id}"}, "whole"},
+	{{NAUTH_SETTING_USER_PATH}, {"/users/{id}.json"}, "whole"},
+	{{NAUTH_SETTING_USER_PATH}, {"/users?id={id}&x=1"}, NULL},
+	{{NAUTH_SETTING_LIST_PATH}, {"/users/{id}"}, "list_path"},
+	{{NAUTH_SETTING_LIST_PATH, NAUTH_SETTING_PAGING}, {"/users?limit=5", "offset"}, "twice"},
+	{{NAUTH_SETTING_LIST_PATH, NAUTH_SETTING_PAGING}, {"/users?x=1&offset=5", "offset"}, "twice"},
+	{{NAUTH_SETTING_LIST_PATH, NAUTH_SETTING_PAGING}, {"/users?limits=5", "offset"}, NULL},
+	{{NAUTH_SETTING_PAGING, NAUTH_SETTING_PAGE_PARAMETER}, {"offset", "limit"}, "twice"},
+	{{NAUTH_SETTING_EMAIL_PARAMETER, NAUTH_SETTING_SINCE_PARAMETER}, {"q", "q"}, "twice"},
+	{{NAUTH_SETTING_AUTH_HEADER}, {"host"}, "auth_header"},
+	{{NAUTH_SETTING_AUTH_HEADER}, {"Transfer-Encoding"}, "auth_header"},
+	{{NAUTH_SETTING_AUTH_HEADER}, {"Proxy-Authorization"}, "auth_header"},
+	{{NAUTH_SETTING_AUTH_HEADER}, {"X-Api-Key"}, NULL}
+};
+
+static void
+test_refused(void)
+{
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+	{
+		const RefusedCase *test = &refused[i];
+		const char *hint = NULL;
+		const char *reason;
+		char		name[100];
+
+		begin_settings();
+		for (int j = 0; j < 3 && test->values[j] != NULL; j++)
+			set(test->settings[j], test->values[j]);
+		reason = GENERIC->refuse(&unit_settings, &hint);
+		snprintf(name, sizeof(name), "options %zu: %s", i, test->reason ? test->reason : "go together");
+		if (!ok((reason != NULL) == (test->reason != NULL) && (reason == NULL || (strstr(reason, test->reason) != NULL && hint != NULL)), name))
+			printf("# %s\n", reason ? reason : "nothing");
+	}
+	begin_settings();
+	set(NAUTH_SETTING_UPDATED_AT_MEMBER, NULL);
+	set(NAUTH_SETTING_SINCE_PARAMETER, "since");
+	{
+		const char *hint;
+
+		ok(GENERIC->refuse(&unit_settings, &hint) != NULL, "changes since a time, and no time of change");
+	}
+}
+
+int
+main(void)
+{
+	NauthProvider hostile;
+
+	test_requests();
+	test_one_user();
+	test_since();
+	test_quiet("offset", 2);
+	test_quiet("page", 20);
+	test_total("offset");
+	test_total("page");
+	test_capped("offset", true);
+	test_capped("page", false);
+	test_deaf("offset");
+	test_deaf("page");
+	test_sizeless();
+	test_deletions("offset", false, 8);
+	test_deletions("offset", true, 20);
+	test_deletions("page", false, 20);
+	test_insertions("offset");
+	test_insertions("page");
+	test_drift("offset", 0);
+	test_drift("offset", 13);
+	test_drift("page", 0);
+	test_drift("page", 17);
+	test_cursor();
+	test_pages();
+	test_damaged_cursors();
+	test_single();
+	test_count();
+	test_refused();
+	begin_paged("offset");
+	unit_settings.page_size = 4;
+	unit_check_damaged(GENERIC, NAUTH_QUERY_LIST, "generic/page.json", NULL);
+	unit_check_damaged(GENERIC, NAUTH_QUERY_LIST, "generic/page.json", "4 0 0 2 2 3:u_4");
+	unit_settings.page_size = 4;
+	unit_check_cut(GENERIC, NAUTH_QUERY_LIST, "generic/page.json");
+	unit_check_bodies(GENERIC);
+	begin_settings();
+	unit_spare = 1;
+	hostile = adapted();
+	unit_check_hostile_rfc3339(&hostile, "generic/hostile.json", NULL, 0);
+	return done_testing();
+}
