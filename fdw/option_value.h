@@ -45,6 +45,26 @@ typedef struct NauthOption
 	int			max;
 } NauthOption;
 
+/* option_table.c: all of them, ended by one without a name */
+extern const NauthOption nauth_option_table[];
+
+/* Which of the options that only some providers take it is, or -1. */
+extern int	nauth_option_setting(const NauthOption *option);
+
+extern bool nauth_option_is_taken(const NauthOption *option, const NauthProvider *provider);
+
+/*
+ * The one of this name.  Raises an error if there is none, with a hint that names those
+ * that the provider takes, or all if it is NULL.
+ */
+extern const NauthOption *nauth_option_find(const char *name, Oid catalog, const NauthProvider *provider);
+
+/* credential.c: the credentials that a provider takes, as SQL has them after a verb */
+extern char *nauth_credential_sql(const NauthProvider *provider, const char *verb);
+
+/* Raise an error unless a mapping has one whole credential, of a kind that is taken. */
+extern void nauth_credential_check(const NauthOptions *options);
+
 #define NAUTH_DAY_S		(24 * 60 * 60)
 #define NAUTH_DAY_MS	(NAUTH_DAY_S * 1000)
 

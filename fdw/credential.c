@@ -1,0 +1,97 @@
+/*-------------------------------------------------------------------------
+ *
+ * credential.c
+ *	  Kinds of credentials, and whether a user mapping has one of them.
+ *
+ * Copyright (c) 2026, neon_auth_fdw contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+
+#include "option_value.h"
+
+/* Kinds of credentials: what they consist of, and who takes them. */
+static const struct
+{
+	size_t		taken;			/* in NauthProvider */
+	size_t		parts[2];		/* in NauthSettings */
+	const char *names[2];		/* NULL: there is no second part */
+}			credential_kinds[] = {
+
+	{offsetof(NauthProvider, takes_key),
+		{offsetof(NauthSettings, api_key)}, {"api_key"}
+	},
+	{offsetof(NauthProvider, takes_client),
+		{offsetof(NauthSettings, client_id), offsetof(NauthSettings, client_secret)}, {"client_id", "client_secret"}
+	},
+	{offsetof(NauthProvider, takes_key_pair),
+		{offsetof(NauthSettings, client_id), offsetof(NauthSettings, private_key)}, {"client_id", "private_key"}
+	},
+	{offsetof(NauthProvider, takes_access_key),
+		{offsetof(NauthSettings, access_key_id), offsetof(NauthSettings, secret_access_key)}, {"access_key_id", "secret_access_key"}
+	},
+};
+
+char *
+nauth_credential_sql(const NauthProvider *provider, const char *verb)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	for (int i = 0; i < lengthof(credential_kinds); i++)
+	{
+		if (!*((const bool *) ((const char *) provider + credential_kinds[i].taken)))
+			continue;
+		appendStringInfo(&sql, "%s%s%s '...'", sql.len > 0 ? " or " : "", verb, credential_kinds[i].names[0]);
+		if (credential_kinds[i].names[1])
+			appendStringInfo(&sql, ", %s%s '...'", verb, credential_kinds[i].names[1]);
+	}
+	return sql.data;
+}
+
+/* How many parts of a credential of this kind are set. */
+static int
+count_parts(const NauthSettings *settings, int kind)
+{
+	int			count = 0;
+
+	for (int i = 0; i < 2 && credential_kinds[kind].names[i]; i++)
+	{
+		const char *part = *(const char *const *) ((const char *) settings + credential_kinds[kind].parts[i]);
+
+		count += part != NULL && part[0] != '\0';
+	}
+	return count;
+}
+
+void
+nauth_credential_check(const NauthOptions *options)
+{
+	const NauthProvider *provider = options->provider;
+	const NauthSettings *settings = &options->settings;
+	int			any = (settings->api_key[0] != '\0') + (settings->client_id != NULL) + (settings->client_secret != NULL) +
+	(settings->private_key != NULL) + (settings->access_key_id != NULL) + (settings->secret_access_key != NULL);
+
+	for (int i = 0; i < lengthof(credential_kinds); i++)
+	{
+		int			whole = credential_kinds[i].names[1] ? 2 : 1;
+
+		if (*((const bool *) ((const char *) provider + credential_kinds[i].taken)) &&
+			count_parts(settings, i) == whole && any == whole)
+			return;
+	}
+	ereport(ERROR,
+			errcode(any ? ERRCODE_FDW_INVALID_OPTION_NAME : ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+			any ?
+			errmsg("user mapping for server \"%s\" has another credential than provider \"%s\" takes",
+				   options->server, provider->name) :
+			errmsg("user mapping for server \"%s\" has no credential", options->server),
+			any ?
+			errhint("It takes %s, and nothing else.", nauth_credential_sql(provider, "")) :
+			errhint("Add it with: ALTER USER MAPPING FOR ... SERVER %s OPTIONS (%s);",
+					quote_identifier(options->server), nauth_credential_sql(provider, "ADD ")));
+}
