@@ -105,8 +105,9 @@ nauth_target_creation_name(const char *name)
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				errmsg("cannot create table \"%s\" in schema \"%s\"", rv->relname, schema_name),
-				errhint("Name a table of another schema as \"target\", or as a superuser: GRANT CREATE ON SCHEMA %s TO %s;",
-						quote_identifier(schema_name),
+				errhint("Name a table of another schema as \"target\", or as a superuser: SELECT neon_auth.create_users_sync(%s); ALTER TABLE %s OWNER TO %s;",
+						quote_literal_cstr(quote_qualified_identifier(schema_name, rv->relname)),
+						quote_qualified_identifier(schema_name, rv->relname),
 						quote_identifier(GetUserNameFromId(GetUserId(), false))));
 	return quote_qualified_identifier(schema_name, rv->relname);
 }
