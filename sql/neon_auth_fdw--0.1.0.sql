@@ -3,9 +3,11 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION neon_auth_fdw" to load this file. \quit
 
--- Whoever owns the schema could put objects of his own in the way of ours, and
--- a database that is not UTF8 cannot hold what providers send.
+-- Whoever owns the schema, or may create in it, could put objects of his own in the
+-- way of ours, and a database that is not UTF8 cannot hold what providers send.
 DO $$
+DECLARE
+	others pg_catalog.text;
 BEGIN
 	IF (SELECT pg_catalog.pg_encoding_to_char(encoding) FROM pg_catalog.pg_database
 		WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()) OPERATOR(pg_catalog.<>) 'UTF8' THEN
@@ -19,7 +21,33 @@ BEGIN
 				   AND (r.rolsuper OR r.rolname OPERATOR(pg_catalog.=) CURRENT_USER)) THEN
 		RAISE EXCEPTION 'schema "neon_auth" belongs to a role that is neither superuser nor the one installing the extension'
 			USING ERRCODE = 'insufficient_privilege',
-				  HINT = 'Change its owner with: ALTER SCHEMA neon_auth OWNER TO CURRENT_USER.';
+				  HINT = 'Look at what is in it, then drop it, or change its owner with: ALTER SCHEMA neon_auth OWNER TO CURRENT_USER.';
+	END IF;
+	SELECT pg_catalog.string_agg(CASE WHEN r.oid IS NULL THEN 'PUBLIC' ELSE pg_catalog.quote_ident(r.rolname) END, ', ')
+		INTO others
+		FROM pg_catalog.pg_namespace n
+		CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) a
+		LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) a.grantee
+		WHERE n.nspname OPERATOR(pg_catalog.=) 'neon_auth'
+		AND a.privilege_type OPERATOR(pg_catalog.=) 'CREATE'
+		AND a.grantee OPERATOR(pg_catalog.<>) n.nspowner
+		AND r.rolsuper IS NOT TRUE;
+	IF others IS NOT NULL THEN
+		RAISE EXCEPTION 'roles without superuser rights may create objects in schema "neon_auth"'
+			USING ERRCODE = 'insufficient_privilege',
+				  DETAIL = pg_catalog.concat('CREATE is granted to: ', others),
+				  HINT = pg_catalog.concat('Create the schema if it is not there, then: REVOKE CREATE ON SCHEMA neon_auth FROM ', others, '.');
+	END IF;
+	SELECT pg_catalog.string_agg(pg_catalog.format('neon_auth.%I (%I)', c.relname, r.rolname), ', ' ORDER BY c.relname)
+		INTO others
+		FROM pg_catalog.pg_class c
+		JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) c.relowner
+		WHERE c.relnamespace OPERATOR(pg_catalog.=) 'neon_auth'::pg_catalog.regnamespace
+		AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p', 'v', 'm', 'f']::pg_catalog."char"[])
+		AND NOT r.rolsuper AND r.rolname OPERATOR(pg_catalog.<>) CURRENT_USER;
+	IF others IS NOT NULL THEN
+		RAISE WARNING 'schema "neon_auth" has tables of roles without superuser rights: %', others
+			USING HINT = 'Whoever owns users_sync decides what applications read there: drop it if it is not that of an earlier installation.';
 	END IF;
 END
 $$;
@@ -325,6 +353,9 @@ COMMENT ON POLICY owner_reads ON neon_auth.sync_run IS 'owners of the target and
 COMMENT ON POLICY owner_reads ON neon_auth.held_deletion IS 'owners of the target and who watches over the server, for reading';
 COMMENT ON POLICY owner_reads ON neon_auth.quarantined_user IS 'owners of the target and who watches over the server, for reading';
 
+-- what was granted by ALTER DEFAULT PRIVILEGES is taken back here and at the end
+REVOKE ALL ON neon_auth.sync_state, neon_auth.sync_delta, neon_auth.sync_run, neon_auth.sync_run_run_id_seq,
+	neon_auth.held_deletion, neon_auth.quarantined_user, neon_auth.sync_digest FROM PUBLIC;
 GRANT SELECT ON neon_auth.sync_state, neon_auth.sync_delta, neon_auth.sync_run, neon_auth.held_deletion, neon_auth.quarantined_user TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_state', '');
@@ -366,10 +397,10 @@ CREATE VIEW neon_auth.sync_status WITH (security_invoker = true) AS
 SELECT s.target, s.server, s.provider,
 	   r.status AS last_status, r.started_at AS last_started_at,
 	   s.last_success_at,
-	   pg_catalog.clock_timestamp() - s.last_success_at AS success_age,
-	   pg_catalog.clock_timestamp() - s.last_success_started_at AS lag,
+	   pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) s.last_success_at AS success_age,
+	   pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) s.last_success_started_at AS lag,
 	   s.last_full_at, s.next_full_at,
-	   s.live_users + COALESCE(d.live, 0) AS live_users,
+	   s.live_users OPERATOR(pg_catalog.+) COALESCE(d.live, 0) AS live_users,
 	   neon_auth.deleted_users(s.target) AS deleted_users,
 	   (SELECT pg_catalog.count(*) FROM neon_auth.held_deletion h WHERE h.target OPERATOR(pg_catalog.=) s.target) AS held,
 	   (SELECT pg_catalog.count(*) FROM neon_auth.quarantined_user q WHERE q.target OPERATOR(pg_catalog.=) s.target) AS quarantined,
@@ -387,6 +418,7 @@ LEFT JOIN LATERAL (SELECT * FROM neon_auth.sync_run e
 
 COMMENT ON VIEW neon_auth.sync_status IS 'one row a target: lag, last success, last error, what waits for a decision';
 
+REVOKE ALL ON neon_auth.sync_status FROM PUBLIC;
 GRANT SELECT ON neon_auth.sync_status TO PUBLIC;
 
 CREATE FUNCTION neon_auth.progress_of_refreshes(
@@ -405,12 +437,13 @@ LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION neon_auth.progress_of_refreshes() IS 'source of view sync_progress';
 
 CREATE VIEW neon_auth.sync_progress AS
-SELECT pid, target::pg_catalog.regclass AS target, phase, users, total, pages, requests,
-	   pg_catalog.clock_timestamp() - started_at AS elapsed
-FROM neon_auth.progress_of_refreshes();
+SELECT p.pid, p.target::pg_catalog.regclass AS target, p.phase, p.users, p.total, p.pages, p.requests,
+	   pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) p.started_at AS elapsed
+FROM neon_auth.progress_of_refreshes() p;
 
 COMMENT ON VIEW neon_auth.sync_progress IS 'refreshes of this database that are running now';
 
+REVOKE ALL ON neon_auth.sync_progress FROM PUBLIC;
 GRANT SELECT ON neon_auth.sync_progress TO PUBLIC;
 
 /*
@@ -514,3 +547,60 @@ LANGUAGE C;
 
 COMMENT ON PROCEDURE neon_auth.refresh_users_sync(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.bool, pg_catalog.text, pg_catalog.int8, pg_catalog.int8, pg_catalog.int8, pg_catalog.int8, pg_catalog.int8, pg_catalog.int8, pg_catalog.int8, pg_catalog.interval)
 	IS 'makes target equal to the user directory of a server and says what it did';
+
+/*
+ * The end.  A function that was in the schema before, with the name of one of ours
+ * and other arguments, would be called in its place by who leaves arguments to
+ * their defaults.  And nobody has more rights than are granted above, whatever
+ * ALTER DEFAULT PRIVILEGES says.
+ */
+DO $$
+DECLARE
+	foreign_one pg_catalog.text;
+	revoke pg_catalog.text;
+BEGIN
+	SELECT pg_catalog.min(pg_catalog.format('neon_auth.%I(%s)', p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid)))
+		INTO foreign_one
+		FROM pg_catalog.pg_proc p
+		WHERE p.pronamespace OPERATOR(pg_catalog.=) 'neon_auth'::pg_catalog.regnamespace
+		AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+						WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
+						AND d.objid OPERATOR(pg_catalog.=) p.oid AND d.deptype OPERATOR(pg_catalog.=) 'e')
+		AND EXISTS (SELECT FROM pg_catalog.pg_proc o
+					JOIN pg_catalog.pg_depend d ON d.objid OPERATOR(pg_catalog.=) o.oid
+					WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
+					AND d.deptype OPERATOR(pg_catalog.=) 'e'
+					AND o.pronamespace OPERATOR(pg_catalog.=) p.pronamespace
+					AND o.proname OPERATOR(pg_catalog.=) p.proname);
+	IF foreign_one IS NOT NULL THEN
+		RAISE EXCEPTION 'function "%" would be called in place of one of extension "neon_auth_fdw"', foreign_one
+			USING ERRCODE = 'duplicate_function',
+				  HINT = pg_catalog.concat('Drop it, if it is not needed: DROP ROUTINE ', foreign_one, '.');
+	END IF;
+
+	FOR revoke IN
+		SELECT pg_catalog.format('REVOKE ALL ON TABLE neon_auth.%I FROM %I', c.relname, r.rolname)
+			FROM pg_catalog.pg_depend d
+			JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) d.objid
+			CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) a
+			JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) a.grantee
+			WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+			AND d.deptype OPERATOR(pg_catalog.=) 'e'
+			AND c.relnamespace OPERATOR(pg_catalog.=) 'neon_auth'::pg_catalog.regnamespace
+			AND a.grantee OPERATOR(pg_catalog.<>) c.relowner
+		UNION
+		SELECT pg_catalog.format('REVOKE ALL ON ROUTINE neon_auth.%I(%s) FROM %I', p.proname,
+								 pg_catalog.pg_get_function_identity_arguments(p.oid), r.rolname)
+			FROM pg_catalog.pg_depend d
+			JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) d.objid
+			CROSS JOIN LATERAL pg_catalog.aclexplode(p.proacl) a
+			JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) a.grantee
+			WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
+			AND d.deptype OPERATOR(pg_catalog.=) 'e'
+			AND p.pronamespace OPERATOR(pg_catalog.=) 'neon_auth'::pg_catalog.regnamespace
+			AND a.grantee OPERATOR(pg_catalog.<>) p.proowner
+	LOOP
+		EXECUTE revoke;
+	END LOOP;
+END
+$$;
