@@ -26,6 +26,7 @@ system_or_bail('make', '-s', '-C', tree() . '/regress/forger', "BUILD=$build");
 my $redis = start_redis();
 my $elsewhere = start_sim(users => 2);
 my $node = new_node('forged');
+my $log_begin = -s $node->logfile;
 my $session;
 my $forger;
 
@@ -89,7 +90,7 @@ my $started = '';
 sub server_is_well
 {
 	my ($name) = @_;
-	my $log = slurp_file($node->logfile);
+	my $log = slurp_file($node->logfile, $log_begin);
 
 	ok($session->ask('SELECT 1') && $log !~ /terminated by signal|PANIC|TRAP:|server process/, "$name: no session ended");
 	return is($node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()'), $started, "$name: nor did the server");
