@@ -168,7 +168,7 @@ for my $row (
 	[ q(SELECT count(*) FROM app.users), qr/^20$/ ],
 	[ q(SELECT count(id) FROM app.users WHERE id OPERATOR(pg_catalog.=) 'nobody'), qr/^0$/ ],
 	[ q(ANALYZE app.users), qr/^$/ ],
-	[ q(SELECT count(provider) FROM neon_auth.providers()), qr/^8$/ ],
+	[ q(SELECT count(provider) > 0 FROM neon_auth.providers()), qr/^t$/ ],
 	[ q(SELECT count(server) FROM neon_auth.connections()), qr/^1$/ ])
 {
 	my ($sql, $pattern) = @$row;
