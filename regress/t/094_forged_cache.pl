@@ -284,6 +284,9 @@ my @cursors = ("\x01", '-1', '0', '18446744073709551616', '1 2 3 4 5 6', 'x' x 1
 	'@' . ' ' x 20, '~', "'; DROP TABLE users", '%00%0d%0a', '00000000-0000-0000-0000-000000000000', $elsewhere->url . '/v1/users?limit=2',
 	$elsewhere->url . '/api/v1/users?after=x&limit=2', 'http://169.254.169.254/latest/meta-data', 'file:///etc/passwd', "\x7F", '>', '>1 2', '@1 2', '<' x 50);
 
+# What a credential is made of, other than an api_key.
+my @parts = qw(client_id client_secret private_key access_key_id secret_access_key session_token);
+
 for my $provider (sort keys %providers)
 {
 	my $about = $providers{$provider};
@@ -295,7 +298,7 @@ for my $provider (sort keys %providers)
 	allow_urls($node, $of->url, $elsewhere->url);
 	add_server($node, $of, name => $schema, schema => $schema, mapping => $mapping // "api_key '" . $of->key . "'",
 		options => ($about->{options} // '') . ", page_size '20', max_concurrency '1', cache_ttl '1h', redis_url '" . $redis->url . "'");
-	hire_forger($mapping ? "\n0 client\n1 sk_test_x" : $of->key);
+	hire_forger($mapping ? join('', map { $mapping =~ /\b$parts[$_] '(.*?)'/ ? "\n$_ $1" : () } 0 .. $#parts) : $of->key);
 	$session = new_session($node);
 	my $all = "SELECT count(id) FROM $schema.users";
 	my $right = $session->must("SET neon_auth_fdw.cache = off; $all; SET neon_auth_fdw.cache = on");
