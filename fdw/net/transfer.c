@@ -325,6 +325,7 @@ set_headers(NauthTransfer *transfer, const char *headers)
 		memcpy(line, headers, len);
 		line[len] = '\0';
 		list = curl_slist_append(transfer->headers, line);
+		explicit_bzero(line, len);
 		if (list == NULL)
 			return CURLE_OUT_OF_MEMORY;
 		transfer->headers = list;
@@ -525,6 +526,9 @@ void
 nauth_transfer_cancel(NauthTransfer *transfer)
 {
 	nauth_engine_end(&transfer->handle);
+	/* the credential is in one of them */
+	for (struct curl_slist *line = transfer->headers; line; line = line->next)
+		explicit_bzero(line->data, strlen(line->data));
 	curl_slist_free_all(transfer->headers);
 	transfer->headers = NULL;
 }
