@@ -54,6 +54,15 @@ is_busy(const void *provider, const NauthReply *reply)
 	return nauth_read_kind(provider, reply) == NAUTH_ERROR_RATE_LIMIT;
 }
 
+/* The last request still has the credential, however the scan has ended. */
+static void
+wipe_request(void *arg)
+{
+	NauthDirectory *directory = arg;
+
+	explicit_bzero(&directory->request, sizeof(NauthRequest));
+}
+
 NauthDirectory *
 nauth_directory_open(const NauthOptions *options, int budget)
 {
@@ -73,6 +82,9 @@ nauth_directory_open(const NauthOptions *options, int budget)
 		.gate = nauth_gate_open(&options->connection, cache, options->max_requests_per_second),
 	};
 
+	directory->on_reset.func = wipe_request;
+	directory->on_reset.arg = directory;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &directory->on_reset);
 	directory->options = options;
 	directory->settings = options->settings;
 	directory->cache = cache;

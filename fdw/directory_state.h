@@ -44,6 +44,7 @@ struct NauthDirectory
 	NauthHttp  *http;
 	int64		budget;			/* microseconds of waiting that are left */
 	NauthRequest request;		/* too large for the stack */
+	MemoryContextCallback on_reset; /* wipes it */
 	NauthError	error;
 	int64		asked_at;		/* for the last reply, of nauth_clock() */
 	Ahead		ahead[AHEAD_MAX];

@@ -130,6 +130,7 @@ end_calls(void *arg)
 	for (NauthCall *call = http->calls; call; call = call->next)
 	{
 		leave(call, false);
+		explicit_bzero(&call->request, sizeof(NauthRequest));
 		nauth_transfer_free_body(&call->body);
 	}
 	for (NauthCall *call = http->spare; call; call = call->next)
@@ -392,6 +393,7 @@ nauth_http_free(NauthCall *call)
 	NauthCall **link = &http->calls;
 
 	leave(call, false);
+	explicit_bzero(&call->request, sizeof(NauthRequest));
 	while (*link != call)
 		link = &(*link)->next;
 	*link = call->next;

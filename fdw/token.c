@@ -203,6 +203,7 @@ fetch_token(Token *token, const NauthOptions *options, NauthHttp *http, NauthReq
 	}
 	read = read && read_token(token, options->provider, &reply, begun, error);
 	explicit_bzero(request, sizeof(*request));
+	explicit_bzero(assertion, sizeof(assertion));
 	token->refusal = *error;
 	token->refused_until = !read && error->kind == NAUTH_ERROR_CREDENTIAL ? nauth_clock() + REFUSED_FOR : 0;
 	return read;

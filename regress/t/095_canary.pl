@@ -189,6 +189,50 @@ is(found($dump =~ s/^CREATE USER MAPPING .*?\);$//msgr, @credentials, $marker, q
 my @mapped = $dump =~ /^CREATE USER MAPPING .*?\);$/msg;
 is(scalar(grep { found($_, $password) } @mapped), scalar keys %providers, '... where each is, as docs/security.md says');
 
+# ---- What is left in memory: no copy of the headers of a request but the library's own
+
+# The memory of a session, as it reads it itself.
+sub memory_of
+{
+	my ($session) = @_;
+	my $file = PostgreSQL::Test::Utils::tempdir() . '/memory';
+
+	$session->must(<<"SQL");
+SET client_min_messages = warning;
+DO \$\$
+DECLARE
+	area text[];
+	number int := 0;
+BEGIN
+	FOR area IN SELECT regexp_matches(pg_read_file('/proc/self/maps'), '^([0-9a-f]+)-([0-9a-f]+) rw-p \\S+ \\S+ 0 *(?:\\[heap\\])?\$', 'gn') LOOP
+		number := number + 1;
+		EXECUTE format('COPY (SELECT pg_read_binary_file(%L, %s, %s)) TO %L (FORMAT binary)', '/proc/self/mem',
+			('x' || lpad(area[1], 16, '0'))::bit(64)::bigint, ('x' || lpad(area[2], 16, '0'))::bit(64)::bigint - ('x' || lpad(area[1], 16, '0'))::bit(64)::bigint,
+			'$file' || number);
+	END LOOP;
+END
+\$\$;
+SQL
+	return map { slurp_file($_) } glob("$file*");
+}
+
+# A header ends with a return where the library writes it to send it, and not in ours.
+my $header = 'Authorization: Bearer ' . $sim{clerk}->key;
+my $before = new_session($node);
+
+sub left_over { my ($session) = @_; my $memory = join('', memory_of($session)); return length($memory) > 1_000_000 ? scalar(() = $memory =~ /\Q$header\E(?!\r)/g) : 'nothing read'; }
+
+$before->must('SET neon_auth_fdw.cache = off; BEGIN; DECLARE c CURSOR FOR SELECT id FROM of_clerk.users; FETCH 1 FROM c');
+cmp_ok(left_over($before), '>', 0, 'while a scan goes on its request is there');
+$before->must('COMMIT');
+is(left_over($before), 0, '... and when it has ended no copy is left');
+$before->must("SELECT count(raw_json) FROM of_clerk.users; CALL neon_auth.refresh_users_sync('clerk', mode => 'full', target => 'of_clerk.users_sync')");
+is(left_over($before), 0, '... nor after a refresh');
+$sim{clerk}->fault({ times => -1, match => 'any', hang => JSON::PP::true });
+like($before->ask("SET statement_timeout = '100ms'; SELECT count(raw_json) FROM of_clerk.users"), qr/ERROR:  57014/, '... a statement that is ended while it waits');
+$sim{clerk}->clear_faults;
+is(left_over($before), 0, '... leaves none either');
+
 # the test of the test: each place would show it
 my $planted = $sim{clerk}->key;
 
