@@ -158,6 +158,32 @@ for my $line (split /\n/, $table)
 }
 is(join("\n", grep { !$seen{$_} } sort keys %checks), '', 'the table has all rows that are tried');
 
+# ---- SEC-1, B5: where an option may stand
+
+my @secrets = qw(api_key client_id client_secret private_key access_key_id secret_access_key session_token redis_user redis_password);
+my @unsafe = qw(verify_peer verify_host sslmode ca_file ca_path cert key insecure proxy userpwd netrc headers resolve interface follow allowed_urls);
+my %places = (
+	wrapper => [ 'admin', 'ALTER FOREIGN DATA WRAPPER neon_auth_fdw OPTIONS (ADD %s)' ],
+	server => [ 'server_owner', 'ALTER SERVER clerk OPTIONS (ADD %s)' ],
+	column => [ 'server_owner', 'CREATE FOREIGN TABLE s_server_owner.t (id text OPTIONS (%s)) SERVER clerk' ],
+	table => [ 'server_owner', 'CREATE FOREIGN TABLE s_server_owner.t (id text) SERVER clerk OPTIONS (%s)' ],
+	mapping => [ 'server_owner', 'ALTER USER MAPPING FOR server_owner SERVER clerk OPTIONS (ADD %s)' ]);
+
+for my $place (sort keys %places)
+{
+	my ($role, $sql) = @{ $places{$place} };
+
+	for my $option (($place eq 'mapping' ? () : @secrets), @unsafe)
+	{
+		my $text = $session{$role}->ask(sprintf($sql, "$option 'zygomorphic'"));
+
+		like($text, qr/ERROR:  HV00D: /, (grep({ $_ eq $option } @secrets) ? 'SEC-1' : 'B5') . ": $option is no option of a $place");
+		unlike($text, qr/zygomorphic/, '... and its value is not quoted');
+	}
+}
+is($node->safe_psql('postgres', q(SELECT neon_auth.disconnect_all(); SELECT string_agg(name, ' ' ORDER BY name) FROM pg_settings WHERE name LIKE 'neon_auth_fdw.%' AND context = 'user')) =~ s/^[tf]\n//r,
+	'neon_auth_fdw.cache neon_auth_fdw.pushdown', 'B5: what a role may set for itself');
+
 # ---- The owner of a server who sends its users elsewhere
 
 my $sender = 'server_owner';
