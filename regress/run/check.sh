@@ -174,6 +174,7 @@ main()
 	layer build one build_with_werror
 	layer symbols one target symbols
 	layer layers one target layers
+	layer scripts one target scripts
 	layer indent one target indent
 	layer cppcheck one target cppcheck
 	layer analyze one target analyze

@@ -16,7 +16,7 @@ use Test::More;
 my $sim = start_sim(users => 20);
 my $node = new_node('install', urls => [ $sim->url ]);
 my $url = $sim->url;
-my $script_check = tree() . '/regress/run/script_check.sh';
+my $script_check = tree() . '/regress/run/scripts.sh';
 
 $node->safe_psql('postgres', 'CREATE ROLE mallory LOGIN; CREATE ROLE auth_owner; CREATE ROLE app; CREATE ROLE admin SUPERUSER');
 

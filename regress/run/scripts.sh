@@ -4,7 +4,7 @@
 # adopted, all names, types, functions and operators are qualified, no function has
 # its owner's rights.  Prints one line for each breach.
 #
-#   script_check.sh [SCRIPT ...]        all of sql/ unless told
+#   scripts.sh [SCRIPT ...]        all of sql/ unless told
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
