@@ -3,6 +3,9 @@
 #
 #	my $session = new_session($node);
 #	my $text = $session->ask('SELECT 1');     # undef when the server has ended it
+#	$session->begin('SELECT pg_sleep(5)');    # does not wait
+#	... $session->said ...
+#	$text = $session->finish;
 #
 # Copyright (c) 2026, neon_auth_fdw contributors
 
@@ -43,18 +46,44 @@ sub new_session
 sub ask
 {
 	my ($self, $sql) = @_;
-	my $mark = '=' . ++$self->{count} . '=';
-	my $select = IO::Select->new($self->{out});
-	my $text = '';
+
+	$self->begin($sql);
+	return $self->finish;
+}
+
+# Has psql run statements, and does not wait for them.
+sub begin
+{
+	my ($self, $sql) = @_;
 	local $SIG{PIPE} = 'IGNORE';
 
-	print { $self->{in} } "$sql\n;\n\\echo $mark\n";
-	while ($text !~ s/\n?^$mark\n\z//m)
+	@{$self}{qw(sql text mark)} = ($sql, '', '=' . ++$self->{count} . '=');
+	print { $self->{in} } "$sql\n;\n\\echo $self->{mark}\n";
+	return;
+}
+
+# What it has said of them so far, after waiting that many seconds at most for more.
+sub said
+{
+	my ($self, $seconds) = @_;
+
+	sysread($self->{out}, $self->{text}, 65536, length $self->{text})
+	  if IO::Select->new($self->{out})->can_read($seconds // 0);
+	return $self->{text};
+}
+
+# Waits for their end; returns what psql said.
+sub finish
+{
+	my ($self) = @_;
+	my $select = IO::Select->new($self->{out});
+
+	while ($self->{text} !~ s/\n?^$self->{mark}\n\z//m)
 	{
-		die "psql is silent: $sql" unless $select->can_read($PostgreSQL::Test::Utils::timeout_default);
-		return unless sysread($self->{out}, $text, 65536, length $text);
+		die "psql is silent: $self->{sql}" unless $select->can_read($PostgreSQL::Test::Utils::timeout_default);
+		return unless sysread($self->{out}, $self->{text}, 65536, length $self->{text});
 	}
-	return $text;
+	return $self->{text};
 }
 
 # Runs statements that must not fail; dies with what psql said.
