@@ -4,8 +4,8 @@
  *		What tests need inside the process of neon_auth_fdw.
  *
  * The curl part stands for another extension that uses libcurl by itself, in
- * its own way, and knows nothing of ours.  The malloc part passes on to the
- * library in regress/shim, if that is preloaded.
+ * its own way, and knows nothing of ours.  The malloc part and that of calls
+ * pass on to the library in regress/shim, if that is preloaded.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -15,9 +15,17 @@
 
 #include <curl/curl.h>
 #include <dlfcn.h>
+#include <locale.h>
 #include <malloc.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
 
+#include "executor/spi.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #define TIMEOUT_SECONDS 60L
@@ -26,6 +34,10 @@ PG_MODULE_MAGIC;
 
 PG_FUNCTION_INFO_V1(probe_fail_malloc);
 PG_FUNCTION_INFO_V1(probe_malloc_calls);
+PG_FUNCTION_INFO_V1(probe_fail_call);
+PG_FUNCTION_INFO_V1(probe_calls);
+PG_FUNCTION_INFO_V1(probe_held);
+PG_FUNCTION_INFO_V1(probe_process);
 PG_FUNCTION_INFO_V1(probe_malloc_bytes);
 PG_FUNCTION_INFO_V1(probe_curl_get);
 PG_FUNCTION_INFO_V1(probe_curl_cleanup);
@@ -63,6 +75,29 @@ probe_malloc_calls(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(malloc_calls());
 }
 
+/*
+ * probe_fail_call(call, n, times, error, place): so many calls of this name fail
+ * with this errno, from the nth on, at this place; n of 0 = off.
+ */
+Datum
+probe_fail_call(PG_FUNCTION_ARGS)
+{
+	void		(*fail_call) (const char *, long, long, int, const char *) = shim_function("nauth_shim_fail_call");
+
+	fail_call(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_INT32(1), PG_GETARG_INT32(2),
+			  PG_GETARG_INT32(3), text_to_cstring(PG_GETARG_TEXT_PP(4)));
+	PG_RETURN_VOID();
+}
+
+/* probe_calls(): how many there were since. */
+Datum
+probe_calls(PG_FUNCTION_ARGS)
+{
+	long		(*calls) (void) = shim_function("nauth_shim_calls");
+
+	PG_RETURN_INT64(calls());
+}
+
 /* probe_malloc_bytes(): what is allocated now, the server's own included. */
 Datum
 probe_malloc_bytes(PG_FUNCTION_ARGS)
@@ -70,6 +105,67 @@ probe_malloc_bytes(PG_FUNCTION_ARGS)
 	struct mallinfo2 info = mallinfo2();
 
 	PG_RETURN_INT64((int64) (info.uordblks + info.hblkhd));
+}
+
+/*
+ * probe_held(query): the first value it returns, as a notice, with all interrupts
+ * held off until then.
+ */
+Datum
+probe_held(PG_FUNCTION_ARGS)
+{
+	char	   *query = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	HOLD_INTERRUPTS();
+	SPI_connect();
+	if (SPI_execute(query, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "the query has no row");
+	elog(NOTICE, "held: %s", SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+	SPI_finish();
+	RESUME_INTERRUPTS();
+	PG_RETURN_VOID();
+}
+
+/* Add what becomes of each signal, and which ones are blocked. */
+static void
+describe_signals(StringInfo text)
+{
+	sigset_t	blocked;
+
+	sigprocmask(SIG_SETMASK, NULL, &blocked);
+	for (int number = 1; number < 32; number++)
+	{
+		struct sigaction action;
+
+		if (sigaction(number, NULL, &action) == 0)
+			appendStringInfo(text, "%d %p %x %d\n", number, (void *) action.sa_handler,
+							 action.sa_flags, sigismember(&blocked, number));
+	}
+}
+
+/*
+ * probe_process(): all that a library might change of the process it is in: signals,
+ * timers but the one that is the server's, locale, umask, folder, environment.
+ */
+Datum
+probe_process(PG_FUNCTION_ARGS)
+{
+	StringInfoData text;
+	struct itimerval timer;
+	char		folder[MAXPGPATH];
+	mode_t		mask = umask(0);
+
+	umask(mask);
+	initStringInfo(&text);
+	describe_signals(&text);
+	for (int which = ITIMER_VIRTUAL; which <= ITIMER_PROF; which++)
+		if (getitimer(which, &timer) == 0)
+			appendStringInfo(&text, "timer %ld %ld\n", (long) timer.it_value.tv_sec, (long) timer.it_interval.tv_sec);
+	appendStringInfo(&text, "locale %s\numask %o\nfolder %s\n", setlocale(LC_ALL, NULL), (unsigned) mask,
+					 getcwd(folder, sizeof(folder)));
+	for (char **variable = environ; *variable; variable++)
+		appendStringInfo(&text, "%s\n", *variable);
+	PG_RETURN_TEXT_P(cstring_to_text(text.data));
 }
 
 static size_t

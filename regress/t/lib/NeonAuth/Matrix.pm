@@ -74,14 +74,19 @@ sub row
 
 # ---- The target
 
-# All that a run may write about users, of all targets, as one text.
+# All that a run may write about users, of all targets: lines, cut to be read, by
+# what they are.
 sub written
 {
 	my $sql = join(' UNION ALL ',
 		(map { "SELECT '$_' AS kind, t::text AS line FROM neon_auth.$_ AS t" } qw(sync_state sync_delta held_deletion quarantined_user)),
 		map { "SELECT '$_', t::text FROM $_ AS t" } split /\n/, $node->safe_psql('postgres', 'SELECT target FROM neon_auth.sync_state'));
 
-	return $node->safe_psql('postgres', "SELECT kind, line FROM ($sql) AS w ORDER BY 1, 2");
+	return map { (split /\|/, $_, 2) } split /\n/, $node->safe_psql('postgres', <<"SQL");
+SELECT md5(concat(kind, line, row_number() OVER (PARTITION BY kind, line))),
+	kind || ' ' || regexp_replace(left(regexp_replace(line, '"\\{.*\\}"', '{}'), 200), '\\s', ' ', 'g')
+FROM ($sql) AS w
+SQL
 }
 
 # The code changes neither a users_sync nor what is known of it; returns what the code
@@ -90,10 +95,12 @@ sub unchanged_by
 {
 	my ($what, $code) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	my $before = written();
+	my %before = written();
 	my @got = $code->();
+	my %after = written();
+	my @changes = ((map { "- $before{$_}" } grep { !$after{$_} } keys %before), map { "+ $after{$_}" } grep { !$before{$_} } keys %after);
 
-	is(written(), $before, "$what: the target is as it was");
+	is(join("\n", sort @changes), '', "$what: the target is as it was");
 	return wantarray ? @got : $got[0];
 }
 
@@ -140,8 +147,24 @@ sub held_by
 	return \%held;
 }
 
+# By what it has grown, by kind.
+sub grown
+{
+	my ($before, $after) = @_;
+
+	return { map { $_ => $after->{$_} - $before->{$_} } keys %$after };
+}
+
+sub is_flat
+{
+	my ($grown) = @_;
+
+	return $grown->{descriptors} <= 0 && $grown->{malloc} < $growth && $grown->{contexts} < $growth;
+}
+
 # Repeats it that many times in one session, after a tenth as many, and at least five,
-# that fill what is kept: SQL, which may fail, or code that is given the session.
+# that fill what is kept: SQL, which may fail, or code that is given the session.  What
+# grows once, as for a first thread, does not grow again: there are up to three rounds.
 sub flat
 {
 	my ($what, $times, $task) = @_;
@@ -155,15 +178,20 @@ sub flat
 		}
 		return held_by($session, $pid);
 	};
+	my $grown;
+
 	held_by($session, $pid) for 1 .. 3;
 	my $before = $repeat->($times / 10 > 5 ? $times / 10 : 5);
-	my $after = $repeat->($times);
-
-	cmp_ok($after->{descriptors}, '<=', $before->{descriptors}, "$what: no more descriptors after $times times");
-	for my $kind (qw(malloc contexts))
+	for (1 .. 3)
 	{
-		cmp_ok($after->{$kind} - $before->{$kind}, '<', $growth, "$what: no more memory ($kind)");
+		my $after = $repeat->($times);
+
+		$grown = grown($before, $after);
+		$before = $after;
+		last if is_flat($grown);
 	}
+	cmp_ok($grown->{descriptors}, '<=', 0, "$what: no more descriptors after $times times");
+	cmp_ok($grown->{$_}, '<', $growth, "$what: no more memory ($_)") for qw(malloc contexts);
 	return;
 }
 

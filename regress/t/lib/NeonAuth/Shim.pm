@@ -1,13 +1,16 @@
 
-# Servers with regress/shim/nauth_shim.so preloaded: host names that resolve when
-# the test says so, a network that must not be touched, and processes that are killed
-# at a chosen point.
+# Servers with regress/shim/nauth_shim.so preloaded: host names that resolve when and
+# to what the test says, a clock that jumps, a network that must not be touched, and
+# processes that are killed at a chosen point.  Calls that fail are a matter of one
+# session: function probe_fail_call of regress/probe.
 #
 #	my $shim = new_shim();
 #	my $node = $shim->new_node('main', urls => [ "http://clerk.test:$port" ]);
 #	$shim->slow_dns(600);                # whoever looks up *.test waits
 #	$shim->wait_dns(1);                  # until somebody does
 #	$shim->end_dns;                      # and gets 127.0.0.1
+#	$shim->resolve_to('10.0.0.1', '::1');# or these, or an error: EAI_NONAME
+#	$shim->set_clock(86400);             # it is tomorrow, for the server
 #	$shim->kill_at('page', 3);           # whoever reads the third page dies there
 #
 # Copyright (c) 2026, neon_auth_fdw contributors
@@ -81,7 +84,7 @@ sub resolve_names
 {
 	my ($self, $end) = @_;
 
-	$self->control('names', $end);
+	$self->control('suffix', $end);
 	return;
 }
 
@@ -91,6 +94,35 @@ sub end_dns
 	my ($self) = @_;
 
 	$self->slow_dns(0);
+	return;
+}
+
+# What a look-up of such a name has in the end: these addresses, or the error of
+# getaddrinfo() with this number; without any, 127.0.0.1 again.
+sub resolve_to
+{
+	my ($self, @answer) = @_;
+
+	$self->control('names', @answer ? join(',', @answer) : undef);
+	return;
+}
+
+# By how many seconds the server's time of day is ahead of ours from now on.  Its
+# clock for time-outs goes on as ever.
+sub set_clock
+{
+	my ($self, $seconds) = @_;
+
+	$self->control('clock', $seconds || undef);
+	return;
+}
+
+# While true, libcurl says that it looks up names with nothing else going on.
+sub slow_curl
+{
+	my ($self, $slow) = @_;
+
+	$self->control('oldcurl', $slow ? 'yes' : undef);
 	return;
 }
 
