@@ -75,11 +75,12 @@ sub row
 # ---- The target
 
 # All that a run may write about users, of all targets: lines, cut to be read, by
-# what they are.
+# what they are.  That a full run was begun, which it notes first of all, is no such thing.
 sub written
 {
 	my $sql = join(' UNION ALL ',
-		(map { "SELECT '$_' AS kind, t::text AS line FROM neon_auth.$_ AS t" } qw(sync_state sync_delta held_deletion quarantined_user)),
+		q(SELECT 'sync_state' AS kind, (to_jsonb(t) - 'unproved')::text AS line FROM neon_auth.sync_state AS t),
+		(map { "SELECT '$_', t::text FROM neon_auth.$_ AS t" } qw(sync_delta held_deletion quarantined_user)),
 		map { "SELECT '$_', t::text FROM $_ AS t" } split /\n/, $node->safe_psql('postgres', 'SELECT target FROM neon_auth.sync_state'));
 
 	return map { (split /\|/, $_, 2) } split /\n/, $node->safe_psql('postgres', <<"SQL");
