@@ -50,7 +50,8 @@ static const struct
 
 /*
  * Addresses never connected to, IPv4 as mapped: link-local ones, where clouds
- * serve credentials, through NAT64 too, and the IPv6 one of such a service.
+ * serve credentials, in whatever way IPv6 embeds them (compatible, NAT64, 6to4),
+ * and those of such services that are not link-local.
  */
 static const struct
 {
@@ -58,9 +59,13 @@ static const struct
 	int			bits;
 }			forbidden_addresses[] = {
 	{"::ffff:169.254.0.0", 112},
+	{"::169.254.0.0", 112},
 	{"64:ff9b::169.254.0.0", 112},
+	{"2002:a9fe::", 32},
 	{"fe80::", 10},
 	{"fd00:ec2::254", 128},
+	{"::ffff:100.100.100.200", 128},
+	{"::ffff:192.0.0.192", 128},
 };
 
 bool

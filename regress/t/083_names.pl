@@ -214,7 +214,8 @@ row(
 
 # ---- Addresses that are never asked, however they are written (SEC-13)
 
-my @forbidden = qw(169.254.169.254 ::ffff:169.254.169.254 64:ff9b::a9fe:a9fe fe80::1 febf::1 fd00:ec2::254);
+my @forbidden = qw(169.254.169.254 ::ffff:169.254.169.254 ::169.254.169.254 64:ff9b::a9fe:a9fe 2002:a9fe:a9fe::1
+  fe80::1 febf::1 fd00:ec2::254 100.100.100.200 192.0.0.192);
 my $forbidden = qr/ERROR:  42501: the provider of server "\w+" has a link-local address/;
 
 # In a session where no attempt to connect would leave this machine, the SQL is refused
