@@ -248,7 +248,7 @@ read_changes(NauthRun *run, TimestampTz since)
 
 	/* what is newer was not there yet; see set_watermark in full.c */
 	if (run->doubt == NULL && changes->newest != DT_NOBEGIN)
-		run->watermark = Min(changes->newest, run->started_at);
+		run->watermark = Min(changes->newest, nauth_run_reading_since(run));
 }
 
 static int64
@@ -275,7 +275,7 @@ settled_bound(const NauthRun *run)
 
 	if (changes->newest == DT_NOBEGIN)
 		return DT_NOBEGIN;
-	bound = Max(Min(changes->newest, run->started_at) - NAUTH_SETTLED_AGE, oldest);
+	bound = Max(Min(changes->newest, nauth_run_reading_since(run)) - NAUTH_SETTLED_AGE, oldest);
 	for (int try = 0; try < BOUND_TRIES && bound >= oldest; try++)
 	{
 		CHECK_FOR_INTERRUPTS();

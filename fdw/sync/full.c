@@ -103,13 +103,13 @@ step_page(NauthRun *run, void *arg)
  * All changes until the watermark have been read.  Nobody changed before the
  * listing began has been missed by it, and the latest change that it showed is
  * at most as much younger as it took.  So the provider's own time is known
- * without its clock, and that of this server only guards against times of
- * users that lie in the future.
+ * without its clock, and clocks only guard against times of users that lie in
+ * the future.
  */
 static void
 set_watermark(NauthRun *run)
 {
-	TimestampTz newest = Min(run->newest, run->started_at);
+	TimestampTz newest = Min(run->newest, nauth_run_reading_since(run));
 
 	if (run->newest == DT_NOBEGIN)
 		return;

@@ -21,6 +21,7 @@
 #include "fault_point.h"
 #include "sync/run.h"
 #include "users.h"
+#include "wait.h"
 
 #define DEADLOCK_TRIES	5
 
@@ -73,11 +74,21 @@ nauth_run_create(bool toplevel)
 	run->toplevel = toplevel;
 	run->approved = -1;
 	run->started_at = run->asked_at = GetCurrentTimestamp();
+	run->begun_clock = nauth_clock();
 	run->watermark = run->newest = run->changes.newest = DT_NOBEGIN;
 	run->last_watermark = run->last_full_at = run->final_before = DT_NOBEGIN;
 	run->last_success_started_at = DT_NOBEGIN;
 	run->total = -1;
 	return run;
+}
+
+TimestampTz
+nauth_run_reading_since(const NauthRun *run)
+{
+	const NauthHttpStats *stats = nauth_directory_stats(run->directory);
+	TimestampTz begun_at = GetCurrentTimestamp() - (nauth_clock() - run->begun_clock);
+
+	return Min(run->started_at, begun_at) - (stats->dated ? Max(stats->skew, 0) * USECS_PER_SEC : 0);
 }
 
 /* Members that are no change of a user: the provider's, and the option's. */

@@ -188,8 +188,9 @@ struct NauthRun
 
 	/* what it found */
 	TimestampTz newest;			/* latest change seen, or DT_NOBEGIN */
-	int64		begun_clock;	/* microseconds of nauth_clock, when the
-								 * listing, or what has changed since, began */
+	int64		begun_clock;	/* microseconds of nauth_clock, when the run,
+								 * or the listing, or what has changed since,
+								 * began */
 	TimestampTz watermark;		/* all changes until then were read, or
 								 * DT_NOBEGIN */
 	bool		timeless;		/* some user has no time of change */
@@ -236,6 +237,12 @@ struct NauthRun
 extern bool nauth_run_is_toplevel(FunctionCallInfo fcinfo);
 extern NauthRun *nauth_run_create(bool toplevel);
 extern void nauth_run_set_options(NauthRun *run, const NauthOptions *options);
+
+/*
+ * When it began to read, by the clock that is most behind: of this server, then and
+ * now, or of the provider, where it tells.  Whoever changed before that has been read.
+ */
+extern TimestampTz nauth_run_reading_since(const NauthRun *run);
 
 /* Refuse a command where nothing can be written, or within a run. */
 extern void nauth_run_check_writable(const char *command);

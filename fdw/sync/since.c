@@ -57,7 +57,7 @@ nauth_since_watermark(const NauthRun *run)
 		return DT_NOBEGIN;
 
 	/* of two clocks the one that is behind: too early is only read again */
-	return run->started_at - Max(stats->skew, 0) * USECS_PER_SEC - DATE_BLUR;
+	return nauth_run_reading_since(run) - DATE_BLUR;
 }
 
 static bool
@@ -281,7 +281,7 @@ begin_since(NauthRun *run, TimestampTz since)
 static void
 set_watermark(NauthRun *run)
 {
-	TimestampTz newest = Min(run->changes.newest, run->started_at);
+	TimestampTz newest = Min(run->changes.newest, nauth_run_reading_since(run));
 	TimestampTz watermark = nauth_since_watermark(run);
 
 	if (watermark == DT_NOBEGIN && run->changes.newest != DT_NOBEGIN)
