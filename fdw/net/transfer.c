@@ -35,6 +35,13 @@
 /* Headers that have the id of a request at many providers. */
 static const char *const id_headers[] = {"X-Request-Id", "CF-Ray"};
 
+/* What a header says of when to come back. */
+typedef struct NauthComeback
+{
+	int64_t		seconds;		/* to wait, or since 1970; 0: nothing of use */
+	bool		moment;			/* the latter */
+} NauthComeback;
+
 struct NauthTransfer
 {
 	NauthHandle handle;
@@ -46,9 +53,9 @@ struct NauthTransfer
 	size_t		header_bytes;
 	bool		headers_end;	/* the empty line after them was there */
 	bool		compressed;
-	int64_t		retry_after;	/* as in NauthTransferReply */
-	int64_t		retry_own;
-	int64_t		skew;
+	NauthComeback retry_after;
+	NauthComeback retry_own;
+	int64_t		skew;			/* as in NauthTransferReply */
 	bool		dated;
 	int			id_rank;		/* of request_id: the provider's own header is
 								 * 0, then come those above; -1: none yet */
@@ -157,19 +164,34 @@ on_body(char *data, size_t size, size_t count, void *arg)
 	return len;
 }
 
-/*
- * Seconds to wait by the value of a header: a number or a date.  Not above 0
- * where it says nothing of use.
- */
-static int64_t
-seconds_of(const char *value)
+/* Read a number or a date. */
+static NauthComeback
+read_comeback(const char *value)
 {
+	NauthComeback comeback = {0};
 	time_t		date;
 
 	if (*value && strspn(value, "0123456789") == strlen(value))
-		return Min(strtoll(value, NULL, 10), SECONDS_MAX);
-	date = curl_getdate(value, NULL);
-	return date == -1 ? 0 : (int64_t) date - time(NULL);
+		comeback.seconds = Min(strtoll(value, NULL, 10), SECONDS_MAX);
+	else
+	{
+		date = curl_getdate(value, NULL);
+		comeback.moment = date != -1;
+		comeback.seconds = comeback.moment ? date : 0;
+	}
+	return comeback;
+}
+
+/*
+ * Seconds to wait, not above 0 if none.  A moment is one of the provider's clock,
+ * which the same reply tells in header Date, wherever that stands.
+ */
+static int64_t
+seconds_left(const NauthTransfer *transfer, NauthComeback comeback)
+{
+	if (!comeback.moment)
+		return comeback.seconds;
+	return comeback.seconds - ((int64_t) time(NULL) - (transfer->dated ? transfer->skew : 0));
 }
 
 /* Whether this header line has the name; its value is then cut to fit. */
@@ -303,12 +325,11 @@ on_header(char *line, size_t size, size_t count, void *arg)
 	if (header_value(line, len, "Date", value))
 		note_date(transfer, value);
 	if (header_value(line, len, "Retry-After", value))
-		transfer->retry_after = seconds_of(value);
+		transfer->retry_after = read_comeback(value);
 	if (transfer->retry_header != NULL && header_value(line, len, transfer->retry_header, value))
 	{
-		transfer->retry_own = seconds_of(value);
-		if (transfer->retry_own >= SECONDS_EPOCH)
-			transfer->retry_own -= time(NULL);
+		transfer->retry_own = read_comeback(value);
+		transfer->retry_own.moment |= transfer->retry_own.seconds >= SECONDS_EPOCH;
 	}
 	return len;
 }
@@ -384,9 +405,11 @@ begin_request(NauthTransfer *transfer, const NauthTransferCall *call)
 	transfer->header_bytes = 0;
 	transfer->headers_end = false;
 	transfer->compressed = false;
-	transfer->retry_after = 0;
+	transfer->retry_after = transfer->retry_own = (NauthComeback)
+	{
+		0
+	};
 	transfer->dated = false;
-	transfer->retry_own = 0;
 
 	for (size_t i = 0; code == CURLE_OK && i < lengthof(http_options); i++)
 		code = curl_easy_setopt(easy, http_options[i].option, http_options[i].value);
@@ -445,8 +468,8 @@ describe_reply(NauthTransfer *transfer, NauthTransferReply *reply)
 	}
 	reply->status = (int) status;
 	reply->other_type = type != NULL && !type_is_json(type);
-	reply->retry_after = transfer->retry_after;
-	reply->retry_own = transfer->retry_own;
+	reply->retry_after = seconds_left(transfer, transfer->retry_after);
+	reply->retry_own = seconds_left(transfer, transfer->retry_own);
 	reply->skew = transfer->skew;
 	reply->dated = transfer->dated;
 	strlcpy(reply->request_id, transfer->request_id, sizeof(reply->request_id));

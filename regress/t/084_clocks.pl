@@ -1,6 +1,7 @@
 # Clocks that are a day off, on either side, before and while something goes on: row F55
-# of the fault matrix.  The server's time of day jumps; the provider's is that of the
-# simulator, which goes on as ever.
+# of the fault matrix, and moments that a provider names (of row F11).  The server's time
+# of day jumps; the provider's is that of the simulator, which goes on as ever, or what
+# its header Date says.
 #
 # Copyright (c) 2026, neon_auth_fdw contributors
 
@@ -15,6 +16,7 @@ use NeonAuth::Redis;
 use NeonAuth::Session;
 use NeonAuth::Shim;
 use NeonAuth::Test;
+use POSIX qw(strftime);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -249,6 +251,76 @@ row(
 		is($node->safe_psql('postgres', $marked), $before, 'a day ahead: who was marked less than three days ago is kept');
 		$shim->set_clock(0);
 		run_is_right('then', 'full');
+	});
+
+# ---- Moments that a provider names, by its own clock
+
+sub http_date { return strftime('%a, %d %b %Y %H:%M:%S GMT', gmtime($_[0])); }
+
+# A provider that is busy until a moment of its own clock is asked so often by the SQL.
+sub busy_until
+{
+	my ($what, $provider, $headers, $sql, $expected, $requests) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	$provider->fault({ match => 'any', status => 429, times => ($requests > 2 ? -1 : 1), headers => $headers });
+	$provider->reset_stats;
+	my $said = run_sql($sql);
+	heard($said);
+	like($said, $expected, "$what: what is said");
+	is($provider->requests, $requests, "$what: requests");
+	$provider->clear_faults;
+	return;
+}
+
+my $busy = qr/ERROR:  53400: the provider of server "\w+" takes no more requests for now/;
+my $scan = 'SELECT count(id) FROM app.users WHERE id = $$user_ada$$';
+
+for my $jump (@jumps, [ 'right', 0 ])
+{
+	my ($what, $seconds) = @$jump;
+
+	row(
+		'F11', "a moment, our clock is $what",
+		scan => sub {
+			$shim->set_clock($seconds);
+			busy_until('in an hour', $sim, { 'Retry-After' => http_date(time() + 3600) }, $scan, $busy, 1);
+			busy_until('in a second', $sim, { 'Retry-After' => http_date(time() + 1) }, $scan, qr/\A1\z/, 2);
+			busy_until('an hour ago', $sim, { 'Retry-After' => http_date(time() - 3600) }, $scan, qr/\A1\z/, 2);
+			busy_until('in an hour, as a number', $auth0, { 'X-RateLimit-Reset' => '' . (time() + 3600) }, 'SELECT count(id) FROM auth0.users', $busy, 1);
+			busy_until('in a second, as a number', $auth0, { 'X-RateLimit-Reset' => '' . (time() + 1) }, 'SELECT count(id) FROM auth0.users', qr/\A5\z/, 2)
+			  if $seconds < 0;
+			$shim->set_clock(0);
+		},
+		refresh => sub {
+			change_all('full');
+			$shim->set_clock($seconds);
+			my $refresh = q(CALL neon_auth.refresh_users_sync('clerk'));
+
+			unchanged_by('a provider that is busy', sub {
+				busy_until('in an hour', $sim, { 'Retry-After' => http_date(time() + 3600) }, $refresh, $busy, 1);
+			});
+			$sim->fault({ match => 'list', status => 429, headers => { 'Retry-After' => http_date(time() + 1) } });
+			repairs("$what: in a second");
+			$sim->clear_faults;
+			$shim->set_clock(0);
+			run_is_right('then', 'full');
+		});
+}
+
+row(
+	'F11',
+	'the clock of the provider is off' => sub {
+		for my $jump (@jumps)
+		{
+			my ($what, $seconds) = @$jump;
+			my $there = time() + $seconds;
+
+			busy_until("$what, in an hour", $sim,
+				{ Date => http_date($there), 'Retry-After' => http_date($there + 3600) }, $scan, $busy, 1);
+			busy_until("$what, in a second", $sim,
+				{ Date => http_date($there), 'Retry-After' => http_date($there + 1) }, $scan, qr/\A1\z/, 2);
+		}
 	});
 
 no_canary();
