@@ -15,6 +15,7 @@
  *		clock		its target is by how many seconds the time of day is ahead
  *		forbid		while it is there, using the network ends the process
  *		oldcurl		while it is there, libcurl says that it would wait for names
+ *		bareheaders	while it is there, memory ends where a header line ends
  *		point		its target is NAME or NAME:N; the process that comes to this
  *					point for the Nth time (the first) since it saw another
  *					target, or none, removes the link and kills itself.  More

@@ -126,6 +126,15 @@ sub slow_curl
 	return;
 }
 
+# While true, libcurl gives each header line so that to read beyond it ends the process.
+sub bare_headers
+{
+	my ($self, $bare) = @_;
+
+	$self->control('bareheaders', $bare ? 'yes' : undef);
+	return;
+}
+
 # The threads in such a pause now, each as [ process, thread ].  One that ended
 # in the middle has left its mark.
 sub dns_threads
