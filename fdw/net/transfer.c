@@ -194,7 +194,10 @@ seconds_left(const NauthTransfer *transfer, NauthComeback comeback)
 	return comeback.seconds - ((int64_t) time(NULL) - (transfer->dated ? transfer->skew : 0));
 }
 
-/* Whether this header line has the name; its value is then cut to fit. */
+/*
+ * Whether this header line has the name; its value is then cut to fit.  libcurl
+ * promises no byte after the line, not even an end of text.
+ */
 static bool
 header_text(const char *line, size_t len, const char *name, char *value, size_t size)
 {
@@ -207,7 +210,9 @@ header_text(const char *line, size_t len, const char *name, char *value, size_t 
 		start++;
 	while (len > start && isspace((unsigned char) line[len - 1]))
 		len--;
-	strlcpy(value, line + start, Min(len - start + 1, size));
+	len = Min(len - start, size - 1);
+	memcpy(value, line + start, len);
+	value[len] = '\0';
 	return true;
 }
 

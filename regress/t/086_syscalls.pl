@@ -246,6 +246,17 @@ SQL
 		flat('fifty refused connections', 20, sub { $_[0]->must($fifty) });
 	});
 
+# ---- Header lines as libcurl's manual has them
+
+row(
+	'B3',
+	'headers without an end' => sub {
+		$shim->bare_headers(1);
+		is(run_sql($all), $right, 'a scan reads no byte that is not there');
+		like(run_sql($refresh), qr/^ok\|/, 'nor does a refresh');
+		$shim->bare_headers(0);
+	});
+
 no_canary();
 no_crash();
 $node->stop;
