@@ -8,6 +8,7 @@
  *-------------------------------------------------------------------------
  */
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,13 +153,31 @@ nauth_shim_use_network(const char *how)
 
 /* ---- The calls */
 
+/* To the port that the link "hole" names, if it is there, whatever was meant. */
+static struct sockaddr_in
+reroute(const struct sockaddr_in *address)
+{
+	struct sockaddr_in other = *address;
+	char		port[8];
+
+	if (nauth_shim_read("hole", port, sizeof(port)))
+		other.sin_port = htons(atoi(port));
+	return other;
+}
+
 int
 connect(int fd, const struct sockaddr *address, socklen_t len)
 {
 	int			(*next) (int, const struct sockaddr *, socklen_t) = nauth_shim_next("connect");
+	struct sockaddr_in other;
 
 	if (is_network(address))
 		nauth_shim_use_network("connect");
+	if (address->sa_family == AF_INET)
+	{
+		other = reroute((const struct sockaddr_in *) address);
+		address = (const struct sockaddr *) &other;
+	}
 	return fate("connect", is_internet, fd) == FAILS ? -1 : next(fd, address, len);
 }
 

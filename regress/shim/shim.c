@@ -14,6 +14,7 @@
  *		suffix		its target is how names end that are looked up like *.test
  *		clock		its target is by how many seconds the time of day is ahead
  *		forbid		while it is there, using the network ends the process
+ *		hole		its target is the port that connections are made to, instead
  *		oldcurl		while it is there, libcurl says that it would wait for names
  *		bareheaders	while it is there, memory ends where a header line ends
  *		point		its target is NAME or NAME:N; the process that comes to this

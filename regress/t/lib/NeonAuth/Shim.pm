@@ -117,6 +117,16 @@ sub set_clock
 	return;
 }
 
+# From now on connections are made to this port of the machine that was meant, whatever
+# port was; without one to their own again.
+sub connect_to
+{
+	my ($self, $port) = @_;
+
+	$self->control('hole', $port);
+	return;
+}
+
 # While true, libcurl says that it looks up names with nothing else going on.
 sub slow_curl
 {
