@@ -72,11 +72,13 @@ bool
 nauth_shim_read(const char *name, char *value, size_t size)
 {
 	char		path[PATH_MAX];
+	int			before = errno;
 	ssize_t		len;
 
 	if (!nauth_shim_path(path, name))
 		return false;
 	len = readlink(path, value, size - 1);
+	errno = before;
 	if (len < 0)
 		return false;
 	value[len] = '\0';

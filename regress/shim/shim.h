@@ -20,7 +20,7 @@
 /* The path of a link in the folder; false if there is no folder. */
 extern bool nauth_shim_path(char path[PATH_MAX], const char *name);
 
-/* The target of a link in the folder; false if there is none. */
+/* The target of a link in the folder; false if there is none.  errno stays. */
 extern bool nauth_shim_read(const char *name, char *value, size_t size);
 
 /* Make a link for the test to see, thread 0 being none. */
