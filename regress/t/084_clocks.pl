@@ -227,14 +227,23 @@ row(
 		{
 			my ($what, $seconds) = @$jump;
 			my $session = new_session($node);
+			my $pid = $session->must('SELECT pg_backend_pid()');
+			my $waits = sub { return $node->safe_psql('postgres', q(SELECT count(*) FROM neon_auth.sync_progress WHERE phase = 'waiting for the next beat')) };
+			my $name = q(SELECT name FROM neon_auth.users_sync WHERE id = 'user_ada');
 
-			$session->begin(q(CALL neon_auth.follow_users_sync('clerk', every => '1 s', during => '2 s')));
-			wait_until('it follows', sub {
-				return $node->safe_psql('postgres', q(SELECT count(*) FROM neon_auth.sync_progress WHERE phase = 'waiting for the next beat')) eq '1' });
+			$session->begin(q(CALL neon_auth.follow_users_sync('clerk', during => '1 hour')));
+			wait_until('it follows', $waits);
 			$shim->set_clock($seconds);
 			change_all('incremental');
-			like($session->finish, qr/^ok\|/, "$what: following ends when its time is over");
-			is($node->safe_psql('postgres', "SELECT name FROM neon_auth.users_sync WHERE id = 'user_ada'"), "Ada $version", "$what: with what has changed");
+			wait_until('what has changed', sub { return $node->safe_psql('postgres', $name) eq "Ada $version" });
+			pass("$what: it sees what has changed");
+			$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
+			like($session->finish, qr/ERROR:  57014/, "$what: and goes on");
+			$shim->set_clock(0);
+
+			$session->begin(q(CALL neon_auth.follow_users_sync('clerk', every => '1 s', during => '1 s')));
+			$shim->set_clock($seconds);
+			like($session->finish, qr/^ok\|/, "$what: its time is over when it is, by another clock");
 			$shim->set_clock(0);
 			run_is_right("no more $what", 'auto');
 		}
