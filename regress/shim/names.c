@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * names.c
- *		Host names that end in ".test", or as the link "suffix" says: how long a look-up takes, and what comes
- *		of it.
+ *		Host names that end in ".test", or as the link "suffix" says: how long a
+ *		look-up takes, and what comes of it.
  *
  * The target of the link "names" is an error of getaddrinfo() as a number, such
  * as -2, or addresses with "," between them, all of which the name then has.
