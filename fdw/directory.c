@@ -13,11 +13,17 @@
  */
 #include "postgres.h"
 
+#include "utils/timestamp.h"
+
 #include "cache/gate.h"
 #include "directory_state.h"
 #include "report.h"
 #include "token.h"
+#include "users.h"
 #include "wait.h"
+
+/* By so much a clock may be wrong, in microseconds. */
+#define CLOCK_SLACK		INT64CONST(300000000)
 
 void
 nauth_directory_redis(const NauthOptions *options, NauthRedisOptions *redis)
@@ -36,7 +42,7 @@ open_cache(const NauthOptions *options)
 		.server = options->server,
 		.prefix = options->redis_prefix,
 		.provider = options->provider->name,
-		.url = options->shape[0] ? psprintf("%s\n%s", options->directory, options->shape) : options->directory,
+		.url = options->answers,
 		.secret = {options->credential, strlen(options->credential)},
 		.ttl = options->cache_ttl,
 		.stale_ttl = options->cache_stale_ttl,
@@ -341,6 +347,17 @@ note_page(NauthDirectory *directory, const char *next, bool last)
 	strlcpy(directory->position.next, next, NAUTH_CURSOR_MAX);
 }
 
+/* Who is to be deleted one day is not yet; a clock may be wrong by that much. */
+static void
+wait_for_deletions(NauthUser *users, int count)
+{
+	int64		now = nauth_timestamptz_to_moment(GetCurrentTimestamp());
+
+	for (int i = 0; i < count; i++)
+		if (users[i].has_deleted_at && users[i].deleted_at > now + CLOCK_SLACK)
+			users[i].has_deleted_at = false;
+}
+
 /* Ask for the page at the cursor and read it. */
 static bool
 read_page(NauthDirectory *directory)
@@ -360,6 +377,8 @@ read_page(NauthDirectory *directory)
 	if (error->kind != NAUTH_OK || !nauth_directory_ask(directory, &query, cursor, &reply, &missing) ||
 		!options->provider->read_page(&directory->settings, &query, cursor, &reply, page, error))
 		return false;
+
+	wait_for_deletions(page->users, page->count);
 
 	/* by time of change all users of a page may have been read before */
 	if (page->count == 0 && !page->last && !page->reread && query.kind == NAUTH_QUERY_LIST)
@@ -443,6 +462,8 @@ nauth_directory_try_user(NauthDirectory *directory, const char *id,
 	*found = nauth_directory_ask(directory, &query, NULL, &reply, &missing) &&
 		nauth_read_user(directory->options->provider, &directory->settings, id, &reply, user,
 						&missing, &directory->error);
+	if (*found)
+		wait_for_deletions(user, 1);
 	return *found || missing;
 }
 

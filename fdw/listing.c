@@ -240,8 +240,8 @@ encode_page(NauthListing *listing)
 	NauthCodecPage *own = listing->own;
 	MemoryContext old;
 
-	Assert(page->count <= NAUTH_CODEC_USERS);
-
+	if (page->count > NAUTH_CODEC_USERS)
+		elog(ERROR, "a page of %d users does not fit into the cache", page->count);
 	if (own == NULL)
 		own = listing->own = MemoryContextAlloc(GetMemoryChunkContext(listing), sizeof(NauthCodecPage));
 	MemoryContextReset(listing->own_cxt);
@@ -302,6 +302,16 @@ nauth_listing_cached(const NauthConnectionId *id)
 		health->listed_users : -1;
 }
 
+/* A page has more users than the cache takes in one: it is for this session alone. */
+static void
+keep_from_others(NauthListing *listing)
+{
+	nauth_shared_give_up(listing->shared, false);
+	listing->direct = true;
+	listing->ended = listing->provider_page->last || is_single(&listing->query);
+	note_page(listing, listing->provider_page->count);
+}
+
 /* Next page, of the provider, for all who read the listing. */
 static void
 next_for_all(NauthListing *listing)
@@ -328,6 +338,11 @@ next_for_all(NauthListing *listing)
 		nauth_report(&listing->failure, NAUTH_PEER_PROVIDER, listing->options->server);
 	}
 	count_query(listing, NAUTH_CACHE_MISSES);
+	if (listing->provider_page && listing->provider_page->count > NAUTH_CODEC_USERS)
+	{
+		keep_from_others(listing);
+		return;
+	}
 	listing->page = encode_page(listing);
 	listing->provider_page = NULL;
 	if (!nauth_shared_put(listing->shared, listing->own, nauth_directory_is_ahead(listing->directory)))

@@ -32,6 +32,7 @@
 #define BYTES_MIN			(INT64CONST(64) * 1024)
 #define BYTES_MAX			(INT64CONST(1) << 40)
 #define PATH_MAX_BYTES		128 /* of a member's path */
+#define NAMES_MAX			8	/* in one that a column is read by */
 
 /* value may be a credential in the wrong place, so it is not quoted. */
 _Noreturn void
@@ -155,6 +156,16 @@ parse_text(const NauthOption *option, const char *value)
 	return pstrdup(value);
 }
 
+/* Whether a byte that is encoded in a path may be another path to whoever decodes it. */
+static bool
+is_treacherous(const char *encoded)
+{
+	char		digits[] = {encoded[1], encoded[2], '\0'};
+	long		byte = strtol(digits, NULL, 16);
+
+	return byte <= ' ' || byte == 0x7F || strchr("/\\.%;?#", (int) byte) != NULL;
+}
+
 /* Whether the path of a URL leads nowhere but where it seems to. */
 static bool
 is_url_path(const char *value)
@@ -167,10 +178,12 @@ is_url_path(const char *value)
 			return false;
 		if (value[i] == '%' && (!isxdigit((unsigned char) value[i + 1]) || !isxdigit((unsigned char) value[i + 2])))
 			return false;
+		if (i < end && value[i] == '%' && is_treacherous(value + i))
+			return false;
 		if (i < end && value[i] == '/' && (value[i + 1] == '/' || nauth_request_is_dots(pnstrdup(value + i + 1, strcspn(value + i + 1, "/?")))))
 			return false;
 	}
-	return value[0] == '/' && strlen(value) <= TEXT_MAX && strcasestr(value, "%2f") == NULL && strcasestr(value, "%2e") == NULL;
+	return value[0] == '/' && strlen(value) <= TEXT_MAX;
 }
 
 static char *
@@ -183,17 +196,18 @@ parse_url_path(const NauthOption *option, const char *value)
 	return pstrdup(value);
 }
 
-/* Names between dots. */
+/* Names between dots, few: each costs time in each user. */
 static char *
 parse_member(const NauthOption *option, const char *value)
 {
 	bool		good = strlen(value) <= PATH_MAX_BYTES;
+	int			names = 0;
 
 	for (const char *p = value; good; p++)
 	{
 		size_t		len = strcspn(p, ".");
 
-		good = len > 0 && len < NAUTH_MEMBER_MAX && strcspn(p, "\"\\, ") >= len;
+		good = ++names <= NAMES_MAX && len > 0 && len < NAUTH_MEMBER_MAX && strcspn(p, "\"\\, ") >= len;
 		for (size_t i = 0; i < len; i++)
 			good &= (unsigned char) p[i] > ' ' && p[i] != 0x7F;
 		p += len;
@@ -201,7 +215,7 @@ parse_member(const NauthOption *option, const char *value)
 			break;
 	}
 	if (!good)
-		nauth_options_report_value(option->name, "It is the path of a member in JSON, names with dots between, such as data.items.");
+		nauth_options_report_value(option->name, psprintf("It is the path of a member in JSON, up to %d names with dots between, such as data.items.", NAMES_MAX));
 	return pstrdup(value);
 }
 

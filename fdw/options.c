@@ -285,6 +285,7 @@ describe(NauthOptions *options)
 	options->shape = join_parts(settings->deprovisioned_deleted ? "deprovisioned" : "", 0, options->redact, count);
 	options->shape = join_parts(options->shape, NAUTH_MAX_MEMBERS, settings->more + NAUTH_SETTING_USERS_MEMBER,
 								NAUTH_NUM_SETTINGS - NAUTH_SETTING_USERS_MEMBER);
+	options->answers = psprintf("%s\n%s", join_parts(settings->url, 0, settings->more, NAUTH_NUM_SETTINGS), options->shape);
 }
 
 NauthOptions *

@@ -54,6 +54,8 @@ typedef struct NauthOptions
 	const char *credential;		/* what tells credentials apart, a secret */
 	const char *shape;			/* what else of the options decides what rows
 								 * are like */
+	const char *answers;		/* all of them that decide what is asked and
+								 * what comes of it */
 } NauthOptions;
 
 /*

@@ -14,21 +14,46 @@
 
 #include "redact.h"
 
-/* Paths of both lists; beyond, an option would have been refused. */
-#define PATHS_MAX	64
+/* Paths of both lists. */
+#define PATHS_MAX	128
 
 /* Paths of which a value may have a part, and what is left of each. */
 typedef struct Paths
 {
 	int			count;
 	const char *rest[PATHS_MAX];
+	bool		exact[PATHS_MAX];	/* else case and "_" and "-" do not matter */
 } Paths;
 
 static void
-add_paths(Paths *paths, const char *const *list)
+add_paths(Paths *paths, const char *const *list, bool exact)
 {
-	for (; list && *list && paths->count < PATHS_MAX; list++)
+	for (; list && *list; list++)
+	{
+		if (paths->count == PATHS_MAX)
+			elog(ERROR, "too many members are to be left out");
+		paths->exact[paths->count] = exact;
 		paths->rest[paths->count++] = *list;
+	}
+}
+
+/* What of a path is behind a name that it begins with, or NULL. */
+static const char *
+behind_name(const char *path, bool exact, const char *name, size_t len)
+{
+	if (exact)
+		return strncmp(path, name, len) == 0 ? path + len : NULL;
+	for (const char *end = name + len;;)
+	{
+		while (name < end && (*name == '_' || *name == '-'))
+			name++;
+		while (*path == '_' || *path == '-')
+			path++;
+		if (name == end)
+			return path;
+		if (pg_ascii_tolower((unsigned char) *name++) != pg_ascii_tolower((unsigned char) *path++))
+			return NULL;
+	}
 }
 
 /*
@@ -41,35 +66,36 @@ enter(const Paths *paths, const char *name, size_t len, Paths *inner)
 	inner->count = 0;
 	for (int i = 0; i < paths->count; i++)
 	{
-		const char *rest = paths->rest[i];
+		const char *rest = behind_name(paths->rest[i], paths->exact[i], name, len);
 
-		if (strncmp(rest, name, len) != 0)
+		if (rest == NULL)
 			continue;
-		if (rest[len] == '\0')
+		if (*rest == '\0')
 			return false;
-		if (rest[len] == '.')
-			inner->rest[inner->count++] = rest + len + 1;
+		if (*rest == '.')
+		{
+			inner->exact[inner->count] = paths->exact[i];
+			inner->rest[inner->count++] = rest + 1;
+		}
 	}
 	return true;
 }
 
-/* Whether an object has the first member of any path; its name may have dots. */
+/* Whether an object has a member that a path begins with. */
 static bool
 may_have(JsonbContainer *object, const Paths *paths)
 {
-	for (int i = 0; i < paths->count; i++)
+	JsonbIterator *it = JsonbIteratorInit(object);
+	JsonbValue	key;
+	JsonbValue	value;
+	Paths		inner;
+
+	(void) JsonbIteratorNext(&it, &key, true);
+	while (JsonbIteratorNext(&it, &key, true) == WJB_KEY)
 	{
-		const char *rest = paths->rest[i];
-
-		for (size_t len = strcspn(rest, ".");; len += 1 + strcspn(rest + len + 1, "."))
-		{
-			JsonbValue	value;
-
-			if (getKeyJsonValueFromContainer(object, rest, len, &value))
-				return true;
-			if (rest[len] == '\0')
-				break;
-		}
+		if (!enter(paths, key.val.string.val, key.val.string.len, &inner) || inner.count > 0)
+			return true;
+		(void) JsonbIteratorNext(&it, &value, true);
 	}
 	return false;
 }
@@ -120,8 +146,10 @@ nauth_redact(Jsonb *jsonb, const char *const *first, const char *const *second)
 	JsonbParseState *state = NULL;
 	Paths		paths = {0};
 
-	add_paths(&paths, first);
-	add_paths(&paths, second);
+	if (first == NULL && second == NULL)
+		return jsonb;
+	add_paths(&paths, first, false);
+	add_paths(&paths, second, true);
 	if (!JB_ROOT_IS_OBJECT(jsonb) || !may_have(&jsonb->root, &paths))
 		return jsonb;
 	return JsonbValueToJsonb(copy_container(&state, &jsonb->root, &paths));

@@ -253,7 +253,10 @@ is_deleted_status(const NauthColumns *columns, const NauthSettings *settings, Na
 		strcmp(text, columns->deleted_status) == 0;
 }
 
-/* When the user was deleted, if it was; a time that cannot be read is a flaw. */
+/*
+ * When the user was deleted, if it was; a time that cannot be read is a flaw.  Zero
+ * is how some programs write that there is none, by their own or by 1970.
+ */
 static NauthFlaw
 read_deleted_at(const NauthColumns *columns, const NauthSettings *settings,
 				const NauthSpan *found, NauthUser *user)
@@ -269,7 +272,10 @@ read_deleted_at(const NauthColumns *columns, const NauthSettings *settings,
 	}
 	user->has_deleted_at = nauth_moment_read(found[FOUND_DELETED_AT], columns->deleted_at.form,
 											 &user->deleted_at);
-	return user->has_deleted_at ? NAUTH_FLAW_NONE : NAUTH_FLAW_DELETION;
+	if (!user->has_deleted_at)
+		return NAUTH_FLAW_DELETION;
+	user->has_deleted_at = user->deleted_at > 0;
+	return NAUTH_FLAW_NONE;
 }
 
 /* values are those of the members, in their order. */

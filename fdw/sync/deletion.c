@@ -236,6 +236,17 @@ nauth_deletion_find(NauthRun *run)
 		nauth_deletion_brake(run);
 }
 
+bool
+nauth_deletion_finds(NauthRun *run, const char *id, NauthUser *user)
+{
+	bool		found;
+
+	if (!nauth_directory_try_user(run->directory, id, user, &found) &&
+		nauth_directory_error(run->directory)->kind != NAUTH_ERROR_UNFIT)
+		nauth_directory_fail(run->directory);
+	return found;
+}
+
 void
 nauth_deletion_choose_witnesses(NauthRun *run, const NauthIdList *except, NauthIdList *witnesses)
 {
@@ -253,7 +264,7 @@ nauth_deletion_ask_witnesses(NauthRun *run, const NauthIdList *witnesses)
 
 	for (int i = 0; i < witnesses->count && run->witness[0] == '\0'; i++)
 		if (nauth_read_id_possible(run->options->provider, witnesses->ids[i]) &&
-			nauth_directory_user(run->directory, witnesses->ids[i], user))
+			nauth_deletion_finds(run, witnesses->ids[i], user))
 			strlcpy(run->witness, witnesses->ids[i], sizeof(run->witness));
 }
 
@@ -266,7 +277,7 @@ finds_witness(NauthRun *run)
 {
 	if (run->witness[0] == '\0')
 		return !run->incremental && run->counts.users == 0;
-	return nauth_directory_user(run->directory, run->witness, palloc(sizeof(NauthUser)));
+	return nauth_deletion_finds(run, run->witness, palloc(sizeof(NauthUser)));
 }
 
 /*

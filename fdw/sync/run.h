@@ -363,6 +363,12 @@ extern void nauth_deletion_brake(NauthRun *run);
 extern void nauth_deletion_confirm(NauthRun *run);
 extern void nauth_deletion_choose_witnesses(NauthRun *run, const NauthIdList *except,
 											NauthIdList *witnesses);
+
+/*
+ * Whether the provider finds a user by this id: that one, not another who answers to
+ * it.  Raises an error if it cannot be told.
+ */
+extern bool nauth_deletion_finds(NauthRun *run, const char *id, NauthUser *user);
 extern void nauth_deletion_ask_witnesses(NauthRun *run, const NauthIdList *witnesses);
 extern void nauth_deletion_apply(NauthRun *run);
 

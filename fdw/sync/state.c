@@ -170,13 +170,16 @@ nauth_state_begin(NauthRun *run)
 							" SET server = $2, provider = $3, tenant = $4", &args);
 }
 
-/* Whether the run leaves a question that only a full run can answer. */
+/*
+ * Whether the run leaves a question that only a full run can answer.  Where nobody can
+ * be asked whether a user exists, not even that can.
+ */
 static bool
 leaves_doubt(const NauthRun *run)
 {
 	NauthHeld	held = nauth_run_held(run);
 
-	return held.count > held.approvable || run->marked < run->deleted_users.count ||
+	return (held.count > held.approvable && nauth_read_confirms(run->options->provider)) || run->marked < run->deleted_users.count ||
 		(run->incremental && (run->doubt || run->unproved));
 }
 
