@@ -355,8 +355,13 @@ char *
 nauth_query_key(const NauthOptions *options, const NauthQuery *query)
 {
 	char	   *text = nauth_query_text(options, query);
+	int			limit = nauth_read_limit(&options->settings, query, NULL);
 
-	if (query->kind != NAUTH_QUERY_SINCE)
+	if (query->kind == NAUTH_QUERY_USER || query->kind == NAUTH_QUERY_COUNT)
 		return psprintf("%d %s", query->kind, text);
-	return psprintf("%d " INT64_FORMAT " %s", query->kind, (int64) query->from, text);
+
+	/* a cursor may be good for pages of one size alone */
+	if (query->kind != NAUTH_QUERY_SINCE)
+		return psprintf("%d %d %s", query->kind, limit, text);
+	return psprintf("%d %d " INT64_FORMAT " %s", query->kind, limit, (int64) query->from, text);
 }
