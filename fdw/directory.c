@@ -163,10 +163,12 @@ accept_reply(NauthDirectory *directory, const NauthQuery *query, const char *cur
 	NauthError *error = &directory->error;
 
 	*missing = false;
-	if (reply->status == 200 && reply->other_type)
-		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE, "the reply is not JSON");
-	if (reply->status == 200 || (provider->is_page && provider->is_page(query, cursor, reply)))
+	if (reply->status == 200 && !reply->other_type)
 		return true;
+	if (provider->is_page && provider->is_page(&directory->settings, query, cursor, reply))
+		return true;
+	if (reply->status == 200)
+		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE, "the reply is not JSON");
 	*missing = nauth_read_is_not_found(provider, reply);
 	return nauth_error_set(error, nauth_read_kind(provider, reply), NULL);
 }

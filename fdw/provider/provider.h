@@ -413,10 +413,11 @@ typedef struct NauthProvider
 							  NauthError *error);
 
 	/*
-	 * Whether a reply of another status than 200 is one that read_page reads,
-	 * too; or NULL: never.
+	 * Whether a reply of another status than 200, or that is not JSON, is one
+	 * that read_page reads, too; or NULL: never.
 	 */
-	bool		(*is_page) (const NauthQuery *query, const char *cursor,
+	bool		(*is_page) (const NauthSettings *settings,
+							const NauthQuery *query, const char *cursor,
 							const NauthReply *reply);
 
 	/*

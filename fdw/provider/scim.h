@@ -35,8 +35,8 @@ extern void nauth_scim_write_page(const NauthSettings *settings, const NauthQuer
 extern bool nauth_scim_read_page(const NauthSettings *settings, const NauthQuery *query,
 								 const char *cursor, const NauthReply *reply,
 								 NauthPage *page, NauthError *error);
-extern bool nauth_scim_is_page(const NauthQuery *query, const char *cursor,
-							   const NauthReply *reply);
+extern bool nauth_scim_is_page(const NauthSettings *settings, const NauthQuery *query,
+							   const char *cursor, const NauthReply *reply);
 
 /* scim_place.c: where a listing is */
 

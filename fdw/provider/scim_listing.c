@@ -139,15 +139,15 @@ begin_again(const NauthSettings *settings, const NauthScimPlace *place, NauthPag
 }
 
 bool
-nauth_scim_is_page(const NauthQuery *query, const char *cursor, const NauthReply *reply)
+nauth_scim_is_page(const NauthSettings *settings, const NauthQuery *query, const char *cursor,
+				   const NauthReply *reply)
 {
-	NauthSettings settings = {0};
 	NauthScimPlace place;
 
 	if (query->kind != NAUTH_QUERY_LIST && query->kind != NAUTH_QUERY_SINCE)
 		return false;
 	return reply->status == 400 ||
-		(reply->status == 501 && nauth_scim_read_place(&settings, query, cursor, &place) &&
+		(reply->status == 501 && nauth_scim_read_place(settings, query, cursor, &place) &&
 		 has_other_way(&place));
 }
 

@@ -525,7 +525,7 @@ test_probes(void)
 		bool		read;
 
 		ok(test->status == 200 ||
-		   SCIM->is_page(&unit_query, test->cursor, &reply) == (test->next != NULL || test->status == 400), test->name);
+		   SCIM->is_page(&unit_settings, &unit_query, test->cursor, &reply) == (test->next != NULL || test->status == 400), test->name);
 		memset(&unit_error, 0, sizeof(unit_error));
 		read = SCIM->read_page(&unit_settings, &unit_query, test->cursor, &reply, &unit_page, &unit_error);
 		ok(read == (test->next != NULL) && !unit_page.last, "and whether it goes on");
@@ -554,10 +554,10 @@ test_is_page(void)
 		NauthReply	reply = {.status = statuses[i]};
 
 		for (unit_query.kind = NAUTH_QUERY_LIST; unit_query.kind <= NAUTH_QUERY_COUNT; unit_query.kind++)
-			pages += SCIM->is_page(&unit_query, NULL, &reply);
+			pages += SCIM->is_page(&unit_settings, &unit_query, NULL, &reply);
 		reply.status = 400;
 		unit_query.kind = i % 2 == 0 ? NAUTH_QUERY_USER : NAUTH_QUERY_COUNT;
-		pages += SCIM->is_page(&unit_query, NULL, &reply);
+		pages += SCIM->is_page(&unit_settings, &unit_query, NULL, &reply);
 	}
 	is_int(pages, 0, "other failures are no pages");
 }
