@@ -54,13 +54,16 @@ static void
 scim_write_request(const NauthSettings *settings, const NauthQuery *query,
 				   const char *cursor, NauthRequest *request)
 {
-	nauth_request_begin(request, settings->url, "/Users");
-	if (query->kind == NAUTH_QUERY_USER)
-		nauth_request_segment(request, query->id);
-	else if (query->kind == NAUTH_QUERY_COUNT)
-		nauth_request_number(request, "count", 1);	/* not all services take 0 */
-	else
+	if (query->kind != NAUTH_QUERY_USER && query->kind != NAUTH_QUERY_COUNT)
 		nauth_scim_write_page(settings, query, cursor, request);
+	else
+	{
+		nauth_request_begin(request, settings->url, "/Users");
+		if (query->kind == NAUTH_QUERY_USER)
+			nauth_request_segment(request, query->id);
+		else					/* not all services take 0 */
+			nauth_request_number(request, "count", 1);
+	}
 	nauth_read_bearer(settings, request);
 	nauth_request_header(request, "Accept", "", "application/scim+json");
 }
@@ -116,7 +119,7 @@ const NauthProvider nauth_provider_scim = {
 	.choices = {[NAUTH_SETTING_PAGING] = pagings},
 	.page_size = 100,
 	.min_page_size = 2,
-	.max_page_size = 1000,
+	.max_page_size = NAUTH_SCIM_MOST,
 	.error_path = "schemas.0",
 	.known_codes = known_codes,
 	.reserved_id = "bulkId",

@@ -38,11 +38,34 @@ extern bool nauth_scim_read_page(const NauthSettings *settings, const NauthQuery
 extern bool nauth_scim_is_page(const NauthSettings *settings, const NauthQuery *query,
 							   const char *cursor, const NauthReply *reply);
 
+/* scim_config.c: what a service says of itself */
+
+/* The most users that are ever asked for in a page. */
+#define NAUTH_SCIM_MOST		1000
+
+typedef struct NauthScimConfig
+{
+	bool		cursors;		/* it has cursors, and did not refuse them */
+	bool		only_cursors;	/* and no indexes */
+	bool		unsorted;		/* it does not sort */
+	bool		unfiltered;		/* nor filter; this is no matter of a place */
+	int			most;			/* users of a page, NAUTH_SCIM_MOST if that is
+								 * not told */
+} NauthScimConfig;
+
+/* Whether a query begins with asking for it, and goes on after this reply to that. */
+extern bool nauth_scim_asks_config(const NauthSettings *settings, const NauthQuery *query);
+extern bool nauth_scim_is_config(const NauthReply *reply);
+
+/* Read it, as nothing if it cannot be read. */
+extern void nauth_scim_read_config(const NauthReply *reply, NauthScimConfig *config);
+
 /* scim_place.c: where a listing is */
 
 /* What is asked for next; these letters begin a cursor. */
 typedef enum NauthScimStep
 {
+	NAUTH_SCIM_CONFIG = 'a',	/* what the service can do */
 	NAUTH_SCIM_TOTAL = 't',		/* how many users there are */
 	NAUTH_SCIM_EVER = 'e',		/* how many were changed since 1970 */
 	NAUTH_SCIM_NEVER = 'n',		/* how many will be changed in the year 9000 */
@@ -54,6 +77,7 @@ typedef enum NauthScimStep
 typedef struct NauthScimPlace
 {
 	NauthScimStep step;
+	NauthScimConfig config;		/* nothing where that was not asked for */
 	bool		sorted;			/* by id */
 	bool		filtered;		/* by time of change */
 	bool		moved;			/* the total is not the same on all pages */
@@ -66,7 +90,8 @@ typedef struct NauthScimPlace
 } NauthScimPlace;
 
 /* The first page of a listing, of users changed since a time or of all. */
-extern void nauth_scim_begin(const NauthSettings *settings, bool filtered, NauthScimPlace *place);
+extern void nauth_scim_begin(const NauthSettings *settings, const NauthScimConfig *config,
+							 bool filtered, NauthScimPlace *place);
 
 /* Whether it is the first page. */
 extern bool nauth_scim_is_first(const NauthScimPlace *place);

@@ -3,10 +3,11 @@
  * scim_listing.c
  *	  List the users of a SCIM service, all or those changed since a time.
  *
- * What a service can do is not asked but seen, for what services tell of themselves
- * is often wrong.  The first page names no method of paging, as RFC 9865 allows, so
- * that it is the service's own: a nextCursor on it says which.  The order of ids, which
- * never change, is asked for, and not if that is refused.
+ * What a service can do is seen, for what services tell of themselves is often wrong; that is asked
+ * for (scim_config.c), and decides what is tried first.  Unless it names cursors the first
+ * page names no method of paging, as RFC 9865 allows, so that it is the service's own: a
+ * nextCursor on it says which.  The order of ids, which never change, is asked for, and
+ * not if that is refused.
  *
  * A filter that is not understood may be ignored, or find nobody.  So before one is
  * trusted three counts must agree: all users were changed since 1970, which also shows that
@@ -87,6 +88,8 @@ limit_of(const NauthSettings *settings, const NauthQuery *query, const char *cur
 {
 	int			limit = nauth_read_limit(settings, query, cursor);
 
+	if (limit > place->config.most)
+		limit = place->config.most;
 	return limit < 2 && place->step == NAUTH_SCIM_INDEX && !nauth_scim_is_first(place) ? 2 : limit;
 }
 
@@ -95,9 +98,13 @@ nauth_scim_write_page(const NauthSettings *settings, const NauthQuery *query,
 					  const char *cursor, NauthRequest *request)
 {
 	NauthScimPlace place;
+	bool		damaged = !nauth_scim_read_place(settings, query, cursor, &place);
 
-	if (!nauth_scim_read_place(settings, query, cursor, &place))
-		request->overflow = true;
+	nauth_request_begin(request, settings->url,
+						place.step == NAUTH_SCIM_CONFIG ? "/ServiceProviderConfig" : "/Users");
+	request->overflow |= damaged;
+	if (place.step == NAUTH_SCIM_CONFIG)
+		return;
 	if (place.step != NAUTH_SCIM_INDEX && place.step != NAUTH_SCIM_CURSOR)
 		nauth_request_number(request, "count", 1);
 	else
@@ -120,19 +127,24 @@ static bool
 has_other_way(const NauthScimPlace *place)
 {
 	if (place->step == NAUTH_SCIM_INDEX || place->step == NAUTH_SCIM_CURSOR)
-		return nauth_scim_is_first(place) && (place->sorted || place->filtered);
+		return nauth_scim_is_first(place) && (place->sorted || place->filtered || place->config.cursors);
 	return true;
 }
 
-/* Begin again without what may have been refused. */
+/* Begin again without what may have been refused: cursors first, the order next, then the filter. */
 static bool
 begin_again(const NauthSettings *settings, const NauthScimPlace *place, NauthPage *page)
 {
 	bool		first = nauth_scim_is_first(place);
+	bool		cursors = first && place->config.cursors;
+	NauthScimConfig config = place->config;
 	NauthScimPlace next;
 
-	nauth_scim_begin(settings, place->filtered && first && place->sorted, &next);
-	next.sorted = !first || !place->sorted;
+	if (cursors)
+		config.cursors = config.only_cursors = false;
+	nauth_scim_begin(settings, &config, place->filtered && first && (cursors || place->sorted), &next);
+	if (first && !cursors && place->sorted)
+		next.sorted = false;
 	next.directory = place->directory;
 	page->reread = true;
 	return nauth_scim_write_place(&next, page->next);
@@ -146,9 +158,11 @@ nauth_scim_is_page(const NauthSettings *settings, const NauthQuery *query, const
 
 	if (query->kind != NAUTH_QUERY_LIST && query->kind != NAUTH_QUERY_SINCE)
 		return false;
-	return reply->status == 400 ||
-		(reply->status == 501 && nauth_scim_read_place(settings, query, cursor, &place) &&
-		 has_other_way(&place));
+	if (!nauth_scim_read_place(settings, query, cursor, &place))
+		return false;
+	if (place.step == NAUTH_SCIM_CONFIG)
+		return nauth_scim_is_config(reply);
+	return reply->status == 400 || (reply->status == 501 && has_other_way(&place));
 }
 
 /* Note why a page was refused, by the type of the error. */
@@ -172,6 +186,21 @@ refused(const NauthReply *reply, NauthError *error)
 
 /* ---- Replies */
 
+/* Go on by what the service says of itself. */
+static bool
+take_config(const NauthSettings *settings, const NauthQuery *query, const NauthReply *reply, NauthPage *page)
+{
+	NauthScimConfig config;
+	NauthScimPlace next;
+
+	nauth_scim_read_config(reply, &config);
+	nauth_scim_begin(settings, &config, query->kind == NAUTH_QUERY_SINCE && !config.unfiltered, &next);
+	if (next.filtered)
+		next.step = NAUTH_SCIM_TOTAL;
+	page->reread = true;
+	return nauth_scim_write_place(&next, page->next);
+}
+
 /*
  * Judge the count of a step, and go on to the next one: to the filtered listing in the
  * end, or to that of all as soon as a count shows that the filter is of no use.
@@ -193,10 +222,21 @@ judge_count(const NauthSettings *settings, const NauthScimPlace *place, int64_t 
 		return begin_again(settings, place, page);
 	if (place->step == NAUTH_SCIM_NEVER)
 	{
-		nauth_scim_begin(settings, true, &next);
+		nauth_scim_begin(settings, &place->config, true, &next);
 		next.directory = place->directory;
 	}
 	return nauth_scim_write_place(&next, page->next);
+}
+
+/*
+ * By a first page a service pages as it does it, whatever it said: one that knows no
+ * cursors may have passed over that it was asked for them.
+ */
+static void
+choose_paging(const NauthSettings *settings, const NauthScimEnvelope *envelope, NauthScimPlace *place)
+{
+	if (nauth_scim_is_first(place) && settings->more[NAUTH_SETTING_PAGING] == NULL)
+		place->step = envelope->next[0] != '\0' ? NAUTH_SCIM_CURSOR : NAUTH_SCIM_INDEX;
 }
 
 /* Read the users of a page. */
@@ -219,6 +259,10 @@ take_users(const NauthSettings *settings, NauthScimPlace *place, int limit,
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "the page has more users than were asked for");
 	page->total = envelope->total;
+
+	/* where there are no indexes a page that is not the last has a cursor */
+	if (!cursor && place->config.only_cursors && nauth_scim_is_first(place))
+		limit++;
 	if (!cursor)
 		return nauth_scim_take_index(place, limit, page, error);
 	memcpy(place->next, envelope->next, sizeof(place->next));
@@ -238,6 +282,8 @@ nauth_scim_read_page(const NauthSettings *settings, const NauthQuery *query,
 	if (!nauth_scim_read_place(settings, query, cursor, &place))
 		return nauth_error_set(error, NAUTH_ERROR_REQUEST,
 							   "the cursor of the listing is damaged");
+	if (place.step == NAUTH_SCIM_CONFIG)
+		return take_config(settings, query, reply, page);
 	if (reply->status != 200)
 		return has_other_way(&place) ? begin_again(settings, &place, page) : refused(reply, error);
 	if (!nauth_scim_read_envelope(reply, &envelope, error))
@@ -245,9 +291,7 @@ nauth_scim_read_page(const NauthSettings *settings, const NauthQuery *query,
 	limit = limit_of(settings, query, cursor, &place);
 	if (place.step != NAUTH_SCIM_INDEX && place.step != NAUTH_SCIM_CURSOR)
 		return judge_count(settings, &place, envelope.total, page);
-	if (place.step == NAUTH_SCIM_INDEX && nauth_scim_is_first(&place) && envelope.next[0] != '\0' &&
-		!nauth_scim_pages_by(settings, "index"))
-		place.step = NAUTH_SCIM_CURSOR;
+	choose_paging(settings, &envelope, &place);
 	if (!take_users(settings, &place, limit, &envelope, page, error))
 		return false;
 	if (query->kind == NAUTH_QUERY_SINCE)

@@ -17,11 +17,13 @@
 #define HEAD_MAX	80
 
 void
-nauth_scim_begin(const NauthSettings *settings, bool filtered, NauthScimPlace *place)
+nauth_scim_begin(const NauthSettings *settings, const NauthScimConfig *config,
+				 bool filtered, NauthScimPlace *place)
 {
 	memset(place, 0, sizeof(*place));
-	place->step = nauth_scim_pages_by(settings, "cursor") ? NAUTH_SCIM_CURSOR : NAUTH_SCIM_INDEX;
-	place->sorted = true;
+	place->config = *config;
+	place->step = config->cursors || nauth_scim_pages_by(settings, "cursor") ? NAUTH_SCIM_CURSOR : NAUTH_SCIM_INDEX;
+	place->sorted = !config->unsorted;
 	place->filtered = filtered;
 	place->total = place->directory = -1;
 }
@@ -52,19 +54,42 @@ read_number(const char **p, int64_t *number)
 	return true;
 }
 
+/* Read what the service said of itself. */
+static bool
+read_config(const char **p, NauthScimConfig *config)
+{
+	bool		capped;
+	int64_t		most;
+
+	read_flag(p, 'c', &config->cursors);
+	read_flag(p, 'o', &config->only_cursors);
+	read_flag(p, 'u', &config->unsorted);
+	read_flag(p, 'p', &capped);
+	if (!capped)
+		return true;
+	if (!read_number(p, &most) || most < 2 || most >= NAUTH_SCIM_MOST)
+		return false;
+	config->most = (int) most;
+	return true;
+}
+
 /*
  * A cursor is the letter of the step, "s" if it is sorted, "f" if filtered, "m" if
- * moved, the three numbers, and then the offset, unless it is the first page, or the
- * service's cursor.
+ * moved; "c", "o" and "u" for what the service said of itself, with "p" and a number for
+ * the size of its pages; the three numbers, and then the offset, unless it is the first
+ * page, or the service's cursor.
  */
 bool
 nauth_scim_read_place(const NauthSettings *settings, const NauthQuery *query,
 					  const char *cursor, NauthScimPlace *place)
 {
+	static const NauthScimConfig unknown = {.most = NAUTH_SCIM_MOST};
 	const char *p = cursor;
 
-	nauth_scim_begin(settings, query->kind == NAUTH_QUERY_SINCE, place);
-	if (place->filtered)
+	nauth_scim_begin(settings, &unknown, query->kind == NAUTH_QUERY_SINCE, place);
+	if (nauth_scim_asks_config(settings, query))
+		place->step = NAUTH_SCIM_CONFIG;
+	else if (place->filtered)
 		place->step = NAUTH_SCIM_TOTAL;
 	if (cursor == NULL)
 		return true;
@@ -74,7 +99,7 @@ nauth_scim_read_place(const NauthSettings *settings, const NauthQuery *query,
 	read_flag(&p, 's', &place->sorted);
 	read_flag(&p, 'f', &place->filtered);
 	read_flag(&p, 'm', &place->moved);
-	if (!read_number(&p, &place->total) || !read_number(&p, &place->taken) ||
+	if (!read_config(&p, &place->config) || !read_number(&p, &place->total) || !read_number(&p, &place->taken) ||
 		!read_number(&p, &place->directory) || place->taken < 0)
 		return false;
 	if (place->step == NAUTH_SCIM_INDEX)
@@ -88,10 +113,16 @@ nauth_scim_read_place(const NauthSettings *settings, const NauthQuery *query,
 bool
 nauth_scim_write_place(const NauthScimPlace *place, char *cursor)
 {
-	int			used = snprintf(cursor, NAUTH_CURSOR_MAX, "%c%s%s%s%" PRId64 " %" PRId64 " %" PRId64 " ",
+	const NauthScimConfig *config = &place->config;
+	int			used = snprintf(cursor, NAUTH_CURSOR_MAX, "%c%s%s%s%s%s%s",
 								(char) place->step, place->sorted ? "s" : "", place->filtered ? "f" : "",
-								place->moved ? "m" : "", place->total + 1, place->taken + 1, place->directory + 1);
+								place->moved ? "m" : "", config->cursors ? "c" : "",
+								config->only_cursors ? "o" : "", config->unsorted ? "u" : "");
 
+	if (config->most < NAUTH_SCIM_MOST)
+		used += snprintf(cursor + used, NAUTH_CURSOR_MAX - used, "p%d ", config->most + 1);
+	used += snprintf(cursor + used, NAUTH_CURSOR_MAX - used, "%" PRId64 " %" PRId64 " %" PRId64 " ",
+					 place->total + 1, place->taken + 1, place->directory + 1);
 	if (place->step == NAUTH_SCIM_INDEX && place->offset.marks > 0)
 		nauth_offset_write(&place->offset, cursor, used);
 	else if (place->step == NAUTH_SCIM_CURSOR)

@@ -3,6 +3,8 @@
 // answers it writes its port into the file asked for; SIGTERM ends it.
 //
 //   POST /control/outage?on=1    from now on the users cannot be read, as if their database were down; on=0 ends that
+//   POST /control/config?...     what it says of itself in its ServiceProviderConfig: filter=0 or 1, sort=0 or 1, max=N
+//   GET  /control/requests       the requests for /scim/v2 since it was last asked so, one a line
 //
 // Copyright (c) 2026, neon_auth_fdw contributors
 
@@ -22,6 +24,7 @@ const { values: flags } = parseArgs({
 
 const users = new Map();
 let outage = false;
+let requests = [];
 
 function find(id) {
   if (outage) throw new Error("the database is down");
@@ -56,6 +59,19 @@ const app = express();
 app.post("/control/outage", (request, response) => {
   outage = request.query.on === "1";
   response.status(204).end();
+});
+app.post("/control/config", (request, response) => {
+  const { filter, sort, max } = request.query;
+  SCIMMY.Config.set({ filter: { supported: filter === "1", maxResults: Number(max) }, sort: sort === "1" });
+  response.status(204).end();
+});
+app.get("/control/requests", (request, response) => {
+  response.type("text/plain").send(requests.map((url) => `${url}\n`).join(""));
+  requests = [];
+});
+app.use("/scim/v2", (request, response, next) => {
+  requests.push(request.url);
+  next();
 });
 app.use(
   "/scim/v2",

@@ -8,8 +8,9 @@
  * this file has not is answered 501.  Which users a list has is in scim_list.c.
  *
  *	--set paging=WHICH	index (default), cursor, or both, where it is index unless
- *						a cursor is asked for
+ *						a cursor is asked for; deaf: index even then
  *	--set cap=N			no page has more users
+ *	--set most=N		to ask for more users is refused (400)
  *	--set sort=WHICH	on (default), ignored, refused (400), missing (501)
  *	--set order=moving	who is not sorted has another order in each reply; by
  *						default it is that of creation
@@ -21,6 +22,12 @@
  *	--set zone=+hh:mm	how times are written; Z by default
  *	--set times=WHICH	whose lastModified is shown: all (default), some, none
  *	--set total=WHICH	right (default), page (of the page), none (with a cursor)
+ *	--set config=WHICH	right (default), missing (404)
+ *	--set says_cursor=B, says_index=B, says_sort=B, says_filter=B
+ *						true or false: what it has there of paging, sorting and
+ *						filters; by default what the settings above make true
+ *	--set says_most=N	maxPageSize; not told by default
+ *	--set says_results=N	maxResults of filters; 1000 by default
  *
  * States: "inactive"; "untimed", whose lastModified is not shown.
  *
@@ -45,11 +52,13 @@
 
 #define BASE "/scim/v2"
 #define USERS BASE "/Users"
+#define CONFIG BASE "/ServiceProviderConfig"
 #define MINUTE_MS 60000
 
 static const char *const settings[] = {
-	"paging", "cap", "sort", "order", "filters", "zero", "past_end",
-	"zone", "times", "total", NULL
+	"paging", "cap", "most", "sort", "order", "filters", "zero", "past_end",
+	"zone", "times", "total", "config", "says_cursor", "says_index", "says_sort",
+	"says_filter", "says_most", "says_results", NULL
 };
 
 bool
@@ -234,6 +243,41 @@ answer_get(SimRequest *request, SimReply *reply)
 	}
 }
 
+/* What it says of something that it has or not. */
+static const char *
+says(const char *setting, bool truth)
+{
+	const char *set = sim_setting(setting);
+
+	return set ? set : truth ? "true" : "false";
+}
+
+static void
+answer_config(const SimRequest *request, SimReply *reply)
+{
+	bool		cursors = sim_scim_setting("paging", "cursor");
+	const char *sort = sim_setting("sort");
+	const char *most = sim_setting("says_most");
+	const char *results = sim_setting("says_results");
+	bool		filters = !sim_scim_setting("filters", "off") && !sim_scim_setting("filters", "missing");
+
+	if (request->n_params > 0)
+		sim_scim_error(reply, 403, NULL, "it cannot be filtered");
+	else if (sim_scim_setting("config", "missing"))
+	{
+		sim_scim_error(reply, 404, NULL, "no such endpoint");
+		reply->rejected = false;
+	}
+	else
+		sim_buf_printf(&reply->body, "{\"schemas\":[\"urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig\"],"
+					   "\"patch\":{\"supported\":false},\"pagination\":{\"cursor\":%s,\"index\":%s%s%s},"
+					   "\"filter\":{\"supported\":%s,\"maxResults\":%s},\"sort\":{\"supported\":%s},\"etag\":{\"supported\":false}}",
+					   says("says_cursor", cursors || sim_scim_setting("paging", "both")), says("says_index", !cursors),
+					   most ? ",\"maxPageSize\":" : "", most ? most : "",
+					   says("says_filter", filters), results ? results : "1000",
+					   says("says_sort", sort == NULL || strcmp(sort, "on") == 0));
+}
+
 static void
 answer(SimRequest *request, SimReply *reply)
 {
@@ -249,6 +293,8 @@ answer(SimRequest *request, SimReply *reply)
 		sim_scim_error(reply, 406, NULL, "application/scim+json is all there is");
 	else if (request->kind == SIM_GET)
 		answer_get(request, reply);
+	else if (strcmp(request->path, CONFIG) == 0 && strcmp(request->method, "GET") == 0)
+		answer_config(request, reply);
 	else if (strcmp(request->path, USERS) == 0 && strcmp(request->method, "GET") == 0)
 		sim_scim_list(request, reply);
 	else

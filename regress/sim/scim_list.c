@@ -138,6 +138,8 @@ read_paging(const SimRequest *request, Asked *asked, SimReply *reply)
 	bool		cursors = sim_scim_setting("paging", "cursor");
 
 	asked->start = 1;
+	if (sim_scim_setting("paging", "deaf"))
+		cursor = NULL;
 	if (start && (cursors || cursor))
 		return sim_scim_error(reply, 400, "invalidValue", "startIndex");
 	if (cursor && !cursors && !sim_scim_setting("paging", "both"))
@@ -165,6 +167,8 @@ read_params(const SimRequest *request, Asked *asked, SimReply *reply)
 		return sim_scim_error(reply, 400, "invalidValue", "count");
 	if (asked->count < 0)
 		asked->count = 0;
+	if (sim_setting("most") && asked->count > atoll(sim_setting("most")))
+		return sim_scim_error(reply, 400, "invalidCount", "count");
 	if (asked->count == 0 && sim_scim_setting("zero", "refused"))
 		return sim_scim_error(reply, 400, "invalidValue", "count");
 	asked->purpose = sim_hash_text(sim_hash((uint64_t) asked->count, 23), filter ? filter : "");

@@ -38,8 +38,8 @@ my @directories = (
 		sim => { set => [ by_seed('paging=cursor', 'paging=url'), by_seed('end=null', 'end=absent', 'end=empty'), 'order=newest' ] } ],
 	[ 'keycloak', provider => 'keycloak', sim => { set => ['token_uses=40'] } ],
 	[ 'okta', provider => 'okta', sim => { set => [ 'logins=1', by_seed('links=joined', 'millis=1') ] } ],
-	[ 'scim', provider => 'scim', sim => { set => [ by_seed('paging=cursor', 'paging=index', 'paging=both'), by_seed('order=moving', 'cap=15', 'zone=-05:00') ] } ],
-	[ 'scim_some', provider => 'scim', timeless => 1, states => [ 'untimed', 'inactive', undef ], sim => { set => [ by_seed('filters=ignored', 'filters=on', 'filters=nothing'), 'cap=15' ] } ],
+	[ 'scim', provider => 'scim', sim => { set => [ by_seed('paging=cursor', 'paging=index', 'paging=both'), by_seed('order=moving', 'cap=15', 'zone=-05:00'), by_seed('config=right', 'says_cursor=true', 'config=missing') ] } ],
+	[ 'scim_some', provider => 'scim', timeless => 1, states => [ 'untimed', 'inactive', undef ], sim => { set => [ by_seed('filters=ignored', 'filters=on', 'filters=nothing'), 'cap=15', by_seed('says_sort=false', 'says_most=12', 'says_filter=false') ] } ],
 	[ 'stack', provider => 'stack', sim => { set => [ by_seed('cursor=included', 'cursor=excluded') ] } ],
 	[ 'supabase', provider => 'supabase', sim => { set => ['ties=moving'] } ],
 	[ 'workos', provider => 'workos', sim => { set => [ 'sign_ins=often', by_seed('lost_cursor=restart', 'lost_cursor=end', 'lost_cursor=keep') ] } ]);

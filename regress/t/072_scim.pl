@@ -1,5 +1,5 @@
 # SCIM 2.0, simulated: services differ in what they can do and in what they do wrong, and
-# none of it may lose a user, or mark one who is live.  Pages are capped, shifted and
+# none of it may lose a user, or mark one who is live, whatever they say of themselves.  Pages are capped, shifted and
 # without an order, totals lie, filters are ignored or find nobody, times are missing or
 # have any offset, and a not-found may be of something else.
 #
@@ -166,7 +166,11 @@ is(sql('SELECT count(DISTINCT id), count(name) FROM scim.users'), USERS . '|' . 
 is(sql(q(SELECT count(*) FROM scim.users WHERE created_at = (raw_json #>> '{meta,created}')::timestamptz
 	AND updated_at = (raw_json #>> '{meta,lastModified}')::timestamptz AND deleted_at IS NULL)), USERS, 'with their times');
 is($sim->stats->{rejected}, 0, 'nothing is refused');
-like(sql('EXPLAIN (VERBOSE, COSTS OFF) SELECT name FROM scim.users'), qr{Request: GET \S+/scim/v2/Users\?count=20&sortBy=id$}m, 'the first page names no way of paging');
+like(sql('EXPLAIN (VERBOSE, COSTS OFF) SELECT name FROM scim.users'), qr{Request: GET \S+/scim/v2/ServiceProviderConfig$}m, 'a listing begins with what the service can do');
+like(sql('EXPLAIN (VERBOSE, COSTS OFF) SELECT name FROM scim.users LIMIT 100'), qr{Request: GET \S+/scim/v2/Users\?count=20&sortBy=id$}m, 'that of some with a page, which names no way of paging');
+$sim->reset_stats;
+sql('SELECT name FROM scim.users');
+is($sim->asked, '15 list, 1 other', 'that is one request more');
 same_is('one user', "SELECT id, name, email FROM scim.users WHERE id = '$first'", '1 get');
 same_is('two users', "SELECT id, name FROM scim.users WHERE id IN ('$first', '$last') ORDER BY id", '2 get');
 is(same_is('an id that nobody has', "SELECT id FROM scim.users WHERE id = '" . NOBODY . "'", '1 get'), '', 'no user');
@@ -181,11 +185,11 @@ sql('ANALYZE scim.users');
 same_is('some', 'SELECT count(*) FROM (SELECT 1 FROM scim.users LIMIT 7) u', '1 list');
 same_is('one', 'SELECT count(*) FROM (SELECT 1 FROM scim.users LIMIT 1) u', '1 list');
 my $late = sql('SELECT updated_at FROM scim.users ORDER BY updated_at DESC OFFSET 4 LIMIT 1');
-is(same_is('who was changed since', "SELECT count(*) FROM scim.users WHERE updated_at >= '$late'", '1 list, 1 count, 2 other'), 5, 'three counts and a list');
+is(same_is('who was changed since', "SELECT count(*) FROM scim.users WHERE updated_at >= '$late'", '1 list, 1 count, 3 other'), 5, 'what it can do, three counts and a list');
 like($sim->stats->{last_target}, qr/filter=meta\.lastModified%20ge%20%22\d{4}-\d\d-\d\dT\d\d%3A\d\d%3A\d\d-12%3A00%22$/, 'with an offset that comes before all others');
 same_is('who was changed after', "SELECT id FROM scim.users WHERE updated_at > '$late' ORDER BY id");
 same_is('nobody was', "SELECT id FROM scim.users WHERE updated_at > '2100-01-01'");
-like(sql(q(EXPLAIN (VERBOSE, COSTS OFF) SELECT name FROM scim.users WHERE updated_at > '2026-01-01')), qr{Request: GET \S+/Users\?count=1$}m, 'of which EXPLAIN has the first');
+like(sql(q(EXPLAIN (VERBOSE, COSTS OFF) SELECT name FROM scim.users WHERE updated_at > '2026-01-01')), qr{Request: GET \S+/ServiceProviderConfig$}m, 'of which EXPLAIN has the first');
 
 # listings that begin with the same request are different ones in the cache
 my $uncached = $sim;
@@ -199,7 +203,25 @@ for my $since (@times[ 4, 20, 9 ], '2100-01-01', $times[4])
 	is(sql("SELECT count(*) FROM cached.users WHERE updated_at >= '$since'"), scalar(grep { $_ ge $since } @times), "who was changed since $since");
 }
 is(sql('SELECT count(*) FROM cached.users'), 40, 'and how many there are');
-is($sim->asked, '4 list, 5 count, 8 other', 'each is asked for once');
+is($sim->asked, '4 list, 5 count, 12 other', 'each is asked for once');
+for my $limit (3, 7, 100, 3, 7)
+{
+	is(sql("SELECT count(*) FROM (SELECT 1 FROM cached.users WHERE updated_at >= '$times[20]' LIMIT $limit) u"), $limit < 21 ? $limit : 21, "$limit of who was changed");
+	is(sql("SELECT count(*) FROM (SELECT 1 FROM cached.users LIMIT $limit) u"), $limit < 40 ? $limit : 40, "$limit of all");
+}
+# a page of one is in the cache, with a cursor that is good for pages of this size alone
+service('parted', ", page_size '5', redis_url '" . $redis->url . "'", users => 40, set => 'paging=both');
+my ($parted_all, $parted_late) = ('SELECT id FROM parted.users', "SELECT id FROM parted.users WHERE updated_at >= '2000-01-01'");
+for my $query ($parted_all, $parted_late)
+{
+	sql("BEGIN; DECLARE part CURSOR FOR $query; FETCH 3 FROM part; COMMIT");
+}
+for my $size (7, 1000, 5)
+{
+	sql("ALTER SERVER parted OPTIONS (SET page_size '$size')");
+	is(scalar(my @all = split /\n/, $session->ask($_)), 40, "in pages of $size: $_") for $parted_all, $parted_late;
+}
+is($sim->stats->{rejected}, 0, 'no page is asked for with the cursor of another listing');
 ($sim, $server, $target) = ($uncached, 'scim', 'scim.users_sync');
 
 # pages of any size, and a service that gives less than is asked for
@@ -210,11 +232,11 @@ for my $size (2, 3, 7, 30, 50, 75, 100, 149, 150, 151, 1000)
 }
 $sim->reset_stats;
 sql('SELECT count(name) FROM scim.users');
-is($sim->asked, '1 list', 'a page that is not full is the last one');
+is($sim->asked, '1 list, 1 other', 'a page that is not full is the last one');
 sql("ALTER SERVER scim OPTIONS (SET page_size '150')");
 $sim->reset_stats;
 sql('SELECT count(name) FROM scim.users');
-is($sim->asked, '2 list', 'a full one is not');
+is($sim->asked, '2 list, 1 other', 'a full one is not');
 sql("ALTER SERVER scim OPTIONS (SET page_size '20')");
 
 # ---- Refreshes
@@ -223,7 +245,7 @@ is(refresh(), 'ok ' . USERS . '/0/0/0/0', 'the first refresh');
 is(difference(), 0, 'makes the target equal to the directory');
 my $rows = heap();
 like(refresh(), qr{^ok 0/0/\d+/0/0$}, 'the next writes nothing');
-is($sim->asked, '1 list, 1 count, 2 other', 'and asks for nothing but what has changed');
+is($sim->asked, '1 list, 1 count, 3 other', 'and asks for nothing but what has changed');
 is(heap(), $rows, 'no row is touched');
 is(refresh("mode => 'full'"), 'ok 0/0/' . USERS . '/0/0', 'nor by a full one');
 $sim->update('index/20', { name => 'Ada King' });
@@ -238,7 +260,7 @@ is(last_run(), 'incremental', 'by a list of changes, too');
 $sim->fault({ match => 'list', mutate => { create => { name => 'In Between', email => 'between@example.com' } } });
 like(refresh(), qr{^ok 1/0/\d+/0/0$}, 'somebody who comes between the count and the list');
 is(last_run(), 'incremental', 'is no reason to list');
-is($sim->asked, '1 list, 2 count, 2 other', 'but to count again');
+is($sim->asked, '1 list, 2 count, 3 other', 'but to count again');
 my $gone = id_of(33);
 $sim->remove('index/33');
 is(refresh(), 'ok 0/0/' . (USERS + 1) . '/1/0', 'a deletion');
@@ -307,8 +329,10 @@ is(refresh(), 'ok ' . USERS . '/0/0/0/0', 'so does a refresh');
 for my $sort ('ignored', 'refused', 'missing')
 {
 	service("unsorted_$sort", ", page_size '20'", users => USERS, set => [ "sort=$sort", 'order=moving' ]);
-	for (1 .. 5)
+	for my $config ('right', 'missing', 'right', 'missing', 'missing')
 	{
+		sql("DROP SERVER $server CASCADE; DROP SCHEMA $server CASCADE");
+		service("unsorted_$sort", ", page_size '20'", users => USERS, set => [ "sort=$sort", 'order=moving', "config=$config" ]);
 		$rest = $session->ask("SELECT id FROM $server.users");
 		ok($rest =~ /ERROR:  HV00M/ || lacking(split /\n/, $rest) == 0, "an order that moves, sort $sort: all users, or an error");
 	}
@@ -317,9 +341,12 @@ for my $sort ('ignored', 'refused', 'missing')
 	sql("ALTER SERVER $server OPTIONS (SET page_size '200')");
 	like(refresh(), qr{^ok \d+/0/\d+/0/0$}, 'with pages that have all of them it is one');
 	is(difference(), 0, 'and the target equals the directory');
-	service("plain_$sort", ", page_size '20'", users => USERS, set => "sort=$sort");
-	scan_is_whole("an order that stays, sort $sort");
-	is(refresh(), 'ok ' . USERS . '/0/0/0/0', 'so does a refresh');
+	for my $set ("sort=$sort", 'config=missing', 'says_sort=true')
+	{
+		service("plain_$sort" . ++$targets, ", page_size '20'", users => USERS, set => [ "sort=$sort", $set ]);
+		scan_is_whole("an order that stays, sort $sort, $set");
+		is(refresh(), 'ok ' . USERS . '/0/0/0/0', 'so does a refresh');
+	}
 }
 
 # ---- Caps, totals, envelopes
@@ -454,7 +481,7 @@ for my $paging ('cursor', 'both')
 		service('paged' . ++$targets, ", page_size '20'" . ($option ? ", paging '$option'" : ''), users => USERS, set => "paging=$paging");
 		$sim->reset_stats;
 		scan_is_whole("paging $paging, option '$option'");
-		my $by_cursor = $option =~ /cursor/i || ($paging eq 'cursor' && $option eq '');
+		my $by_cursor = lc $option ne 'index';
 		like($sim->stats->{last_target}, $by_cursor ? qr/&cursor=[^&]/ : qr/&startIndex=\d/, $by_cursor ? 'by cursors' : 'by indexes');
 		is($sim->stats->{rejected}, 0, 'nothing is refused');
 		is(refresh(), 'ok ' . USERS . '/0/0/0/0', 'a refresh');
@@ -519,9 +546,10 @@ like($session->ask("CREATE SERVER nowhere FOREIGN DATA WRAPPER neon_auth_fdw OPT
 # ---- Filters
 
 # a filter that is of no use costs a listing, and nothing else
-for my $filters ('off', 'missing', 'ignored', 'nothing', 'many')
+for my $case (map { my $filters = $_; map { [ $filters, $_ ] } 'config=right', 'config=missing', 'says_filter=true' } 'off', 'missing', 'ignored', 'nothing', 'many')
 {
-	service("filters_$filters", ", page_size '100'", users => USERS, set => "filters=$filters");
+	my ($filters, $set) = @$case;
+	service("filters_$filters" . ++$targets, ", page_size '100'", users => USERS, set => [ "filters=$filters", $set ]);
 	is(refresh(), 'ok ' . USERS . '/0/0/0/0', "filters $filters: the first refresh");
 	is(refresh(), 'ok 0/0/' . USERS . '/0/0', 'the next writes nothing');
 	is(last_run(), 'full: the provider cannot be asked for changes alone', 'and lists all');
@@ -581,6 +609,123 @@ for my $filters ('on', 'off')
 	is(sql("SELECT name FROM $target WHERE id = '" . id_of(20) . "'"), 'Followed', 'and a change arrives');
 	cmp_ok($sim->stats->{list}, '<=', 50, 'the directory is not listed again and again');
 }
+
+# ---- What a service says of itself
+
+# [ name, settings of the service, what its listing is asked with in the end ]
+for my $case (
+	[ 'nothing', ['config=missing'], qr/&startIndex=\d/ ],
+	[ 'nothing, with cursors', [ 'config=missing', 'paging=cursor' ], qr/&cursor=[^&]/ ],
+	[ 'nothing, with both', [ 'config=missing', 'paging=both' ], qr/&startIndex=\d/ ],
+	[ 'that it has both', ['paging=both'], qr/^(?!.*startIndex).*&cursor=[^&]/ ],
+	[ 'that it has cursors alone', ['paging=cursor'], qr/&cursor=[^&]/ ],
+	[ 'cursors that it refuses', ['says_cursor=true'], qr/&startIndex=\d/ ],
+	[ 'cursors alone that it refuses', [ 'says_cursor=true', 'says_index=false' ], qr/&startIndex=\d/ ],
+	[ 'cursors that it knows nothing of', [ 'says_cursor=true', 'paging=deaf' ], qr/&startIndex=\d/ ],
+	[ 'nothing but these', [ 'says_cursor=true', 'says_index=false', 'paging=deaf' ], qr/&startIndex=\d/ ],
+	[ 'no cursors, which it has', [ 'says_cursor=false', 'says_index=true', 'paging=cursor' ], qr/&cursor=[^&]/ ],
+	[ 'no paging', [ 'says_cursor=false', 'says_index=false' ], qr/&startIndex=\d/ ],
+	[ 'that it does not sort', ['says_sort=false'], qr/^(?!.*sortBy).*&startIndex=\d/ ],
+	[ 'that nor does it, by cursor', [ 'sort=refused', 'paging=both' ], qr/^(?!.*sortBy).*&cursor=[^&]/ ],
+	[ 'that it sorts, which it refuses', [ 'says_sort=true', 'sort=refused' ], qr/^(?!.*sortBy).*&startIndex=\d/ ],
+	[ 'both of these wrong', [ 'says_sort=true', 'sort=missing', 'says_cursor=true' ], qr/^(?!.*sortBy).*&startIndex=\d/ ],
+	[ 'a page that is smaller', [ 'says_most=7', 'most=7' ], qr/count=7&/ ],
+	[ 'that of filters', [ 'says_results=5', 'most=5', 'says_most=7' ], qr/count=5&/ ],
+	[ 'pages of one user', ['says_most=1'], qr/count=2&/ ],
+	[ 'smaller pages by cursor', [ 'says_most=7', 'most=7', 'paging=both' ], qr/count=7&.*&cursor=[^&]/ ],
+	[ 'a page that is larger', ['says_most=5000'], qr/count=20&/ ],
+	[ 'no page', [ 'says_most=0', 'says_results=-1' ], qr/count=20&/ ],
+	[ 'nonsense', [ 'says_most=1e99', 'says_results="many"', 'says_cursor="yes"', 'says_index=[]', 'says_sort=0', 'says_filter={}' ], qr/count=20&sortBy=id&startIndex=\d/ ],
+	[ 'something that is not JSON', ['says_sort=false,'], qr/count=20&sortBy=id&startIndex=\d/ ])
+{
+	my ($name, $set, $asked) = @$case;
+
+	service('says' . ++$targets, ", page_size '20'", users => USERS, set => $set);
+	$sim->reset_stats;
+	scan_is_whole("it says $name");
+	like($sim->stats->{last_target}, $asked, 'it is listed so');
+	is(refresh(), 'ok ' . USERS . '/0/0/0/0', 'a refresh');
+	like(refresh(), qr{^ok 0/0/\d+/0/0$}, 'the next');
+	like(last_run(), $name eq 'pages of one user' ? qr/^full: more has changed than a listing takes/ : qr/^incremental$/, 'lists what has changed');
+	$sim->update('index/7', { name => 'Changed' });
+	like(refresh(), qr{^ok 0/1/\d+/0/0$}, 'a change');
+	$sim->remove('index/8');
+	like(refresh(), qr{^ok 0/0/\d+/1/0$}, 'a deletion');
+	is(tombstones(), id_of(8), 'of nobody else');
+	is(difference(), 0, 'and the target equals the directory');
+}
+
+# who says that nothing can be filtered is not asked to
+service('unfiltered', '', users => 40, set => 'says_filter=false');
+refresh();
+is(refresh(), 'ok 0/0/40/0/0', 'no filters: the next refresh');
+is(last_run(), 'full: the provider cannot be asked for changes alone', 'lists all');
+is($sim->asked, '2 list, 2 other', 'and asks for no counts');
+
+# a page that is full is the last one where there are cursors alone
+for my $option ('', ", paging 'cursor'")
+{
+	service('full' . ++$targets, ", page_size '20'$option", users => 20, set => 'paging=cursor');
+	scan_is_whole("as many users as a page has, by cursor$option");
+	is($sim->stats->{rejected}, 0, 'nothing is refused');
+}
+
+# with the option the service is taken for what it does, and not for what it says
+service('opted', ", page_size '20'", users => USERS, set => [ 'says_sort=false', 'says_filter=false', 'says_most=7', 'order=moving' ]);
+like($session->ask('SELECT id FROM opted.users'), qr/ERROR:  HV00M/, 'one that says that it does not sort, moves, and does sort: no listing');
+sql("ALTER SERVER opted OPTIONS (ADD paging 'index')");
+scan_is_whole('with the option');
+is($sim->stats->{other}, 1, 'it is not asked any more');
+is(refresh(), 'ok ' . USERS . '/0/0/0/0', 'a refresh');
+is($sim->asked, '15 list', 'nor for that');
+
+# one that refuses pages of that size, and does not say so
+service('small_pages', ", page_size '20'", users => USERS, set => 'most=7');
+like($session->ask('SELECT id FROM small_pages.users'), qr/ERROR:  HV00L.*code "invalidCount".*HINT:  Ask for pages as small/s, 'a page that is too large, untold: an error that tells what mends it');
+
+# whatever is answered where there is no such resource
+service('resource', ", page_size '20'", users => USERS, set => 'paging=both');
+refresh();
+for my $case (
+	(map { [ "status $_", { status => $_, body => '{"sort":{"supported":false}}' } ] } 204, 400, 403, 404, 405, 406, 410, 500, 501),
+	[ 'a redirect', { status => 302, headers => { Location => 'https://login.example.com/' } } ],
+	[ 'a page for people', { status => 200, body => '<!doctype html><html></html>', content_type => 'text/html' } ],
+	[ 'an empty reply', { status => 200, body => '' } ],
+	[ 'a list', { status => 200, body => '[]' } ],
+	[ 'half of it', { status => 200, body => '{"pagination":{"cursor":true' } ],
+	[ 'an error of SCIM', { status => 200, body => $json->encode({ schemas => ['urn:ietf:params:scim:api:messages:2.0:Error'], status => '404' }) } ],
+	[ 'a page of users', { status => 200, body => '{"totalResults":0,"Resources":[]}' } ],
+	[ 'too many requests, once', { status => 429, headers => { 'Retry-After' => '0' } } ],
+	[ 'a service that is busy once', { status => 503 } ])
+{
+	my ($name, $fault) = @$case;
+
+	$sim->fault({ match => 'other', %$fault });
+	scan_is_whole("$name for what it says of itself");
+	$sim->clear_faults;
+	$sim->fault({ match => 'other', %$fault });
+	is(refresh("mode => 'full'"), 'ok 0/0/' . USERS . '/0/0', 'a full refresh writes nothing');
+	$sim->clear_faults;
+	$sim->fault({ match => 'other', %$fault });
+	like(refresh(), qr{^ok 0/0/\d+/0/0$}, 'nor does the next one');
+	is(last_run(), 'incremental', 'which lists changes');
+	$sim->clear_faults;
+}
+for my $case ([ 401, '28000' ], [ 503, 'HV00L' ])
+{
+	my ($status, $end) = @$case;
+
+	$sim->fault({ match => 'other', times => FOREVER, status => $status, body => '{"detail":"for ada@example.com"}' });
+	is(refresh("mode => 'full'"), $end, "status $status for it is an error");
+	unlike($said, qr/sk_test_x|ada\@example/, 'without a secret, and anything of the reply');
+	$sim->clear_faults;
+}
+is(sql("SELECT string_agg(concat_ws(' ', part, verdict), ', ') FROM neon_auth.check_server('resource') WHERE part IN ('list', 'user', 'count')"),
+	'list ok, user ok, count ok', 'check_server is content with a service that says what it can do');
+$sim->fault({ match => 'other', times => 2, status => 404, body => '' });
+is(sql("SELECT string_agg(concat_ws(' ', part, verdict), ', ') FROM neon_auth.check_server('resource') WHERE part IN ('list', 'user', 'count')"),
+	'list ok, user ok, count ok', 'and with one that does not');
+$sim->clear_faults;
 
 # ---- Credentials and errors
 

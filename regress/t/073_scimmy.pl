@@ -67,6 +67,10 @@ sub change
 }
 
 sub outage { HTTP::Tiny->new->post(NeonAuth::Test::Provider::url($scim) . "/control/outage?on=$_[0]"); return; }
+sub config { HTTP::Tiny->new->post(NeonAuth::Test::Provider::url($scim) . "/control/config?$_[0]"); return; }
+
+# What it was asked for since the last time.
+sub requests { return HTTP::Tiny->new->get(NeonAuth::Test::Provider::url($scim) . '/control/requests')->{content}; }
 sub query { return $node->safe_psql('postgres', $_[0]); }
 
 # "status inserted updated unchanged tombstoned held", or what the error says.
@@ -138,6 +142,26 @@ is(query(q(SELECT string_agg(concat_ws(' ', part, verdict), ', ') FROM neon_auth
 	'credential ok, list ok, user ok, count ok', 'check_server is content');
 my $new = create('Just Now');
 is(query("SELECT name FROM neon_auth.sync_user('scimmy', '$new->{id}', target => '$target')"), 'Just Now', 'one who has just come');
+
+# ---- What it says of itself
+
+my $config = call('GET', '/ServiceProviderConfig');
+is_deeply([ $config->{filter}, $config->{sort} ], [ { supported => $true, maxResults => 1000 }, { supported => $true } ], 'what it says of itself');
+requests();
+is(refresh("mode => 'full'"), 'ok 0 0 86 0 0', 'a full refresh');
+like(requests(), qr{^/ServiceProviderConfig\n/Users\?count=200&sortBy=id\n}, 'asks for that, and then for pages as large as wanted');
+config('filter=1&sort=0&max=40');
+is(refresh("mode => 'full'"), 'ok 0 0 86 0 0', 'it says that it does not sort, and that 40 users are enough');
+my $requests = requests();
+like($requests, qr{^/ServiceProviderConfig\n/Users\?count=40\n(/Users\?count=40&startIndex=\d+\n){2}$}, 'so there are pages of 40 in its own order') or diag($requests);
+like(refresh(), qr/^ok 0 0 \d+ 0 0$/, 'the next one writes nothing');
+like(requests(), qr{^/ServiceProviderConfig\n(/Users\?count=1\S*\n){3}/Users\?count=40&filter=\S+\n}, 'and begins with the same, and three counts');
+config('filter=0&sort=1&max=1000');
+is(refresh(), 'ok 0 0 86 0 0', 'it says that it does not filter');
+is(last_run(), 'full: the provider cannot be asked for changes alone', 'so all users are listed');
+like(requests(), qr{^(/ServiceProviderConfig\n/Users\?count=200&sortBy=id\n)+(?!.*filter=)}, 'and no filter is asked with');
+is_equal('the target equals the service');
+config('filter=1&sort=1&max=1000');
 
 # ---- The service without its database answers "not found" for everybody
 

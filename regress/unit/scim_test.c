@@ -15,6 +15,8 @@
 
 #define SCIM		(&nauth_provider_scim)
 #define USERS_URL	"https://auth.example.com/Users"
+#define CONFIG_URL	"https://auth.example.com/ServiceProviderConfig"
+#define TOTAL		"tsf0 1 0 "
 #define SINCE		"&filter=meta.lastModified%20ge%20%22"
 
 /* The most users of a page, whatever is asked for; 0: as many as are. */
@@ -103,13 +105,16 @@ test_requests(void)
 		const char *url;
 		const char *name;
 	}			cases[] = {
+		{NAUTH_QUERY_LIST, NULL, "cscp51 0 1 0 ", "?count=50&sortBy=id&cursor=", "a first page by cursor, as small as the service says"},
+		{NAUTH_QUERY_LIST, NULL, "iup3 6 1 0 90 1 2:u1", "?count=2&startIndex=91", "a further page of two"},
 		{NAUTH_QUERY_LIST, NULL, NULL, "?count=100&sortBy=id", "the first page names no paging"},
 		{NAUTH_QUERY_LIST, "index", NULL, "?count=100&sortBy=id&startIndex=1", "unless an option does"},
 		{NAUTH_QUERY_LIST, "Cursor", NULL, "?count=100&sortBy=id&cursor=", "this or the other"},
 		{NAUTH_QUERY_LIST, NULL, "i1 1 0 ", "?count=100", "a first page in no order"},
 		{NAUTH_QUERY_LIST, NULL, "is6 1 0 90 10 2:u1", "?count=100&sortBy=id&startIndex=91", "a further page"},
 		{NAUTH_QUERY_LIST, NULL, "cs6 1 0 a=b", "?count=100&sortBy=id&cursor=a%3Db", "a further page by cursor"},
-		{NAUTH_QUERY_SINCE, NULL, NULL, "?count=1", "changes: how many users there are"},
+		{NAUTH_QUERY_SINCE, "index", NULL, "?count=1", "changes: how many users there are"},
+		{NAUTH_QUERY_SINCE, NULL, "tsf1 1 8 ", "?count=1", "also after other requests"},
 		{NAUTH_QUERY_SINCE, NULL, "esf1 1 8 ", "?count=1" SINCE "1970-01-01T00%3A00%3A00-12%3A00%22", "how many were ever changed"},
 		{NAUTH_QUERY_SINCE, NULL, "nsf1 1 8 ", "?count=1" SINCE "9000-01-01T00%3A00%3A00-12%3A00%22", "how many will be"},
 		{NAUTH_QUERY_SINCE, NULL, "isf1 1 8 ", "?count=100&sortBy=id" SINCE "2026-01-31T20%3A30%3A00-12%3A00%22", "who was"},
@@ -140,6 +145,46 @@ test_requests(void)
 	ok(unit_request.overflow, "an empty id asks for no listing");
 	ok(!nauth_read_id_possible(SCIM, "bulkId") && !nauth_read_id_possible(SCIM, "a/b") &&
 	   nauth_read_id_possible(SCIM, "Me"), "who can be asked for");
+}
+
+/* Whether a query begins with what the service says of itself. */
+static bool
+begins_with_config(NauthQueryKind kind)
+{
+	unit_write(SCIM, kind, kind == NAUTH_QUERY_USER ? "u1" : NULL, NULL);
+	return strcmp(unit_request.url, CONFIG_URL) == 0 && !unit_request.overflow;
+}
+
+/* Only what takes many requests is worth one more. */
+static void
+test_asks_config(void)
+{
+	static const char *const ids[] = {"u1", "u2"};
+
+	memset(&unit_query, 0, sizeof(unit_query));
+	ok(begins_with_config(NAUTH_QUERY_LIST), "a listing of all users asks what the service can do");
+	is_text(unit_request.headers, "Authorization: Bearer key\nAccept: application/scim+json", "with the same headers");
+	ok(begins_with_config(NAUTH_QUERY_SINCE), "so does one of changes");
+	ok(!begins_with_config(NAUTH_QUERY_USER) && !begins_with_config(NAUTH_QUERY_COUNT), "a look-up and a count do not");
+	unit_query.limit = 1000;
+	ok(!begins_with_config(NAUTH_QUERY_LIST), "nor does a listing of some");
+	ok(begins_with_config(NAUTH_QUERY_SINCE), "but one of some changes");
+	unit_query.limit = 0;
+	unit_query.once = true;
+	ok(!begins_with_config(NAUTH_QUERY_LIST), "nor one of a page");
+	unit_query.once = false;
+	unit_query.email = "ada@example.com";
+	ok(!begins_with_config(NAUTH_QUERY_LIST), "nor one by address");
+	unit_query.email = NULL;
+	unit_query.ids = ids;
+	unit_query.n_ids = 2;
+	ok(!begins_with_config(NAUTH_QUERY_LIST), "nor one by ids");
+	memset(&unit_query, 0, sizeof(unit_query));
+	set_paging("index");
+	ok(!begins_with_config(NAUTH_QUERY_LIST) && !begins_with_config(NAUTH_QUERY_SINCE), "nor any where an option says how it pages");
+	set_paging("cursor");
+	ok(!begins_with_config(NAUTH_QUERY_LIST) && !begins_with_config(NAUTH_QUERY_SINCE), "one way or the other");
+	set_paging(NULL);
 }
 
 /* Text that is compared as text must not come behind the same moment in any other zone. */
@@ -177,7 +222,9 @@ test_cursors(void)
 {
 	static const char *const damaged[] = {
 		"", "x", "i", "i1", "i1 1", "i1 1 0", "i1 0 0 ", "ix1 1 0 ", "ifs1 1 0 ", "i1 1 0 90", "i1 1 0 90 10",
-		"i1 1 0 90 10 3:u1", "i-1 1 0 ", "i99999999999999999999 1 0 ", "t1 1 0 x", "z1 1 0 "
+		"i1 1 0 90 10 3:u1", "i-1 1 0 ", "i99999999999999999999 1 0 ", "t1 1 0 x", "z1 1 0 ",
+		"a", "a1 1 0 ", "icp", "icp51", "icp51 ", "icp51 1 1", "icp1 1 1 0 ", "icp2 1 1 0 ", "icp1001 1 1 0 ",
+		"icp99999999999999999999 1 1 0 ", "iuc1 1 0 ", "icc1 1 0 ", "ip51 p51 1 1 0 "
 	};
 
 	unit_check_cursors(SCIM, "scim/page.json", damaged, sizeof(damaged) / sizeof(damaged[0]));
@@ -491,11 +538,11 @@ typedef struct ProbeCase
 }			ProbeCase;
 
 static const ProbeCase probe_cases[] = {
-	{NULL, 200, "{\"totalResults\":8}", "esf0 1 9 ", "how many users there are"},
-	{NULL, 200, "{\"totalResults\":8,\"Resources\":[{\"id\":\"a\"}]}", "esf0 1 9 ", "though some come with it"},
-	{NULL, 200, "{}", "is0 1 0 ", "that is not told: all are listed"},
-	{NULL, 200, "{\"totalResults\":0}", "is0 1 0 ", "nobody: no filter can be tried"},
-	{NULL, 400, "{}", "is0 1 0 ", "or refused"},
+	{TOTAL, 200, "{\"totalResults\":8}", "esf0 1 9 ", "how many users there are"},
+	{TOTAL, 200, "{\"totalResults\":8,\"Resources\":[{\"id\":\"a\"}]}", "esf0 1 9 ", "though some come with it"},
+	{TOTAL, 200, "{}", "is0 1 0 ", "that is not told: all are listed"},
+	{TOTAL, 200, "{\"totalResults\":0}", "is0 1 0 ", "nobody: no filter can be tried"},
+	{TOTAL, 400, "{}", "is0 1 0 ", "or refused"},
 	{"esf0 1 9 ", 200, "{\"totalResults\":8}", "nsf0 1 9 ", "all were changed since 1970"},
 	{"esf0 1 9 ", 200, "{\"totalResults\":7}", "is0 1 9 ", "one has no time of change"},
 	{"esf0 1 9 ", 200, "{\"totalResults\":0}", "is0 1 9 ", "nobody is found"},
@@ -509,14 +556,27 @@ static const ProbeCase probe_cases[] = {
 	{"is0 1 9 ", 400, "{}", "i0 1 9 ", "and again: perhaps for the order"},
 	{"i0 1 9 ", 400, "{}", NULL, "there is no other way"},
 	{"isf9 5 9 2 2 2:u1", 400, "{}", NULL, "nor in the middle"},
-	{"i0 1 9 ", 501, "{}", NULL, "nor is 501 for ever"}
+	{"i0 1 9 ", 501, "{}", NULL, "nor is 501 for ever"},
+
+	/* what the service says of itself goes along */
+	{"tsfcop51 0 1 0 ", 200, "{\"totalResults\":8}", "esfcop51 0 1 9 ", "a service with cursors: how many users there are"},
+	{"esfcop51 0 1 9 ", 400, "{}", "cscop51 0 1 9 ", "a filter is refused"},
+	{"nsfcop51 0 1 9 ", 200, "{\"totalResults\":0}", "csfcop51 0 1 9 ", "or good"},
+	{"csfcop51 0 1 9 ", 400, "{}", "isfp51 0 1 9 ", "a cursor is refused: by index"},
+	{"isfp51 0 1 9 ", 400, "{}", "ifp51 0 1 9 ", "which goes on as always"},
+	{"tfu0 1 0 ", 200, "{}", "iu0 1 0 ", "one that does not sort"},
+	{"ifu0 1 9 ", 501, "{}", "iu0 1 9 ", "is not asked to in the end"},
+	{"iu0 1 9 ", 501, "{}", NULL, "there is no other way"},
+	{"cfcu0 1 9 ", 501, "{}", "ifu0 1 9 ", "but without cursors"},
+	{"ccu0 1 9 ", 400, "{}", "iu0 1 9 ", "also of all users"},
+	{"csc4 5 9 x", 400, "{}", NULL, "unless there were some"}
 };
 
 static void
 test_probes(void)
 {
 	unit_settings.page_size = 4;
-	unit_write(SCIM, NAUTH_QUERY_SINCE, NULL, NULL);
+	unit_query.kind = NAUTH_QUERY_SINCE;
 	for (size_t i = 0; i < sizeof(probe_cases) / sizeof(probe_cases[0]); i++)
 	{
 		const		ProbeCase *test = &probe_cases[i];
@@ -542,6 +602,204 @@ test_probes(void)
 	   "one of all users says so");
 }
 
+/* ---- What a service says of itself */
+
+typedef struct ConfigCase
+{
+	const char *json;
+	const char *next;			/* where a listing goes on, and one of changes */
+	const char *since;
+	const char *name;
+}			ConfigCase;
+
+#define NOTHING		"is0 1 0 ", "tsf0 1 0 "
+
+static const ConfigCase config_cases[] = {
+	{"{\"pagination\":{\"cursor\":true,\"index\":true}}", "csc0 1 0 ", "tsfc0 1 0 ", "it has cursors"},
+	{"{\"pagination\":{\"cursor\":true,\"index\":false}}", "csco0 1 0 ", "tsfco0 1 0 ", "and nothing else"},
+	{"{\"pagination\":{\"cursor\":true}}", "csc0 1 0 ", "tsfc0 1 0 ", "or does not say that"},
+	{"{\"pagination\":{\"cursor\":false,\"index\":true}}", NOTHING, "it has none"},
+	{"{\"pagination\":{\"cursor\":false,\"index\":false}}", NOTHING, "or no pages at all"},
+	{"{\"pagination\":{\"cursor\":\"true\",\"index\":1}}", NOTHING, "texts and numbers"},
+	{"{\"pagination\":{\"cursor\":[true]}}", NOTHING, "a list"},
+	{"{\"pagination\":{\"cursor\":true,\"cursor\":false}}", NOTHING, "one thing and the other"},
+	{"{\"pagination\":[{\"cursor\":true}]}", NOTHING, "a list of them"},
+	{"{\"pagination\":true,\"sort\":false,\"filter\":false}", NOTHING, "no objects"},
+	{"{\"pagination\":null,\"sort\":null,\"filter\":null}", NOTHING, "nothing"},
+	{"{\"cursor\":true,\"supported\":false,\"maxResults\":5}", NOTHING, "in another place"},
+	{"{\"sort\":{\"supported\":false}}", "iu0 1 0 ", "tfu0 1 0 ", "it does not sort"},
+	{"{\"sort\":{\"supported\":true}}", NOTHING, "it sorts"},
+	{"{\"sort\":{\"supported\":\"false\"}}", NOTHING, "or says something else"},
+	{"{\"sort\":{\"supported\":0}}", NOTHING, "as a number"},
+	{"{\"filter\":{\"supported\":false,\"maxResults\":0}}", "is0 1 0 ", "is0 1 0 ", "it does not filter"},
+	{"{\"filter\":{\"supported\":true,\"maxResults\":0}}", NOTHING, "it filters"},
+	{"{\"filter\":{\"supported\":null}}", NOTHING, "or does not say"},
+	{"{\"filter\":{\"supported\":true,\"maxResults\":50}}", "isp51 0 1 0 ", "tsfp51 0 1 0 ", "not that many"},
+	{"{\"pagination\":{\"maxPageSize\":50}}", "isp51 0 1 0 ", "tsfp51 0 1 0 ", "in a page"},
+	{"{\"pagination\":{\"maxPageSize\":50},\"filter\":{\"maxResults\":20}}", "isp21 0 1 0 ", "tsfp21 0 1 0 ", "the least of both"},
+	{"{\"pagination\":{\"maxPageSize\":20},\"filter\":{\"maxResults\":50}}", "isp21 0 1 0 ", "tsfp21 0 1 0 ", "whichever it is"},
+	{"{\"pagination\":{\"maxPageSize\":1}}", "isp3 0 1 0 ", "tsfp3 0 1 0 ", "pages of one user would lead nowhere"},
+	{"{\"pagination\":{\"maxPageSize\":999}}", "isp1000 0 1 0 ", "tsfp1000 0 1 0 ", "many"},
+	{"{\"pagination\":{\"maxPageSize\":1000}}", NOTHING, "as many as ever are asked for"},
+	{"{\"pagination\":{\"maxPageSize\":0}}", NOTHING, "nobody"},
+	{"{\"pagination\":{\"maxPageSize\":-1}}", NOTHING, "less than nobody"},
+	{"{\"pagination\":{\"maxPageSize\":\"50\"}}", NOTHING, "a text"},
+	{"{\"pagination\":{\"maxPageSize\":5e1}}", NOTHING, "no plain number"},
+	{"{\"pagination\":{\"maxPageSize\":99999999999999999999}}", NOTHING, "an absurd one"},
+	{"{\"pagination\":{\"cursor\":true,\"index\":false,\"maxPageSize\":50},\"sort\":{\"supported\":false},\"filter\":{\"supported\":false,\"maxResults\":200}}",
+	"ccoup51 0 1 0 ", "ccoup51 0 1 0 ", "all together"},
+	{"{}", NOTHING, "an empty object"},
+	{"[]", NOTHING, "none"},
+	{"", NOTHING, "no reply"},
+	{"<html></html>", NOTHING, "a page of the web"},
+	{"{\"sort\":{\"supported\":false}", NOTHING, "half a reply"},
+	{"{\"sort\":{\"supported\":false}} x", NOTHING, "one with a rest"},
+	{"{\"sort\":{\"supported\":false},\"sort\":{\"supported\":false}}", NOTHING, "twice the same"}
+};
+
+/* Read a reply to the first request; where it leads to, or NULL. */
+static const char *
+after_config(NauthQueryKind kind, int status, const char *json)
+{
+	NauthSpan	body = unit_copy_text(json);
+	NauthReply	reply = {.status = status,.body = body};
+	bool		read;
+
+	unit_query.kind = kind;
+	memset(&unit_error, 0, sizeof(unit_error));
+	memset(&unit_page, 0x5A, sizeof(unit_page));
+	unit_page.users = unit_users;
+	unit_page.capacity = UNIT_USERS;
+	read = SCIM->read_page(&unit_settings, &unit_query, NULL, &reply, &unit_page, &unit_error) &&
+		unit_page.reread && !unit_page.last && unit_page.count == 0;
+	unit_free(body);
+	return read ? unit_page.next : "(failed)";
+}
+
+static void
+test_config(void)
+{
+	static const int unknown[] = {204, 301, 302, 400, 403, 404, 405, 406, 410, 500, 501};
+	static const int failures[] = {401, 429, 502, 503, 504};
+	const char *all = config_cases[0].json;
+
+	memset(&unit_query, 0, sizeof(unit_query));
+	unit_settings.page_size = 100;
+	for (size_t i = 0; i < sizeof(config_cases) / sizeof(config_cases[0]); i++)
+	{
+		const		ConfigCase *test = &config_cases[i];
+
+		is_text(after_config(NAUTH_QUERY_LIST, 200, test->json), test->next, test->name);
+		is_text(after_config(NAUTH_QUERY_SINCE, 200, test->json), test->since, "and for changes");
+	}
+	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
+	{
+		NauthReply	reply = {.status = unknown[i]};
+
+		ok(SCIM->is_page(&unit_settings, &unit_query, NULL, &reply), "another status is no failure");
+		is_text(after_config(NAUTH_QUERY_LIST, unknown[i], all), "is0 1 0 ", "and tells nothing");
+	}
+	for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++)
+	{
+		NauthReply	reply = {.status = failures[i]};
+
+		ok(!SCIM->is_page(&unit_settings, &unit_query, NULL, &reply), "unless it will be the same for the listing");
+	}
+	set_paging("index");
+	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
+	{
+		NauthReply	reply = {.status = unknown[i]};
+
+		unit_query.kind = NAUTH_QUERY_LIST;
+		ok(SCIM->is_page(&unit_settings, &unit_query, NULL, &reply) == (unknown[i] == 400 || unknown[i] == 501),
+		   "where it is not asked for it is a failure");
+	}
+	set_paging(NULL);
+}
+
+/* A page that came by cursor, of a service that may know none. */
+static void
+test_told_cursors(void)
+{
+	static const struct
+	{
+		const char *cursor;
+		const char *json;
+		NauthErrorKind kind;
+		const char *next;		/* "": it is the last one */
+		const char *name;
+	}			cases[] = {
+		{"csc0 1 0 ", "{\"totalResults\":5,\"Resources\":[{\"id\":\"a\"},{\"id\":\"b\"}],\"nextCursor\":\"x\"}", NAUTH_OK, "csc6 3 0 x", "it has cursors"},
+		{"csc0 1 0 ", "{\"totalResults\":5,\"Resources\":[{\"id\":\"a\"},{\"id\":\"b\"}]}", NAUTH_OK, "isc6 3 0 1 1 1:b 1:a", "it has none"},
+		{"csc0 1 0 ", "{\"totalResults\":2,\"Resources\":[{\"id\":\"a\"},{\"id\":\"b\"}]}", NAUTH_OK, "isc3 3 0 1 1 1:b 1:a", "none with a full page"},
+		{"csc0 1 0 ", "{\"totalResults\":1,\"Resources\":[{\"id\":\"a\"}]}", NAUTH_OK, "", "nor does it need one"},
+		{"csco0 1 0 ", "{\"totalResults\":2,\"Resources\":[{\"id\":\"a\"},{\"id\":\"b\"}]}", NAUTH_OK, "", "also with a full page, if it has no indexes"},
+		{"csco0 1 0 ", "{\"totalResults\":5,\"Resources\":[{\"id\":\"a\"},{\"id\":\"b\"}]}", NAUTH_OK, "isco6 3 0 1 1 1:b 1:a", "unless the total tells otherwise"},
+		{"isco6 3 0 1 1 1:b", "{\"totalResults\":5,\"Resources\":[{\"id\":\"b\"},{\"id\":\"c\"}]}", NAUTH_OK, "isco6 4 0 2 1 1:c 1:b", "whose pages are as those of others"},
+		{"csco0 1 0 ", "{\"Resources\":[{\"id\":\"a\"}]}", NAUTH_ERROR_UNREADABLE, "", "no end is known by"},
+		{"csc3 2 0 x", "{\"totalResults\":2,\"Resources\":[{\"id\":\"b\"}]}", NAUTH_OK, "", "the end by a cursor"},
+		{"csc6 2 0 x", "{\"totalResults\":5,\"Resources\":[{\"id\":\"b\"}]}", NAUTH_ERROR_INCOMPLETE, "", "which must be by the total, too"}
+	};
+
+	unit_query.kind = NAUTH_QUERY_LIST;
+	unit_settings.page_size = 2;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		NauthSpan	body = unit_copy_text(cases[i].json);
+		bool		read = unit_read(SCIM, cases[i].cursor, body);
+
+		ok(read == (cases[i].kind == NAUTH_OK) && unit_error.kind == cases[i].kind, cases[i].name);
+		ok(unit_page.last == (read && cases[i].next[0] == '\0'), "and whether it is the end");
+		if (read && !unit_page.last)
+			is_text(unit_page.next, cases[i].next, "and how it goes on");
+		unit_free(body);
+	}
+	ok(unit_read_fixture(SCIM, NULL, "scim/config.json") && unit_page.reread, "what a service says");
+	is_text(unit_page.next, "cscp201 0 1 0 ", "leads to pages as it has them");
+}
+
+/* Services as they are, whatever they say: nobody is lost, and no more is asked than before. */
+static const char *said;
+
+static NauthSpan
+answer_said(void)
+{
+	if (strcmp(unit_request.url, CONFIG_URL) == 0)
+		return unit_copy_text(said);
+	return strstr(unit_request.url, "cursor=") ? answer_cursor() : answer_index();
+}
+
+static NauthSpan
+answer_said_index(void)
+{
+	return strcmp(unit_request.url, CONFIG_URL) == 0 ? unit_copy_text(said) : answer_index();
+}
+
+static void
+test_whatever_it_says(void)
+{
+	static const Server servers[] = {
+		{SCIM, NAUTH_QUERY_LIST, "u%d", answer_said},
+		{SCIM, NAUTH_QUERY_LIST, "u%d", answer_said_index}
+	};
+	int			failed = 0;
+
+	unit_query.limit = 0;
+	for (size_t i = 0; i < sizeof(config_cases) / sizeof(config_cases[0]); i++)
+	{
+		said = config_cases[i].json;
+		for (int size = 0; size <= 60; size++)
+			for (cap = 0; cap <= 6; cap += 3)
+				for (size_t j = 0; j < 2; j++)
+				{
+					directory_fill(size);
+					failed += directory_list(&servers[j], 10, NULL) != NAUTH_OK || directory_wrong(size) > 0;
+				}
+	}
+	cap = 0;
+	is_int(failed, 0, "whatever a service says of itself, all users are listed once");
+}
+
 /* Only these are ever a page: what else fails stays a failure. */
 static void
 test_is_page(void)
@@ -554,7 +812,7 @@ test_is_page(void)
 		NauthReply	reply = {.status = statuses[i]};
 
 		for (unit_query.kind = NAUTH_QUERY_LIST; unit_query.kind <= NAUTH_QUERY_COUNT; unit_query.kind++)
-			pages += SCIM->is_page(&unit_settings, &unit_query, NULL, &reply);
+			pages += SCIM->is_page(&unit_settings, &unit_query, "is0 1 0 ", &reply);
 		reply.status = 400;
 		unit_query.kind = i % 2 == 0 ? NAUTH_QUERY_USER : NAUTH_QUERY_COUNT;
 		pages += SCIM->is_page(&unit_settings, &unit_query, NULL, &reply);
@@ -639,12 +897,19 @@ test_damaged(void)
 	unit_check_damaged(SCIM, NAUTH_QUERY_LIST, "scim/page.json", NULL);
 	unit_check_damaged(SCIM, NAUTH_QUERY_LIST, "scim/last_page.json", "is6 5 0 2 2 8:77b0d4c9 8:51a77e02 8:3f0c9a11");
 	unit_check_damaged(SCIM, NAUTH_QUERY_LIST, "scim/cursor_page.json", NULL);
-	unit_check_damaged(SCIM, NAUTH_QUERY_SINCE, "scim/count.json", NULL);
+	unit_check_damaged(SCIM, NAUTH_QUERY_SINCE, "scim/count.json", TOTAL);
 }
 
 int
 main(void)
 {
+	test_asks_config();
+	test_config();
+	test_told_cursors();
+	test_whatever_it_says();
+
+	/* all others begin with a page, as a listing of some does */
+	unit_query.limit = DIRECTORY_MAX;
 	test_requests();
 	test_since();
 	test_cursors();
