@@ -20,7 +20,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use Exporter 'import';
-use File::Basename qw(dirname);
+use File::Basename qw(basename dirname);
 use IO::Socket::INET;
 use NeonAuth::Test qw(wait_until);
 use PostgreSQL::Test::Utils;
@@ -44,15 +44,24 @@ sub start_wire
 
 	mkdir $folder or die "$folder: $!";
 	$self->script(@steps);
+	$self->start;
+	return $self;
+}
+
+# Starts it, on the port that it had, if there was one.
+sub start
+{
+	my ($self) = @_;
+	my $folder = $self->{folder};
+	my $log = "$PostgreSQL::Test::Utils::log_path/" . basename($folder) . '.log';
 
 	# A process of its own, not a copy of this one, which would hold on to the
 	# pipes of each psql.  It ends when its standard input does.
-	$self->{pid} = open($self->{lifeline}, '|-', $^X, $program, $folder,
-		"$PostgreSQL::Test::Utils::log_path/wire$count.log") || die "fork: $!";
+	$self->{pid} = open($self->{lifeline}, '|-', $^X, $program, $folder, $log, $self->{port} // 0) || die "fork: $!";
 	$running{ $self->{pid} } = $self;
 	wait_until('the port', sub { return -e "$folder/port"; });
 	$self->{port} = slurp_file("$folder/port");
-	return $self;
+	return;
 }
 
 sub pid { return $_[0]->{pid}; }
@@ -104,7 +113,7 @@ sub received
 	return slurp_file("$self->{folder}/$number.in");
 }
 
-# Ends the server and its connections.
+# Ends the server and its connections; start goes on at the same port.
 sub stop
 {
 	my ($self) = @_;
@@ -114,6 +123,7 @@ sub stop
 	local ($!, $?);
 	syswrite($self->{lifeline}, "end\n");
 	close($self->{lifeline});    # waits for the process
+	unlink("$self->{folder}/port");
 	return;
 }
 
@@ -127,11 +137,15 @@ END
 
 # Returns an object with port and url, where no connection is ever made or
 # refused: the queue of connections to be accepted is full, so that the kernel
-# drops what comes in.
+# drops what comes in.  Its port is a free one, or the one given; it ends with
+# the object.
 sub start_black_hole
 {
+	my ($at) = @_;
+
 	socket(my $listener, PF_INET, SOCK_STREAM, 0) or die "socket: $!";
-	bind($listener, sockaddr_in(0, INADDR_LOOPBACK)) or die "bind: $!";
+	setsockopt($listener, SOL_SOCKET, SO_REUSEADDR, 1) or die "reuse: $!";
+	bind($listener, sockaddr_in($at // 0, INADDR_LOOPBACK)) or die "bind: $!";
 	listen($listener, 0) or die "listen: $!";
 	my ($port) = sockaddr_in(getsockname($listener));
 	my $self = bless { port => $port, listener => $listener, queue => [] }, __PACKAGE__;

@@ -1,8 +1,8 @@
 
 # The process behind NeonAuth::Wire: listens on a port of 127.0.0.1 and goes
 # through the steps of a script for each connection, in a process of its own, so
-# that the steps are plain blocking code.  Its arguments are a folder and a log
-# file.  The folder has what it shares with the test: the port; the
+# that the steps are plain blocking code.  Its arguments are a folder, a log file,
+# and the port, or 0 for a free one.  The folder has what it shares with the test: the port; the
 # script; N.in, the bytes received on connection N; N.step, the name of its step.
 #
 # Copyright (c) 2026, neon_auth_fdw contributors
@@ -33,19 +33,20 @@ sub spurt
 # Accepts connections until the standard input ends, then ends their processes.
 sub serve
 {
-	my ($folder, $log) = @_;
-	my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 128, Proto => 'tcp')
+	my ($folder, $log, $port) = @_;
+	my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port, ReuseAddr => 1, Listen => 128, Proto => 'tcp')
 	  or die "listen: $!";
 	my $select = IO::Select->new($listener, \*STDIN);
-	my %children;
+	my ($number, %children) = (0);
 
 	$SIG{PIPE} = 'IGNORE';
 
 	# The test's output would not end before this process does.
 	open(STDOUT, '>', '/dev/null') or die "stdout: $!";
 	open(STDERR, '>', $log) or die "stderr: $!";
+	$number++ while -e "$folder/$number.step";
 	spurt("$folder/port", $listener->sockport);
-	for (my $number = 0; !grep { $_ == \*STDIN } $select->can_read; $number++)
+	for (; !grep { $_ == \*STDIN } $select->can_read; $number++)
 	{
 		my $client = $listener->accept or die "accept: $!";
 		my $script = retrieve("$folder/script");
