@@ -155,7 +155,8 @@ sub refresh_column
 	{
 		is(last_run($is->{server}, 'status, sqlstate'), "failed $1", "$what: the log has it");
 	}
-	repairs($what, server => $is->{server}, target => $target, table => "$is->{server}.users", mode => 'full');
+	repairs($what, server => $is->{server}, target => $target, table => "$is->{server}.users", mode => 'full',
+		($is->{columns} ? (columns => $is->{columns}) : ()));
 	cmp_ok(marked($target), '>', $before, "$what: and who is gone is marked then");
 	is(wrongly_marked($target, $is->{sim}), '', "$what: and nobody else");
 	return;
@@ -166,7 +167,7 @@ sub refresh_column
 # options that the server has meanwhile, in place of those that it has.  What is
 # said: error, a pattern, by both columns; or scan and refresh, what psql prints.
 # Also: requests, a pattern; sql of the scan; writes, whether a refresh may write
-# users before it fails; only, the one column.
+# users before it fails; only, the one column; columns that are compared.
 sub fault_row
 {
 	my ($name, $what, %opts) = @_;
