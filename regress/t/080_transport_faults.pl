@@ -11,7 +11,6 @@ use warnings FATAL => 'all';
 use Compress::Raw::Zlib;
 use IO::Socket::INET;
 use JSON::PP;
-use NeonAuth::Cached qw(watch_queries run_sql);
 use NeonAuth::Faulty;
 use NeonAuth::Matrix;
 use NeonAuth::Redis;
@@ -63,7 +62,6 @@ for my $name (sort keys %servers)
 	$node->safe_psql('postgres', "ALTER SERVER $name OPTIONS (SET url '$url')");
 }
 begin_faults($node, $sim, table => 'clerk.users', target => 'clerk.users_sync', redis => $redis);
-watch_queries($node, $sim);
 
 # ---- Users who were cached before
 
@@ -154,7 +152,6 @@ row(
 
 # ---- F4: TLS that is not to be trusted
 
-my $names = 'DNS:localhost,IP:127.0.0.1';
 my $good = $authority->certificate('good');
 my $not_accepted = 'HV00N: could not connect to the provider of server "\w+"\nDETAIL:  Reason: the TLS certificate was not accepted\.';
 my $no_handshake = 'HV00N: could not connect to the provider of server "\w+"\nDETAIL:  Reason: the TLS handshake failed\.';
@@ -306,7 +303,6 @@ my @bombs = (
 my $pid = $session->must('SELECT pg_backend_pid()');
 sub most_memory { return slurp_file("/proc/$pid/status") =~ /^VmHWM:\s*(\d+) kB/m ? $1 : die 'no VmHWM'; }
 
-my $largest = '[' . ' ' x (16 * 1024 * 1024 - 2) . ']';
 for my $column (scan_of('clerk'), refresh_of('clerk'))
 {
 	$sim->fault({ match => 'list', times => 1, body => '[]' });

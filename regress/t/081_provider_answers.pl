@@ -282,7 +282,7 @@ sub moving_row
 		refresh => sub {
 			$provider->fault($move->());
 			like(asked_of(refresh_of($server)), qr/^(ok|held)\|/m, "$what: it is well");
-			is(NeonAuth::Faulty::wrongly_marked("$server.users_sync", $provider), '', "$what: nobody who is live is marked");
+			is(wrongly_marked("$server.users_sync", $provider), '', "$what: nobody who is live is marked");
 			repairs($what, server => $server, target => "$server.users_sync", table => "$server.users", mode => 'full', columns => $stack{columns});
 		});
 	return;

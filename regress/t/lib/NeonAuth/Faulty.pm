@@ -18,7 +18,7 @@ use NeonAuth::Matrix;
 use NeonAuth::Session;
 use Test::More;
 
-our @EXPORT = qw($session begin_faults fault_row scan_of refresh_of asked_of change_directory marked last_run with_options);
+our @EXPORT = qw($session begin_faults fault_row scan_of refresh_of asked_of change_directory marked wrongly_marked last_run with_options);
 
 # The session of all scans, and of all else that is not a connection of its own.
 our $session;
