@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "cache/shared_state.h"
+#include "fault_point.h"
 #include "wait.h"
 
 /*
@@ -126,11 +127,13 @@ run(NauthShared *shared, bool keep)
 	else if (ours)
 		nauth_redis_command(shared->control, NAUTH_REDIS_INTEGER, "DEL", shared->lease_key, NULL);
 	nauth_redis_exec(shared->control);
+	NAUTH_FAULT_POINT("unappended");
 	if (!nauth_cache_run(shared->cache, shared->control))
 	{
 		nauth_shared_direct(shared);
 		return false;
 	}
+	NAUTH_FAULT_POINT("appended");
 	shared->lease_until = until;
 	return true;
 }

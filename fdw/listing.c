@@ -21,6 +21,7 @@
 #include "cache/shared.h"
 #include "directory.h"
 #include "encode.h"
+#include "fault_point.h"
 #include "listing.h"
 #include "query.h"
 #include "report.h"
@@ -319,6 +320,7 @@ next_for_all(NauthListing *listing)
 	bool		answered;
 
 	listing->leads = false;
+	NAUTH_FAULT_POINT("leading");
 	nauth_directory_hurry(listing->directory, nauth_shared_has_stale(listing->shared) ?
 						  NAUTH_HURRY_ALWAYS : NAUTH_HURRY_SILENCE);
 	answered = ask_provider(listing);

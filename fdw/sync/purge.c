@@ -19,6 +19,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
+#include "fault_point.h"
 #include "pgcompat.h"
 #include "sync/blame.h"
 #include "sync/digest.h"
@@ -111,6 +112,7 @@ delete_part(NauthRun *run, void *arg)
 	nauth_target_execute(&run->target, psprintf("DELETE FROM %s WHERE id = ANY ($1) AND deleted_at < %s",
 												run->target.name, nauth_time_sql(part->purge->before)), &part->ids);
 	part->purge->purged += SPI_processed;
+	NAUTH_FAULT_POINT("purged");
 }
 
 static bool

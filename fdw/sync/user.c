@@ -29,6 +29,7 @@
 #include "utils/rls.h"
 #include "utils/timestamp.h"
 
+#include "fault_point.h"
 #include "neon_auth_fdw.h"
 #include "pgcompat.h"
 #include "sync/lock.h"
@@ -186,10 +187,13 @@ ask(NauthRun *run)
 {
 	NauthUser  *user = palloc(sizeof(NauthUser));
 	NauthPage	page = {.users = user,.count = 1,.total = -1,.last = true};
+	bool		found;
 
 	load_state(run);
 	run->asked_at = GetCurrentTimestamp();
-	if (nauth_directory_user(run->directory, run->single, user))
+	found = nauth_directory_user(run->directory, run->single, user);
+	NAUTH_FAULT_POINT("answered");
+	if (found)
 	{
 		nauth_apply_some(run, &page);
 		if (run->new_shape && nauth_log_has_changes(run))
