@@ -34,6 +34,7 @@ typedef enum NauthErrorKind
 {
 	NAUTH_OK,
 	NAUTH_ERROR_CONNECT,		/* no connection: name, TCP, TLS */
+	NAUTH_ERROR_CERTIFICATE,	/* somebody answers whom we do not trust */
 	NAUTH_ERROR_FORBIDDEN_URL,	/* not in neon_auth_fdw.allowed_urls */
 	NAUTH_ERROR_FORBIDDEN_ADDRESS,	/* link-local */
 	NAUTH_ERROR_TIMEOUT,		/* a deadline passed */

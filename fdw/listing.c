@@ -256,7 +256,11 @@ encode_page(NauthListing *listing)
 	return own;
 }
 
-/* Failures after which a stale answer is better than none. */
+/*
+ * Failures after which a stale answer is better than none: those that pass by
+ * themselves.  A certificate that is not accepted does not, and may be somebody
+ * in between.
+ */
 static bool
 is_passing(NauthErrorKind kind)
 {

@@ -30,6 +30,9 @@ static const ErrorText error_texts[] = {
 	[NAUTH_ERROR_CONNECT] = {ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION,
 		"could not connect to %s",
 	"Check options url and connect_timeout of the server, its name resolution and its certificate (setting neon_auth_fdw.ca_file)."},
+	[NAUTH_ERROR_CERTIFICATE] = {ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION,
+		"could not connect to %s",
+	"Check option url of the server, and that the authority of its certificate is a trusted one (setting neon_auth_fdw.ca_file)."},
 	[NAUTH_ERROR_FORBIDDEN_URL] = {ERRCODE_INSUFFICIENT_PRIVILEGE,
 		"the address of %s may not be asked",
 	"A superuser can allow it: " NAUTH_ALLOW_URL_SQL},
@@ -122,6 +125,7 @@ redis_hint(NauthErrorKind kind)
 	switch (kind)
 	{
 		case NAUTH_ERROR_CONNECT:
+		case NAUTH_ERROR_CERTIFICATE:
 			return "Check options redis_url and redis_timeout of the server, that a Redis listens there, and its certificate (setting neon_auth_fdw.ca_file).";
 		case NAUTH_ERROR_FORBIDDEN_URL:
 		case NAUTH_ERROR_FORBIDDEN_ADDRESS:

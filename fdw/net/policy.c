@@ -27,8 +27,8 @@ static const struct
 	{CURLE_SSL_CONNECT_ERROR, NAUTH_ERROR_CONNECT, true, "the TLS handshake failed"},
 	/* the only time-out left to curl is that of connecting */
 	{CURLE_OPERATION_TIMEDOUT, NAUTH_ERROR_CONNECT, false, "no connection was made in time"},
-	{CURLE_PEER_FAILED_VERIFICATION, NAUTH_ERROR_CONNECT, false, "the TLS certificate was not accepted"},
-	{CURLE_SSL_CACERT_BADFILE, NAUTH_ERROR_CONNECT, false, "the trusted certificates could not be read"},
+	{CURLE_PEER_FAILED_VERIFICATION, NAUTH_ERROR_CERTIFICATE, false, "the TLS certificate was not accepted"},
+	{CURLE_SSL_CACERT_BADFILE, NAUTH_ERROR_CERTIFICATE, false, "the trusted certificates could not be read"},
 	{CURLE_GOT_NOTHING, NAUTH_ERROR_TRANSFER, true, "the connection was closed without a reply"},
 	{CURLE_PARTIAL_FILE, NAUTH_ERROR_TRANSFER, true, "the reply was cut off"},
 	{CURLE_RECV_ERROR, NAUTH_ERROR_TRANSFER, true, "the connection broke while receiving"},

@@ -1,7 +1,8 @@
 
 # What is in Redis when it is lost, old, changed or another's, when Redis restarts, and
-# when many come at once: rows F34 to F38 of the fault matrix in both columns.  A refresh takes
-# nothing from there.  Queries in depth are in 024, 025, 026 and 031.
+# when many come at once: rows F34 to F38 of the fault matrix in both columns, with what a
+# provider's certificate has to do with it (F4).  A refresh takes nothing from there.
+# Queries in depth are in 024, 025, 026 and 031.
 #
 # Copyright (c) 2026, neon_auth_fdw contributors
 
@@ -16,6 +17,8 @@ use NeonAuth::Redis;
 use NeonAuth::RedisProxy;
 use NeonAuth::Session;
 use NeonAuth::Test;
+use NeonAuth::Tls;
+use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
@@ -25,10 +28,13 @@ my ($users, $pages) = (50, 3);
 my ($canary, $key) = ('sk_canary_of_caches', 'sk_test_another');
 my $sim = start_sim(users => $users, key => $canary, clock => (int(time()) - 30 * $days) * 1000);
 my $stranger = start_sim(users => $users, seed => 2, key => $key);
+my $tls_port = PostgreSQL::Test::Cluster::get_free_port();
+my $tls_url = "https://localhost:$tls_port";
+my $authority = new_authority(PostgreSQL::Test::Utils::tempdir() . '/ours');
 my $redis = start_redis();
 my $proxy = start_redis_proxy($redis);
-my $node = new_node('shared', urls => [ $sim->url, $stranger->url ],
-	conf => "max_connections = 100\nlog_statement = none\n");
+my $node = new_node('shared', urls => [ $sim->url, $stranger->url, $tls_url ],
+	conf => "max_connections = 100\nlog_statement = none\nneon_auth_fdw.ca_file = '" . $authority->file . "'\n");
 
 # All of one credential share what is cached.  For "old" all is old at once; "proxied" asks
 # Redis through the proxy.
@@ -38,10 +44,12 @@ my %servers = (
 	clerk => ", cache_ttl '1d', cache_stale_ttl '1d', $redis_url",
 	old => ", cache_ttl '1ms', cache_stale_ttl '1d', $redis_url",
 	proxied => ", cache_ttl '1d', cache_stale_ttl '1d', redis_url '" . $proxy->url . "'",
-	followed => ", cache_ttl '1d', cache_stale_ttl '1d', redis_timeout '10min', redis_url '" . $proxy->url . "'");
+	followed => ", cache_ttl '1d', cache_stale_ttl '1d', redis_timeout '10min', redis_url '" . $proxy->url . "'",
+	tls => ", cache_ttl '1ms', cache_stale_ttl '1d', $redis_url");
 
 add_server($node, $sim, name => $_, schema => $_, options => ", page_size '20'$servers{$_}") for sort keys %servers;
 add_server($node, $stranger, name => 'stranger', schema => 'stranger', options => ", page_size '20', cache_ttl '1d', $redis_url");
+$node->safe_psql('postgres', "ALTER SERVER tls OPTIONS (SET url '$tls_url')");
 begin_matrix($node, table => 'clerk.users', secrets => [ $canary, $key ], redis => $redis);
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
@@ -357,6 +365,48 @@ row('CACHE-6', 'users cached together', scan => sub {
 	sql(q(ALTER SERVER old OPTIONS (SET cache_ttl '1ms')));
 	$redis->ask('FLUSHALL');
 });
+
+# ---- F4: a certificate that is not accepted is no reason to show old users
+
+my $good = $authority->certificate('good');
+my $tls = start_tls($sim, $tls_port, $good);
+my %bad = (
+	'expired' => $authority->certificate('expired', from => '20200101000000Z', until => '20200201000000Z'),
+	'of another host' => $authority->certificate('elsewhere', names => 'DNS:elsewhere.test'),
+	'self-signed' => $authority->certificate('by_itself', alone => 1));
+my $refused = qr/ERROR:  HV00N: could not connect to the provider of server "tls"\nDETAIL:  Reason: the TLS certificate was not accepted\./;
+
+sub forget_failures { $redis->ask('DEL', $_) for grep { /:[blr]$/ } $redis->keys; return; }
+
+like((ask(refresh_of('tls')))[0], qr/^ok\|/, 'a provider with TLS') or die 'nothing else can work';
+for my $what (sort keys %bad)
+{
+	row('F4', "a certificate that is $what, with a cache",
+		scan => sub {
+			my $right = sql(all_of('tls'));
+
+			$tls->stop;
+			forget_failures();
+			my ($out, $err) = ask(all_of('tls'));
+			is($out, $right, 'while nobody listens, users who are old are shown');
+			like($err, qr/WARNING:  01000: users of server "tls" are \d+ s old/, 'and not in silence');
+			forget_failures();
+			$tls = start_tls($sim, $tls_port, $bad{$what});
+			($out, $err) = ask(all_of('tls'));
+			like($err, $refused, 'when somebody else may be listening, it is an error');
+			is($out, '', 'without a user');
+		},
+		refresh => sub {
+			my ($out, $err) = unchanged_by("a certificate that is $what", sub { return ask(refresh_of('tls')) });
+
+			like($err, $refused, 'it is an error, too');
+			is(sql(q(SELECT status, sqlstate FROM neon_auth.sync_run ORDER BY run_id DESC LIMIT 1)), 'failed|HV00N', 'that is logged');
+			$tls->stop;
+			$tls = start_tls($sim, $tls_port, $good);
+			forget_failures();
+			repaired('with the right certificate', 'tls');
+		});
+}
 
 # ---- What others have got wrong
 
