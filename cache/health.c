@@ -13,6 +13,7 @@
 #include "access/xact.h"
 #include "common/pg_prng.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "cache/health.h"
 #include "report.h"
@@ -45,6 +46,9 @@ static const struct
 };
 
 static NauthHealth *all = NULL;
+
+/* When the part of a statement began that counts as one of its own. */
+static int64_t part_began_at = 0;
 
 static NauthHealth *
 make_health(const NauthConnectionId *id)
@@ -86,11 +90,23 @@ nauth_health_list(void)
 	return all;
 }
 
+void
+nauth_health_next_statement(void)
+{
+	part_began_at = GetCurrentTimestamp();
+}
+
+static int64_t
+statement_began_at(void)
+{
+	return Max(GetCurrentStatementStartTimestamp(), part_began_at);
+}
+
 bool
 nauth_health_may_ask(NauthHealth *health)
 {
 	if (nauth_clock() >= health->closed_until &&
-		health->failed_in != GetCurrentStatementStartTimestamp())
+		health->failed_in != statement_began_at())
 		return true;
 	health->counters[NAUTH_CACHE_SKIPPED]++;
 	return false;
@@ -143,7 +159,7 @@ nauth_health_failed(NauthHealth *health, const NauthError *error, const char *se
 	if (error->kind == NAUTH_ERROR_MEMORY)
 		return;					/* not Redis's fault */
 	if (error->kind != NAUTH_ERROR_READ_ONLY)
-		health->failed_in = GetCurrentStatementStartTimestamp();
+		health->failed_in = statement_began_at();
 	if (error->kind == NAUTH_ERROR_READ_ONLY)
 		health->read_only_until = now + fault_kinds[i].pause;
 	else if (fault_kinds[i].at_once || ++health->faults >= FAULTS_MAX)

@@ -64,6 +64,12 @@ extern bool nauth_health_may_ask(NauthHealth *health);
 extern bool nauth_health_may_write(const NauthHealth *health);
 
 /*
+ * What comes from now on counts as another statement than what came before: a
+ * procedure that goes on for hours is not one that must not ask twice.
+ */
+extern void nauth_health_next_statement(void);
+
+/*
  * An exchange worked, or failed with error; server is a name for the WARNING.
  * Some in a row that worked, but slowly, are a fault: false, with error set.
  */

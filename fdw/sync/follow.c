@@ -20,6 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "cache/health.h"
 #include "pgcompat.h"
 #include "sync/lock.h"
 #include "sync/procedure.h"
@@ -162,6 +163,8 @@ beat(Follow *follow)
 	NauthRun   *run = open_run(follow);
 	int64		now = nauth_clock();
 
+	/* a fault of Redis in the one before is none of this one's */
+	nauth_health_next_statement();
 	run->patience = Max(follow->end - now, run->options->request_timeout * INT64CONST(1000));
 	if (now >= follow->thorough_at)
 		refresh(follow, run);

@@ -408,6 +408,25 @@ for my $what (sort keys %bad)
 		});
 }
 
+# ---- CACHE-10: who follows asks Redis again after a fault of one beat
+
+row('CACHE-10', 'a fault in one beat of follow_users_sync', refresh => sub {
+	my $session = new_session($node);
+
+	$session->begin(q(CALL neon_auth.follow_users_sync('followed', every => '100ms', during => '1h', target => 'followed.users_sync')));
+	wait_until('the first beat', sub { return sql(q(SELECT count(*) FROM neon_auth.sync_progress WHERE phase = 'waiting for the next beat')) });
+	my $number = $proxy->fault({ do => 'error', text => '-LOADING Redis is loading', times => 1 });
+	wait_until('a fault', sub { return $proxy->fired($number) });
+	$sim->reset_stats;
+	wait_until('some beats', sub { return $sim->stats->{list} >= 3 });
+	$proxy->reset;
+	$sim->reset_stats;
+	wait_until('more beats', sub { return $sim->stats->{list} >= 3 });
+	cmp_ok(scalar(grep { $_->[0] eq 'GET' && $_->[1] =~ /:b$/ } $proxy->seen), '>=', 2, 'the next ones ask whether the provider wants silence');
+	sql(q(SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'CALL neon_auth.follow%'));
+	like($session->finish // $session->said, qr/57014/, 'and it ends');
+});
+
 # ---- What others have got wrong
 
 row('B13', 'a value with the characters of patterns and formats', scan => sub {
