@@ -97,6 +97,10 @@ open_element(NauthShared *shared, const char *key, const char *field, NauthSpan 
 	return opened;
 }
 
+/*
+ * Whether it can be, by our clock.  If not, nothing is wrong with the element: it
+ * is of a server whose clock is far ahead, and of no use to this one.
+ */
 static bool
 is_plausible(const NauthCodecProgress *progress)
 {
@@ -156,10 +160,10 @@ nauth_shared_open_page(NauthShared *shared, NauthSpan narrow, NauthSpan wide,
 		(shared->wanted.wide && !open_half(shared, true, wide, generation)))
 		return false;
 	if (page->progress.pages != shared->progress.pages + 1 ||
-		strcmp(page->cursor, shared->next) != 0 || !is_plausible(&page->progress) ||
+		strcmp(page->cursor, shared->next) != 0 ||
 		(shared->wanted.single && !page->last))
 		return nauth_shared_corrupt(shared);
-	return true;
+	return is_plausible(&page->progress);
 }
 
 bool
@@ -173,9 +177,9 @@ nauth_shared_open_head(NauthShared *shared, const char *suffix, NauthSpan elemen
 		return false;
 	content.data = shared->scratch.data;
 	content.len = shared->scratch.len;
-	if (!nauth_codec_read_head(content, &shared->narrow, head) || !is_plausible(&head->progress))
+	if (!nauth_codec_read_head(content, &shared->narrow, head))
 		return nauth_shared_corrupt(shared);
-	return true;
+	return is_plausible(&head->progress);
 }
 
 /* Seal content for a place of this generation. */

@@ -16,6 +16,7 @@ use NeonAuth::Matrix;
 use NeonAuth::Redis;
 use NeonAuth::RedisProxy;
 use NeonAuth::Session;
+use NeonAuth::Shim;
 use NeonAuth::Test;
 use NeonAuth::Tls;
 use PostgreSQL::Test::Cluster;
@@ -366,6 +367,31 @@ row('CACHE-6', 'users cached together', scan => sub {
 	$redis->ask('FLUSHALL');
 });
 
+# ---- CACHE-12: two servers whose clocks differ share a cache
+
+my $shim = new_shim();
+my $ahead = $shim->new_node('ahead', urls => [ $sim->url ], conf => "log_statement = none\n");
+
+add_server($ahead, $sim, schema => 'clerk', options => ", page_size '20'$servers{clerk}");
+for my $case ([ 4, "a hit\n1|0" ], [ 6, "a miss\n0|0" ])
+{
+	my ($minutes, $expected) = @$case;
+	my ($name, $counts) = split /\n/, $expected;
+
+	row('CACHE-12', "a server whose clock is $minutes minutes ahead", scan => sub {
+		my $right = sql(all_of('alone'));
+		my $query = all_of('clerk') . ';' . counted(qw(hits corrupt));
+
+		$redis->ask('FLUSHALL');
+		$shim->set_clock(60 * $minutes);
+		is($ahead->safe_psql('postgres', all_of('clerk')), $right, 'it fills the cache');
+		is(sql($query), "$right\n$counts", "which is $name here, and nothing wrong with it");
+		is(sql($query), "$right\n1|0", 'and then a hit');
+		is($ahead->safe_psql('postgres', $query), "$right\n1|0", 'there, too');
+		$shim->set_clock(0);
+	});
+}
+
 # ---- F4: a certificate that is not accepted is no reason to show old users
 
 my $good = $authority->certificate('good');
@@ -467,5 +493,5 @@ row('B16', 'generic plans under auto_explain', scan => sub {
 
 no_canary();
 no_crash();
-$node->stop;
+$_->stop for $node, $ahead;
 done_testing();
