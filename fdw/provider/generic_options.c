@@ -128,7 +128,7 @@ adapt_lookups(const NauthSettings *settings, NauthProvider *copy)
 	copy->unconfirmed = NULL;
 	copy->error_path = settings->more[NAUTH_SETTING_NOT_FOUND_MEMBER];
 	copy->not_found_code = settings->more[NAUTH_SETTING_NOT_FOUND_VALUE];
-	copy->not_found_status = status != NULL ? atoi(status) : 404;
+	copy->not_found_status = status != NULL ? (int) strtol(status, NULL, 10) : 404;
 }
 
 void

@@ -181,7 +181,7 @@ for my $what (sort keys %certificates)
 	my %fault = (begin => sub { speak_tls($certificate, @more) }, end => sub { speak_tls($good) }, error => $error);
 
 	fault_row('F4', $what, %fault, server => 'tls', sim => $tls_sim, requests => 0);
-	stale_row('F4', $what, 'tls_old', %fault) if $what eq 'expired';
+	fault_row('F4', "$what, with users in the cache", %fault, server => 'tls_old', sim => $tls_sim, requests => 0) if $what eq 'expired';
 }
 {
 	my $silent;
