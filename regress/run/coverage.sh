@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# `make coverage`: runs the unit, SQL and TAP tests on a library that counts what it executes, and says which errors of
-# fdw/ and cache/ no test has reached: each ereport, each error that is set, each return of an error. What cannot be
-# reached is listed with its reason in coverage.list; anything else that was not is a failure, and so is an entry
-# there that was. COVERAGE_TESTS names TAP files that are run instead of all, and then nothing fails.
+# `make coverage`: runs the unit, SQL and TAP tests on a library that counts what it executes, and prints which errors of
+# fdw/ and cache/ no test has reached: each that is raised or set. It judges nothing. COVERAGE_TESTS names TAP files
+# that are run instead of all.
 #
 # Copyright (c) 2026, neon_auth_fdw contributors
 
@@ -42,8 +41,9 @@ unreached()
 		[[ ! -e regress/unit/build/$(basename "$source" .c).gcda ]] ||
 			(cd regress/unit && gcov --stdout --object-directory build "../../$source" 2>/dev/null)
 	done | awk -v errors="$ERRORS" -v tree="$TOP/" '
-		/^ +-: +0:Source:/ { sub(/^.*Source:/, ""); sub(/^.*\/(fdw|cache)\//, "/&"); file = $0; sub(tree, "", file); sub(/^(\.\.\/)+/, "", file); next }
+		/^ +-: +0:Source:/ { file = $0; sub(/^.*Source:/, "", file); sub(tree, "", file); gsub(/\.\.\//, "", file); next }
 		{
+			if (file !~ /^(fdw|cache)\//) next
 			count = $1; sub(/:$/, "", count)
 			split($0, part, ":"); line = part[2] + 0
 			code = $0; sub(/^[^:]*:[^:]*:/, "", code); gsub(/^[ \t]+/, "", code)
@@ -56,25 +56,6 @@ unreached()
 		}' | sort -t: -k1,1 -k2,2n
 }
 
-# An entry of the list is "file: code that the line has: reason".
-judge()
-{
-	awk -v tests="${COVERAGE_TESTS:-}" '
-		FNR == NR { if ($0 !~ /^#/ && NF) { split($0, part, " \\| "); excused[part[1] SUBSEP part[2]] = part[3] }; next }
-		{
-			file = $0; sub(/:.*/, "", file)
-			found = ""
-			for (key in excused) { split(key, part, SUBSEP); if (part[1] == file && index($0, part[2])) found = key }
-			if (found != "") used[found] = 1
-			else { print; bad++ }
-		}
-		END {
-			for (key in excused) if (!(key in used)) { split(key, part, SUBSEP); print part[1] ": is reached, and listed: " part[2]; bad++ }
-			printf "%d errors were reached by no test or are listed though they were\n", bad + 0
-			exit bad > 0 && tests == ""
-		}' "$TOP/regress/run/coverage.list" "$1"
-}
-
 main()
 {
 	enter_work_folder
@@ -83,15 +64,14 @@ main()
 	build_simulator
 	build_for_tests
 	make_node
-	npm_ci regress/better_auth
-	for folder in regress/scim regress/feathers; do
-		[[ ! -d $TOP/$folder ]] || npm_ci "$folder"
+	for folder in better_auth feathers scim; do
+		npm_ci "regress/$folder"
 	done
 	say "Running the tests"
 	run_tests
 	say "Errors that no test has reached"
-	unreached >"$work/unreached"
-	judge "$work/unreached"
+	unreached | tee "$work/unreached"
+	echo "$(wc -l <"$work/unreached") errors were reached by no test"
 }
 
 if [[ -n ${NAUTH_WORK:-} ]]; then

@@ -197,7 +197,7 @@ like($stderr, qr/NOTICE:.* ok 251$/m, 'CALL with variables in DO');
 is(try_sql("SET default_transaction_isolation = 'serializable'; " . call() . '; SHOW transaction_isolation') =~ s/\|.*\n/ /r, 'ok serializable', 'serializable by default does no harm');
 
 $sim->reset_stats;
-is(try_sql('BEGIN ISOLATION LEVEL REPEATABLE READ; ' . call()), '0A000', 'an old snapshot is refused');
+is(try_sql('BEGIN ISOLATION LEVEL REPEATABLE READ; ' . call()), '0A000', 'F45: an old snapshot is refused');
 is(try_sql('BEGIN READ ONLY; ' . call()), '25006', 'so is a read-only transaction');
 is(try_sql("CALL neon_auth.refresh_users_sync('clerk', mode => 'fast')"), '22023', 'and an unknown mode');
 is(try_sql('CALL neon_auth.refresh_users_sync(NULL)'), '22023', 'and no server');
@@ -207,10 +207,10 @@ is(try_sql('BEGIN; ' . call('app.atomic') . "; SELECT count(*) FROM app.atomic; 
 	"251\n0", 'a rollback leaves neither rows nor a run');
 is(try_sql('BEGIN; ' . call('app.atomic') . '; COMMIT; SELECT count(*) FROM app.atomic') =~ s/^ok.*\n//r, 251, 'a commit keeps them');
 is(last_run('status', 'app.atomic'), 'ok', 'and the run');
-is(try_sql('BEGIN; ' . call('app.atomic') . "; PREPARE TRANSACTION 'p'"), '0A000', 'PREPARE TRANSACTION is refused');
+is(try_sql('BEGIN; ' . call('app.atomic') . "; PREPARE TRANSACTION 'p'"), '0A000', 'F45: PREPARE TRANSACTION is refused');
 $sim->fault({ match => 'list', after => 1, status => 500 });
 is(try_sql('BEGIN; DO $d$ BEGIN EXECUTE $c$' . call('app.atomic') . '$c$; EXCEPTION WHEN fdw_error OR fdw_unable_to_create_execution THEN NULL; END $d$; SELECT 1; COMMIT; ' . call('app.atomic')) =~ s/ok.*/ok/r,
-	"1\nok", 'a failure in a subtransaction can be caught, and nothing stays locked');
+	"1\nok", 'F45: a failure in a subtransaction can be caught, and nothing stays locked');
 
 # ---- One target, one directory
 
@@ -440,7 +440,7 @@ is(sql($progress), 'owned.users listing 200 251 2 3 t', 'sync_progress shows it,
 is(sql("SET SESSION AUTHORIZATION owner; $progress"), 'owned.users listing 200 251 2 3 t', 'to its owner too');
 is(sql("SET SESSION AUTHORIZATION stranger; $progress"), '', 'to nobody else');
 is(last_run('status', 'owned.users'), 'running', 'the log says that it runs');
-is((split / /, refresh('owned.users'))[0], 'busy', 'a second run is told so at once');
+is((split / /, refresh('owned.users'))[0], 'busy', 'F44: a second run is told so at once');
 is((split / /, refresh('app.middle'))[0], 'ok', 'another target is free');
 is(sql('SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = $$hanging$$'), 't', 'a cancel');
 like(finish($session)->{err}, qr/canceling statement due to user request/, 'ends it');

@@ -102,7 +102,7 @@ sql('SELECT pg_stat_statements_reset()') if $counts_statements;
 my ($row, $growth) = measure($refresh);
 note(sprintf('first run: %s, memory grew by %.1f MB', $row, $growth));
 like($row, qr/^ok\|${\USERS}\|0\|0\|0\|0\|0\|/, 'the first run writes all users');
-cmp_ok($growth, '<', MEGABYTES, 'the first run takes little memory');
+cmp_ok($growth, '<', MEGABYTES, 'F58: the first run takes little memory');
 my $requests = list_requests();
 ok($requests >= PAGES && $requests <= 1.25 * PAGES, "the first run takes not many more requests than pages ($requests)");
 is(sql('SELECT count(DISTINCT id) FROM neon_auth.users_sync WHERE deleted_at IS NULL'), USERS, 'every user is there');
@@ -182,7 +182,7 @@ is(sql('SELECT count(*) FROM (SELECT id FROM app.users LIMIT 5) AS u'), 5, 'a sc
 is(list_requests(), 1, 'takes one request');
 ($row, $growth) = measure('SELECT count(*), count(raw_json), max(length(raw_json::text)) > 100 FROM app.users');
 note(sprintf('scan of all: memory grew by %.1f MB', $growth));
-is($row, (USERS - 1) . '|' . (USERS - 1) . '|t', 'a scan of all users');
+is($row, (USERS - 1) . '|' . (USERS - 1) . '|t', 'F58: a scan of all users');
 cmp_ok($growth, '<', MEGABYTES, 'takes little memory');
 is(sql("SELECT count(*) FROM app.users f FULL JOIN (SELECT * FROM neon_auth.users_sync WHERE deleted_at IS NULL) u USING (id) WHERE (f.updated_at, f.name, f.email) IS DISTINCT FROM (u.updated_at, u.name, u.email)"),
 	0, 'the target equals the foreign table');

@@ -1,5 +1,5 @@
 
-# Memory that runs out, once, at each allocation that a scan or a refresh makes:
+# Memory that runs out (F49), once, at each allocation that a scan or a refresh makes:
 # it ends with SQLSTATE 53200 or with the right result, and the next one in the
 # same session is as if nothing had been.  The nth allocation is made to fail for
 # n = 1, 2, 3 ... until there is no nth.

@@ -1,4 +1,4 @@
-# Memory that runs out, once, at each allocation of a query that the cache has a
+# Memory that runs out (F49), once, at each allocation of a query that the cache has a
 # part in: those of libcurl, hiredis, LZ4, OpenSSL, the server and our own.  The
 # query ends with SQLSTATE 53200 or with the right result and at most one WARNING;
 # the next one in the same session is as if nothing had been, and uses the cache.

@@ -55,9 +55,9 @@ is(state("watermark = to_timestamp($new->{updated_at} / 1000.0)"), 't', 'the wat
 
 # what was changed in the overlap is compared by content
 $sim->update($new->{id}, { name => 'Same Time', updated_at => $new->{updated_at} });
-is(refresh(), 'ok 0/1/0/0', 'another content of the same millisecond');
+is(refresh(), 'ok 0/1/0/0', 'F56: another content of the same millisecond');
 $sim->update('index/7', { name => 'Late Commit', updated_at => $new->{updated_at} - 200_000 });
-is(refresh(), 'ok 0/1/0/0', 'a change that was committed late');
+is(refresh(), 'ok 0/1/0/0', 'F56: a change that was committed late');
 is(difference(), 0, 'the target equals the directory');
 
 # more than a page of changes, while users move

@@ -94,7 +94,7 @@ for my $mode ('full', 'incremental')
 	# an id given again
 	$user = $sim->user($user->{id});
 	my $second = replace_user($user, 'Second Life', 10 * SECOND, 20 * SECOND);
-	is(refresh($mode), '0/1/0', "$mode: an id that is given again");
+	is(refresh($mode), '0/1/0', "F57: $mode: an id that is given again");
 	is(name_of($user->{id}) . ' ' . ms($user->{id}, 'created_at'), "Second Life $second->{created_at}", "$mode: is the new user");
 	my $third = replace_user($second, 'Third Life', 5 * SECOND, -10 * SECOND);
 	is(refresh($mode), '0/1/0', "$mode: also with an older time of change");

@@ -83,7 +83,7 @@ sub progress
 	return sql("SELECT concat_ws(' ', watermark, last_success_at, last_full_at) FROM neon_auth.sync_state WHERE target = '$_[0]'::regclass");
 }
 
-# ---- Users that the target refuses
+# ---- Users that the target refuses (F59)
 
 # Who is refused is told by the username, which is not personal here; e-mail and
 # name must never be seen.  All targets belong to a role without privileges, for
@@ -273,7 +273,7 @@ $large->update('index/0', { name => 'Now' });
 sql(call('large', 'full', $held));
 sql("CREATE TABLE app.unrelated (); SET statement_timeout = '30s'");
 
-# ---- What others do with the target meanwhile
+# ---- What others do with the target meanwhile (F44)
 
 for my $wait (@waits)
 {
@@ -322,7 +322,7 @@ for my $wait (@waits)
 	}
 }
 
-# ---- What is dropped below it
+# ---- What is dropped below it (F44)
 
 my $started = sql('SELECT pg_postmaster_start_time()');
 my $users_sync = 'neon_auth.users_sync';

@@ -1,5 +1,5 @@
 
-# An application server that knows the credential and may write to Redis: it can seal
+# An application server (F35) that knows the credential and may write to Redis: it can seal
 # whatever it likes, and so show other sessions users that do not exist.  It can do no
 # more: no forged element brings a session down, leads it to another address or has it
 # read what is not there, and no refresh takes a forged user for one.
