@@ -122,6 +122,7 @@ const NauthProvider nauth_provider_scim = {
 	.max_page_size = NAUTH_SCIM_MOST,
 	.error_path = "schemas.0",
 	.known_codes = known_codes,
+	.has_aliases = true,		/* some take a userName, too */
 	.reserved_id = "bulkId",
 	.not_found_status = 404,
 	.not_found_code = ERROR_SCHEMA,
