@@ -103,12 +103,12 @@ sub learn
 		INSERT INTO $name.pick VALUES (13, NULL), (14, 'nobody'), (15, '..'); ANALYZE $name.pick; ANALYZE copy_of_$name.users");
 	my $found = $admin->must("SELECT id, (extract(epoch FROM created_at) * 1000)::bigint, $updated FROM copy_of_$name.users ORDER BY id COLLATE \"C\"");
 	my $there = join("\n", map { join('|', @{$_}{qw(id created_at)}, $is->{timeless} ? '' : $_->{updated_at}) } sort { $a->{id} cmp $b->{id} } live($directory));
-	wrong("a healthy scan of $name finds $found\nwhere there is $there") if $found ne $there;
+	wrong("a healthy scan of $name: " . difference($found, $there)) if $found ne $there;
 
 	my %called = %{ $directory->{names} };
 	my $names = join("\n", map { "$_|$called{$_}" } sort keys %called);
 	$found = $admin->must("SELECT id, name FROM copy_of_$name.users WHERE name LIKE 'Soak %' ORDER BY id COLLATE \"C\"");
-	wrong("a healthy scan of $name finds names $found\nwhere there is $names") if $found ne $names;
+	wrong("names in a healthy scan of $name: " . difference($found, $names)) if $found ne $names;
 	$directory->{ids} = [ map { "'$_->{id}'" } @$users ];
 	return;
 }
@@ -215,8 +215,19 @@ sub take_answer
 	return unless defined $statement->{answer};
 	$count{compared}++;
 	my $got = lines_of($text, $statement->{ordered});
-	wrong("$statement->{sql}\nanswers\n$got\nwhere there is\n$statement->{answer}") if $got ne $statement->{answer};
+	wrong("$statement->{sql}\n" . difference($got, $statement->{answer})) if $got ne $statement->{answer};
 	return;
+}
+
+# Which lines there are that should not be, and the other way round; only some.
+sub difference
+{
+	my @lines = map { [ split /\n/ ] } @_;
+	my @have = map { my %have; $have{$_}++ for @$_; \%have } @lines;
+	my @differ = map { my $i = $_; map { ('+', '-')[$i] . " $_" } grep { $have[$i]{$_} != ($have[ 1 - $i ]{$_} // 0) } sort keys %{ $have[$i] } } 0, 1;
+
+	push @differ, 'in another order' unless @differ;
+	return join("\n", sprintf('has %d lines, should have %d', map { scalar @$_ } @lines), grep { defined } @differ[ 0 .. 9 ]);
 }
 
 # Whether its statement has ended.
@@ -304,8 +315,11 @@ sub lie_once
 {
 	for my $directory (values_in_order())
 	{
-		next if chance(50);
-		$directory->{sim}->fault({ after => below(20), %{ one_of(@lies) } });
+		my ($lie, $after, @live) = (one_of(@lies), below(20), live($directory));
+		my @hidden = map { one_of(@live)->{index} } 1 .. 3;
+
+		next if chance(30);
+		$directory->{sim}->fault([ map { { after => $after, %$_, $_->{hide_index} ? (hide_index => \@hidden) : () } } ref $lie eq 'ARRAY' ? @$lie : $lie ]);
 		$count{lie}++;
 	}
 	return;
