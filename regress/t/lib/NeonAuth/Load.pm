@@ -122,7 +122,7 @@ sub a_user
 
 	return { sql => "CALL neon_auth.purge_deleted('0', target => '$name.users_sync')" } if chance(5);
 	return {
-		sql => "SELECT id, name, email FROM neon_auth.sync_user('$name', $id, '$name.users_sync') WHERE id IS NOT NULL AND deleted_at IS NULL",
+		sql => "SET client_min_messages = warning; SELECT id, name, email FROM neon_auth.sync_user('$name', $id, '$name.users_sync') WHERE id IS NOT NULL AND deleted_at IS NULL",
 		wanted => "SELECT id, name, email FROM copy_of_$name.users WHERE id = $id"
 	};
 }
