@@ -109,7 +109,8 @@ sub learn
 	my $names = join("\n", map { "$_|$called{$_}" } sort keys %called);
 	$found = $admin->must("SELECT id, name FROM copy_of_$name.users WHERE name LIKE 'Soak %' ORDER BY id COLLATE \"C\"");
 	wrong("names in a healthy scan of $name: " . difference($found, $names)) if $found ne $names;
-	$directory->{ids} = [ map { "'$_->{id}'" } @$users ];
+	my @gone = grep { $_->{deleted} } @$users;
+	$directory->{ids} = [ map { "'$_->{id}'" } (grep { !$_->{deleted} } @$users), @gone > 20 ? @gone[ -20 .. -1 ] : @gone ];
 	return;
 }
 
@@ -354,17 +355,19 @@ sub run_phase
 		@{$one}{qw(stream left)} = (new_stream($seed, $round, $phase, $one->{name}), $kinds{ $one->{kind} }[ $lull ? 3 : 2 ]);
 		begin_next($one, $lull);
 	}
-	while (my @busy = grep { $_->{statement} } @sessions)
+
+	# a storm is not over before all has changed that was to change, so the users of a round are those of the seed
+	while ((my @busy = grep { $_->{statement} } @sessions) || (!$lull && $times > 0))
 	{
-		my %ready = map { $_ => 1 } IO::Select->new(map { $_->{session}{out} } @busy)->can_read(0.02);
+		my %ready = map { $_ => 1 } @busy ? IO::Select->new(map { $_->{session}{out} } @busy)->can_read(0.02) : ();
 
 		for my $one (grep { has_ended($_, $ready{ $_->{session}{out} }) } @busy)
 		{
 			take_answer($one);
 			begin_next($one, $lull) if $one->{left} > 0;
 		}
-		next if $times == 0 || time() - $last < 0.03;
-		drawing_from($trouble, sub { lie_once() if $times == 80 && !$lull; get_in_the_way($lull); });
+		next if $times == 0 || (@busy && time() - $last < 0.03);
+		drawing_from($trouble, sub { lie_once() if $times == 90 && !$lull; get_in_the_way($lull); });
 		($times, $last) = ($times - 1, time());
 	}
 	calm();
