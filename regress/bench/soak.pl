@@ -41,8 +41,8 @@ my ($fewest, $most) = (100, 160);
 # By how much a session may grow from the end of the first fifth to the end of all.
 my $bound = 8 * 1024 * 1024;
 
-# What may be met: a cancel or a time-out; a provider that is not reached, that refuses what is asked, the credential
-# or so many requests, or answers nonsense; two who wait for each other's rows.
+# What may be met: a cancel or a time-out; a provider that is not reached, that refuses what is asked, the credential, the
+# right or so many requests, or answers nonsense.  No deadlock: nobody here holds one user while he asks for another.
 my %expected = map { $_ => 1 } qw(57014 HV00N HV00L HV00M 28000 42501 53400);
 
 # ---- What there is
