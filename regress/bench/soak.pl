@@ -446,6 +446,8 @@ note('requests: ' . join(', ', map { my $kind = $_; "$kind " . sum(map { $_->{$k
 note('asked: ' . numbers_of('^(?:query|refresh|follow|user|compared)$') . '; ended: ' . numbers_of(': '));
 note('in the way: ' . numbers_of('^(?:changes|lie|fault|cancel|alter|redis_\w+)$') . '; faults of providers that hit: ' . sum(map { $_->{faults} } @stats));
 note('errors: ' . numbers_of('^error '));
+note('logged runs, and how many of them held deletions back: ' . $admin->must("SELECT string_agg(concat_ws(' ', status, count, held), ', ' ORDER BY status) FROM
+	(SELECT status, count(*), count(*) FILTER (WHERE held > 0) AS held FROM neon_auth.sync_run GROUP BY 1) r"));
 note('wrong answers: ' . scalar @wrong);
 is($died, '', "all went on to the end (NAUTH_SEED=$seed, round $round)");
 for my $name (sort keys %{ $first // {} })

@@ -140,7 +140,7 @@ our @faults = (
 # One that lies, until all are calm; of hide_index, who is hidden is chosen later.  Whoever is found nowhere would have to
 # be believed to be gone, unless nobody is found, so of these there is one a storm.
 our @lies = (
-	([ { match => 'list', hide_index => [], times => -1 }, { match => 'get', status => 404, times => -1 } ]) x 6,
+	([ { match => 'list', hide_index => [], times => -1 }, { match => 'get', status => 404, after => 0, times => -1 } ]) x 6,
 	{ match => 'get', status => 404, times => -1 }, { match => 'get', status => 404, body => '<p>not found</p>' },
 	{ match => 'list', status => 404 }, { match => 'list', empty => $true }, { match => 'list', empty => $true, times => -1 },
 	{ match => 'list', truncate_page => 0 }, { match => 'list', truncate_page => 3 }, { match => 'list', repeat_page => $true },
