@@ -167,7 +167,7 @@ sub heal
 # Of each kind: how many, what they ask, how often in a storm and in a lull.
 my %kinds = (
 	query => [ 4, \&a_query, 20, 20 ],
-	refresh => [ 2, \&a_refresh, 5, 3 ],
+	refresh => [ 2, \&a_refresh, 12, 3 ],
 	follow => [ 1, \&a_follower, 2, 2 ],
 	user => [ 1, \&a_user, 15, 10 ]);
 my @sessions;
@@ -367,7 +367,7 @@ sub run_phase
 			begin_next($one, $lull) if $one->{left} > 0;
 		}
 		next if $times == 0 || (@busy && time() - $last < 0.03);
-		drawing_from($trouble, sub { lie_once() if $times == 90 && !$lull; get_in_the_way($lull); });
+		drawing_from($trouble, sub { lie_once() if $times == 100 && !$lull; get_in_the_way($lull); });
 		($times, $last) = ($times - 1, time());
 	}
 	calm();
