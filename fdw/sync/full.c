@@ -12,71 +12,11 @@
  */
 #include "postgres.h"
 
-#include "executor/spi.h"
-#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "fault_point.h"
 #include "sync/run.h"
 #include "wait.h"
-
-/* Users that a new credential is asked about, to see that it knows them. */
-#define CREDENTIAL_PROBES	10
-
-/*
- * Step: some live users, to probe a credential with: those changed last, for
- * they are the likeliest to exist still, and none whose deletion is held.
- */
-static void
-step_choose_probes(NauthRun *run, void *arg)
-{
-	nauth_target_execute(&run->target,
-						 psprintf("SELECT id::text FROM %s WHERE deleted_at IS NULL AND id IS NOT NULL AND id <> ALL ($1)"
-								  " ORDER BY updated_at DESC NULLS LAST LIMIT %d",
-								  run->target.name, CREDENTIAL_PROBES), &run->held_before);
-	for (uint64 i = 0; i < SPI_processed; i++)
-		nauth_id_list_add(arg, run->cxt,
-						  nauth_target_id(SPI_tuptable->vals[i], SPI_tuptable->tupdesc), NULL);
-}
-
-/*
- * Whether the provider finds a user.  Where no answer of it means that there is none, any
- * but the user does not show that this credential knows him.
- */
-static bool
-finds_probe(NauthRun *run, const char *id, NauthUser *user)
-{
-	bool		found;
-
-	if (nauth_read_confirms(run->options->provider))
-		return nauth_directory_user(run->directory, id, user);
-	return nauth_directory_try_user(run->directory, id, user, &found) && found;
-}
-
-/*
- * Step: another credential than last time.  Before it may change anything it
- * has to find one of the users that are here; else it belongs to another
- * directory.
- */
-static void
-step_probe(NauthRun *run, void *arg)
-{
-	NauthIdList *probes = arg;
-	NauthUser  *user = palloc(sizeof(NauthUser));
-
-	for (int i = 0; i < probes->count; i++)
-		if (nauth_read_id_possible(run->options->provider, probes->ids[i]) &&
-			finds_probe(run, probes->ids[i], user))
-			return;
-	if (probes->count > 0)
-		ereport(ERROR,
-				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				errmsg("the credential for server \"%s\" has changed, and with it the provider knows none of the users in %s",
-					   run->options->server, run->target.name),
-				errdetail("It seems to belong to another directory, which would mark all users here as deleted."),
-				errhint("Set the right credential in the user mapping, or name another table as \"target\". If it is the right one, as the owner of the extension: DELETE FROM neon_auth.sync_state WHERE target = %s::regclass;",
-						quote_literal_cstr(run->target.name)));
-}
 
 static void
 step_load(NauthRun *run, void *arg)
@@ -146,13 +86,9 @@ void
 nauth_full_run(NauthRun *run)
 {
 	NauthQuery	all = {.kind = NAUTH_QUERY_LIST};
-	NauthIdList probes = {0};
 
-	if (run->new_credential && !run->options->provider->lists_only)
-	{
-		nauth_run_step(run, NAUTH_PHASE_STARTING, step_choose_probes, &probes);
-		nauth_run_step(run, NAUTH_PHASE_STARTING, step_probe, &probes);
-	}
+	if (run->new_credential)
+		nauth_probe_credential(run);
 	nauth_run_step(run, NAUTH_PHASE_READING_TARGET, step_load, NULL);
 	run->begun_clock = nauth_clock();
 	nauth_directory_begin(run->directory, &all);

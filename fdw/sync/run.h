@@ -300,6 +300,9 @@ extern void nauth_run_step(NauthRun *run, NauthPhase phase, NauthStep step, void
 /* full.c: list the directory and compare all of it; see there */
 extern void nauth_full_run(NauthRun *run);
 
+/* probe.c: refuse a new credential that does not know our users */
+extern void nauth_probe_credential(NauthRun *run);
+
 /*
  * changes.c: whether the run can be incremental (NULL, or why not; *must
  * tells that no wish of a user changes that), and be that; see there.

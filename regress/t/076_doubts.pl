@@ -1,0 +1,94 @@
+# What a refresh must not believe: that a new credential is of the same directory because
+# ids are the same; that rows are as new options make them because their time is later;
+# that a list of changes tells all, or that its failure is one of the directory.
+#
+# Copyright (c) 2026, neon_auth_fdw contributors
+
+use strict;
+use warnings FATAL => 'all';
+
+use JSON::PP;
+use NeonAuth::Synced;
+use NeonAuth::Test;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('doubts', conf => "timezone = 'UTC'\n");
+my $age = 3600;
+
+begin_synced($node, provider => 'generic', columns => 'id, name, email, raw_json, created_at');
+
+my $list = ", list_path '/users', users_member 'data', id_type 'integer', paging 'offset'";
+my $one = ", user_path '/users/{id}', not_found_member 'code', not_found_value 'user_not_found'";
+my $people = ", name_member 'first_name', email_member 'email'";
+my $times = ", created_at_member 'created_at', updated_at_member 'updated_at'";
+
+# ---- Another credential
+
+# The server at this address has another directory from now on, and the mapping its key.
+sub replace_directory
+{
+	my (%flags) = @_;
+	my $port = $sim->port;
+
+	$sim->stop;
+	$sim = start_sim(provider => 'generic', port => $port, clock => (time() - $age) * 1000, key => 'sk_test_y', set => ['ids=integer'], %flags);
+	sql("ALTER USER MAPPING FOR CURRENT_USER SERVER $server OPTIONS (SET api_key 'sk_test_y')");
+	return;
+}
+
+sub is_refused
+{
+	my ($name, $detail, $more) = @_;
+	my $rows = sql("SELECT count(*), count(deleted_at), md5(string_agg(concat_ws(' ', id, xmin), ' ' ORDER BY id)) FROM $server.users_sync");
+
+	is(refresh($more), '55000', "$name: is refused");
+	like($said, qr/ERROR: .*knows none of the users in $server\.users_sync\n.*DETAIL:  $detail/s, "$name: with the reason");
+	is(sql("SELECT count(*), count(deleted_at), md5(string_agg(concat_ws(' ', id, xmin), ' ' ORDER BY id)) FROM $server.users_sync"), $rows, "$name: and nothing is written");
+	return;
+}
+
+my $others = 'It has other users under the same ids';
+for my $row (
+	[ 'created', "$one$people$times" ],
+	[ 'by_address', "$one$people, updated_at_member 'updated_at'" ],
+	[ 'by_name', "$one, name_member 'first_name'" ],
+	[ 'list_created', "$people$times" ],
+	[ 'list_address', $people ])
+{
+	my ($name, $options) = @$row;
+
+	directory($name, "$list$options", users => 40, set => ['ids=integer'], clock => (time() - $age) * 1000);
+	is(refresh(), 'ok 40/0/0/0', "$name: a refresh");
+	replace_directory(users => 50, seed => 9, clock => (time() - 10 * $age) * 1000);
+	is_refused("$name: the key of another tenant with the same numbers", $others);
+	is_refused("$name: in a dry run", $others, 'dry_run => true');
+	is($sim->stats->{list} // 0, $name =~ /^list/ ? 1 : 0, "$name: its users are not listed");
+	replace_directory(users => 40);
+	like(refresh(), qr{^ok 0/0/0/0}, "$name: a new key of the same one is taken");
+	is(difference(), 0, "$name: and all is equal");
+}
+
+# who is asked about may have changed, or be gone
+directory('changed', "$list$one$people", users => 40, set => ['ids=integer']);
+is(refresh(), 'ok 40/0/0/0', 'changed: a refresh');
+sql("ALTER TABLE changed.users_sync DISABLE TRIGGER ALL; UPDATE changed.users_sync SET email = 'was-' || email WHERE id IN (SELECT id FROM changed.users_sync ORDER BY updated_at DESC LIMIT 3)");
+replace_directory(users => 40);
+like(refresh(), qr{^ok 0/\d+/0/0}, 'changed: some addresses are others now');
+directory('empty', "$list$one$people$times", users => 40, set => ['ids=integer']);
+is(refresh(), 'ok 40/0/0/0', 'empty: a refresh');
+replace_directory(users => 0);
+is_refused('empty: nobody is found', 'It seems to belong to another directory');
+directory('list_empty', "$list$people$times", users => 40, set => ['ids=integer']);
+is(refresh(), 'ok 40/0/0/0', 'list_empty: a refresh');
+replace_directory(users => 0);
+is_refused('list_empty: nobody is listed', 'It seems to belong to another directory');
+
+# with nothing but the id that has to do
+directory('bare', "$list$one", users => 40, set => ['ids=integer']);
+is(refresh(), 'ok 40/0/0/0', 'bare: a refresh');
+replace_directory(users => 40);
+is(refresh(), 'ok 0/0/0/0', 'bare: the id is enough');
+
+done_testing();
