@@ -28,14 +28,19 @@
 
 /*
  * And the members that do not count, when the provider was asked, and when the last
- * success began: live rows were live then.
+ * success began: live rows were live then.  Where options make other rows, also the
+ * times of change of the rows as they were loaded; and who was not written, for
+ * note_shapes.
  */
 enum WriteArg
 {
 	ARG_IGNORED = WRITTEN_COLUMNS,
 	ARG_ASKED_AT,
 	ARG_SEEN_AT,
-	WRITE_ARGS
+	ARG_LOADED_AT,
+	WRITE_ARGS,
+	ARG_UNWRITTEN = WRITE_ARGS,
+	SHAPE_ARGS
 };
 
 /* Wanted users that one statement writes. */
@@ -71,6 +76,35 @@ typedef struct Batch
 	"t.deleted_at IS NULL AND excluded.deleted_at IS NOT NULL AND (excluded.updated_at < t.updated_at) IS NOT TRUE"
 
 /*
+ * One whose time of change is an earlier one since other options decide what it is, or
+ * since the provider went back in time; the row is as it was when the run began, before
+ * the provider was asked.
+ */
+#define RETIMED_USER \
+	"(excluded.updated_at < t.updated_at AND" \
+	" t.updated_at = ($11)[array_position($2, excluded.id::text COLLATE \"C\")])"
+
+/* Whether all rows are compared, since other options make other rows. */
+static bool
+makes_shapes(const NauthRun *run)
+{
+	return run->new_shape && !run->incremental;
+}
+
+/* SQL for whether the content of a row t is another than that of a user "excluded". */
+static const char *
+differs_sql(const NauthRun *run)
+{
+	/* the same member may have gone to another column */
+	if (run->new_shape && !run->target.generated)
+		return "(t.raw_json, t.name, t.email, t.created_at) IS DISTINCT FROM"
+			" (excluded.raw_json, excluded.name, excluded.email, excluded.created_at)";
+	return run->ignored_count > 0 && !run->new_shape ?
+		"t.raw_json - $8 IS DISTINCT FROM excluded.raw_json - $8" :
+		"t.raw_json IS DISTINCT FROM excluded.raw_json";
+}
+
+/*
  * SQL for whether a row t is another than a user "excluded", and not a newer
  * one.  A user created later than t is another one with the same id, whatever
  * its time of change; a second allows for a table that rounds.  Without times
@@ -79,25 +113,35 @@ typedef struct Batch
 static const char *
 changed_sql(const NauthRun *run, bool timed)
 {
-	const char *differs = run->ignored_count > 0 && !run->new_shape ?
-	"t.raw_json - $8 IS DISTINCT FROM excluded.raw_json - $8" :
-	"t.raw_json IS DISTINCT FROM excluded.raw_json";
+	const char *differs = differs_sql(run);
 
-	/* the same member may have gone to another column */
-	if (run->new_shape && !run->target.generated)
-		differs = "(t.raw_json, t.name, t.email, t.created_at) IS DISTINCT FROM"
-			" (excluded.raw_json, excluded.name, excluded.email, excluded.created_at)";
 	if (timed && nauth_since_is_word(run))
 		differs = NEWER_USER;
 	else if (timed)
-		differs = psprintf(NEWER_USER " OR ((excluded.updated_at < t.updated_at) IS NOT TRUE AND %s)", differs);
+		differs = psprintf(NEWER_USER " OR ((excluded.updated_at < t.updated_at) IS NOT TRUE AND %s)%s", differs,
+						   makes_shapes(run) ? " OR " RETIMED_USER : "");
 	return psprintf("(" ANOTHER_USER " OR (" MARKED_THERE ") OR %s) AND (" GONE_MEANWHILE ") IS NOT TRUE", differs);
 }
 
 /*
- * SQL with users as $1 to $7, arrays of the columns in order, that returns the
- * ids written, in order.  Neon's own table computes id, name and the others
- * from members that Stack Auth sends, so these are put into raw_json for it.
+ * SQL of the users, which are $1 to $7, arrays of the columns in order.  Neon's own
+ * table computes id, name and the others from members that Stack Auth sends, so
+ * these are put into raw_json for it.
+ */
+static const char *
+users_sql(const NauthRun *run)
+{
+	const char *raw_json = run->target.generated ?
+	"raw_json || jsonb_build_object('id', id, 'display_name', name, 'primary_email', email,"
+	" 'signed_up_at_millis', (extract(epoch FROM created_at) * 1000)::bigint)" : "raw_json";
+
+	return psprintf("(SELECT %s AS raw_json, id, name, email, created_at, updated_at, deleted_at"
+					" FROM unnest($1, $2, $3, $4, $5, $6, $7)"
+					" AS p (raw_json, id, name, email, created_at, updated_at, deleted_at)) AS excluded", raw_json);
+}
+
+/*
+ * SQL that writes the users and returns the ids written, in order.
  *
  * Unchanged users are left out by a join, since ON CONFLICT would lock their
  * rows before it finds that there is nothing to write.  A dry run asks what
@@ -108,18 +152,12 @@ build_sql(const NauthRun *run, bool timed)
 {
 	const NauthTarget *target = &run->target;
 	bool		generated = target->generated;
-	const char *raw_json = generated ?
-	"raw_json || jsonb_build_object('id', id, 'display_name', name, 'primary_email', email,"
-	" 'signed_up_at_millis', (extract(epoch FROM created_at) * 1000)::bigint)" : "raw_json";
 	const char *columns = generated ? "raw_json, updated_at, deleted_at" :
 	"raw_json, id, name, email, created_at, updated_at, deleted_at";
 	const char *changed = changed_sql(run, timed);
 	const char *source =
-	psprintf("(SELECT %s AS raw_json, id, name, email, created_at, updated_at, deleted_at"
-			 " FROM unnest($1, $2, $3, $4, $5, $6, $7)"
-			 " AS p (raw_json, id, name, email, created_at, updated_at, deleted_at)) AS excluded"
-			 " LEFT JOIN %s t ON t.id = excluded.id WHERE t.id IS NULL OR %s"
-			 " ORDER BY excluded.id COLLATE \"C\"", raw_json, target->name, changed);
+	psprintf("%s LEFT JOIN %s t ON t.id = excluded.id WHERE t.id IS NULL OR %s"
+			 " ORDER BY excluded.id COLLATE \"C\"", users_sql(run), target->name, changed);
 
 	if (run->dry_run)
 		return psprintf("SELECT excluded.id, excluded.updated_at FROM %s", source);
@@ -242,6 +280,54 @@ note_ties(NauthRun *run, Oid *types, Datum *values)
 	SPI_freetuptable(SPI_tuptable);
 }
 
+/* When the users of a batch were changed, as their rows were loaded; an array. */
+static Datum
+loaded_times(const NauthRun *run, const Batch *batch)
+{
+	Datum	   *times = palloc(batch->count * sizeof(Datum));
+	bool	   *nulls = palloc(batch->count * sizeof(bool));
+	int			lower = 1;
+	int			count = batch->count;
+
+	for (int i = 0; i < count; i++)
+	{
+		NauthKnownUser known;
+
+		nulls[i] = !nauth_known_get(run->known, batch->users[i].id, &known) ||
+			known.digested || known.version == NAUTH_NO_VERSION;
+		times[i] = TimestampTzGetDatum(nulls[i] ? 0 : known.version);
+	}
+	return PointerGetDatum(construct_md_array(times, nulls, 1, &count, &lower, TIMESTAMPTZOID,
+											  sizeof(TimestampTz), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/*
+ * Somebody else may have written a row meanwhile, with the options of before: as long as
+ * one is not as ours make it, it must not be told that all are.
+ */
+static void
+note_shapes(NauthRun *run, const Batch *batch, Oid *types, Datum *values)
+{
+	const char **ids = palloc(batch->count * sizeof(char *));
+	int			count = 0;
+
+	for (int i = 0; i < batch->count; i++)
+		if (!batch->users[i].written)
+			ids[count++] = batch->users[i].id;
+	if (count == 0)
+		return;
+	types[ARG_UNWRITTEN] = TEXTARRAYOID;
+	values[ARG_UNWRITTEN] = nauth_text_array(count, ids);
+	SPI_execute_with_args(psprintf("SELECT FROM %s JOIN %s t ON t.id = excluded.id"
+								   " WHERE excluded.id = ANY ($12) AND t.deleted_at IS NULL AND (%s%s) LIMIT 1",
+								   users_sql(run), run->target.name, differs_sql(run),
+								   batch->users[0].timed ? " OR t.updated_at IS DISTINCT FROM excluded.updated_at" : ""),
+						  SHAPE_ARGS, types, values, NULL, false, 1);
+	if (SPI_processed > 0)
+		run->shape[0] = '\0';
+	SPI_freetuptable(SPI_tuptable);
+}
+
 static void
 store_digests(NauthRun *run, const Batch *batch)
 {
@@ -262,8 +348,8 @@ write_batch(NauthRun *run, void *arg)
 {
 	Batch	   *batch = arg;
 	bool		timed = batch->users[0].timed;
-	Oid			types[WRITE_ARGS];
-	Datum		values[WRITE_ARGS];
+	Oid			types[SHAPE_ARGS];
+	Datum		values[SHAPE_ARGS];
 	NauthRole	saved;
 
 	for (int i = 0; i < batch->count; i++)
@@ -282,6 +368,8 @@ write_batch(NauthRun *run, void *arg)
 	types[ARG_SEEN_AT] = TIMESTAMPTZOID;
 	values[ARG_SEEN_AT] = TimestampTzGetDatum(run->last_success_started_at != DT_NOBEGIN ?
 											  run->last_success_started_at : run->started_at);
+	types[ARG_LOADED_AT] = get_array_type(TIMESTAMPTZOID);
+	values[ARG_LOADED_AT] = loaded_times(run, batch);
 	nauth_role_enter(run->target.owner, &saved);
 	if (nauth_since_is_word(run))
 		note_ties(run, types, values);
@@ -289,6 +377,12 @@ write_batch(NauthRun *run, void *arg)
 	nauth_role_leave(&saved);
 	count_written(run, batch);
 	SPI_freetuptable(SPI_tuptable);
+	if (makes_shapes(run) && !run->dry_run)
+	{
+		nauth_role_enter(run->target.owner, &saved);
+		note_shapes(run, batch, types, values);
+		nauth_role_leave(&saved);
+	}
 	if (!timed && !run->dry_run)
 		store_digests(run, batch);
 }
