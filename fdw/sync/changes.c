@@ -156,13 +156,21 @@ apply_changes(NauthRun *run, const NauthPage *page)
 
 /*
  * Whether a failure may be one of the list of changes, not of the directory.  There
- * are credentials that may read users, but not events.
+ * are credentials that may read users, but not events; and servers that list all users,
+ * but refuse a filter by time, or stumble over it.  If it is the directory, then the
+ * full run fails as well.
  */
 static bool
 is_doubtful(const NauthRun *run, NauthErrorKind kind)
 {
-	return kind == NAUTH_ERROR_INCOMPLETE || kind == NAUTH_ERROR_REFUSED ||
-		(kind == NAUTH_ERROR_PERMISSION && run->options->provider->tells_gone);
+	const NauthProvider *provider = run->options->provider;
+
+	if (kind == NAUTH_ERROR_INCOMPLETE || kind == NAUTH_ERROR_REFUSED)
+		return true;
+	if (provider->tells_gone)
+		return kind == NAUTH_ERROR_PERMISSION;
+	return !provider->lists_changes && run->may_list &&
+		(kind == NAUTH_ERROR_PERMISSION || kind == NAUTH_ERROR_NOT_FOUND || kind == NAUTH_ERROR_UNAVAILABLE);
 }
 
 /* Step: get the next page, without a snapshot, and write what is wanted of it. */

@@ -265,6 +265,16 @@ compare_total(NauthRun *run)
 			"the provider counts more users than are known";
 }
 
+/*
+ * The latest change that was known is within the overlap.  If the list has nobody who was
+ * changed as late, then whoever that was is gone, or the list does not tell all.
+ */
+static bool
+lacks_newest(const NauthRun *run)
+{
+	return run->listed_before > 0 && run->changes.newest < run->last_newest;
+}
+
 static void
 begin_since(NauthRun *run, TimestampTz since)
 {
@@ -307,7 +317,10 @@ nauth_since_run(NauthRun *run)
 	set_watermark(run);
 	if (!run->options->provider->tells_gone)
 	{
-		compare_total(run);
+		if (lacks_newest(run))
+			run->doubt = "the list of changes lacks the latest one that was known";
+		else
+			compare_total(run);
 		return;
 	}
 	nauth_run_step(run, NAUTH_PHASE_SEARCHING, step_find, &witnesses);

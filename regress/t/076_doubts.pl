@@ -130,4 +130,55 @@ is(refresh(), 'ok 0/1/0/0', 'meanwhile: the next refresh writes it');
 is(have_departments() . difference() . times_that_differ(), '000', 'meanwhile: now they are');
 is(state("shape <> ''"), 't', 'meanwhile: which is known, too');
 
+# ---- A list of changes that fails, or does not tell all
+
+directory('since', "$list$one$people$times, since_parameter 'updated_since'", users => 60, set => ['ids=integer']);
+is(refresh(), 'ok 60/0/0/0', 'since: a refresh');
+is(refresh(), 'ok 0/0/0/0', 'since: nothing has changed');
+is(last_run("mode, reason"), 'incremental', 'since: which the changes alone tell');
+for my $status (403, 404, 500, 400)
+{
+	$sim->update('index/7', { name => "Status $status" });
+	$sim->fault({ match => 'list', status => $status });
+	is(refresh(), 'ok 0/1/0/0', "since: a list of changes that fails with $status");
+	is(last_run('mode, reason'), 'full: the list of changes could not be read to its end', "since: makes the run a full one, $status");
+	is(difference(), 0, "since: and all is equal, $status");
+	$sim->fault({ match => 'list', status => $status, times => -1 });
+	like(refresh(), qr/^\w{5}$/, "since: a directory that fails with $status is an error");
+	$sim->clear_faults;
+	is(refresh(), 'ok 0/0/0/0', "since: after $status");
+	$sim->fault({ match => 'list', status => $status });
+	like(refresh("mode => 'incremental'"), $status == 400 ? qr{^ok 0/0/0/0$} : qr/^\w{5}$/, "since: nothing is listed where only changes are wanted, $status");
+	$sim->clear_faults;
+	refresh();
+}
+is(refresh(), 'ok 0/0/0/0', 'since: again');
+is(last_run('mode'), 'incremental', 'since: by changes');
+
+# the latest change that is known always comes again
+$sim->remove('index/3');
+is(refresh(), 'ok 0/0/0/0', 'newest: one of the others is gone, which changes do not tell');
+is(last_run('mode'), 'incremental', 'newest: so nothing is listed');
+$sim->fault({ match => 'list', empty => JSON::PP::true });
+is(refresh(), 'ok 0/0/1/0', 'newest: a list of changes that is empty is not believed');
+is(last_run('mode, reason'), 'full: the list of changes lacks the latest one that was known', 'newest: and all are listed');
+is(wrongly_marked(), '', 'newest: nobody else is marked');
+is(refresh() . last_run('mode'), 'ok 0/0/0/0incremental', 'newest: once');
+$sim->remove('index/7');
+is(refresh(), 'ok 0/0/1/0', 'newest: who was changed last is gone');
+is(refresh() . last_run('mode'), 'ok 0/0/0/0incremental', "newest: once, for $_") for 1, 2;
+$sim->fault({ match => 'list', empty => JSON::PP::true });
+is(refresh("mode => 'incremental'"), 'ok 0/0/0/0', 'newest: where only changes are wanted');
+like($said, qr/NOTICE: .*could not tell whether users of since\.users_sync are missing.*DETAIL:  Reason: the list of changes lacks/s, 'newest: it says so');
+is(refresh() . last_run('mode'), 'ok 0/0/0/0full', 'newest: and the next run lists all');
+is(refresh() . last_run('mode'), 'ok 0/0/0/0incremental', 'newest: once more');
+directory('nobody', "$list$one$people$times, since_parameter 'updated_since'", users => 3, set => ['ids=integer']);
+is(refresh(), 'ok 3/0/0/0', 'nobody: a refresh');
+$sim->remove("index/$_") for 0 .. 2;
+is(refresh(), 'held 0/0/0/3', 'nobody: all are missing');
+is(refresh('approve_deletions => 3'), 'ok 0/0/3/0', 'nobody: and gone');
+is(refresh() . last_run('mode'), 'ok 0/0/0/0incremental', "nobody: an empty directory costs a list of changes, $_") for 1, 2;
+$sim->create({});
+is(refresh() . last_run('mode'), 'ok 1/0/0/0incremental', 'nobody: and then somebody');
+
 done_testing();
