@@ -219,6 +219,30 @@ note_page(NauthListing *listing, int users)
 	listing->users += users;
 }
 
+/* Failures that may be of a filter by time, not of the directory. */
+static bool
+may_be_of_filter(NauthErrorKind kind)
+{
+	return kind == NAUTH_ERROR_PERMISSION || kind == NAUTH_ERROR_NOT_FOUND ||
+		kind == NAUTH_ERROR_REFUSED || kind == NAUTH_ERROR_UNAVAILABLE;
+}
+
+/*
+ * Begin with all users where those changed since a time cannot be had, and none were:
+ * the rest is left out by whoever reads them, as always.  If it is the directory that
+ * fails, all of them fail as well.
+ */
+static bool
+list_instead(NauthListing *listing, NauthErrorKind kind)
+{
+	NauthQuery	all = {.kind = NAUTH_QUERY_LIST};
+
+	if (listing->query.kind != NAUTH_QUERY_SINCE || listing->users > 0 || !may_be_of_filter(kind))
+		return false;
+	nauth_listing_begin(listing, &all);
+	return true;
+}
+
 /* Next page, of the provider alone. */
 static void
 next_direct(NauthListing *listing)
@@ -226,7 +250,11 @@ next_direct(NauthListing *listing)
 	const NauthPage *page;
 
 	if (!ask_provider(listing))
-		nauth_directory_fail(listing->directory);
+	{
+		if (!list_instead(listing, nauth_directory_error(listing->directory)->kind))
+			nauth_directory_fail(listing->directory);
+		return;
+	}
 	page = listing->provider_page;
 	listing->ended = page == NULL || page->last || is_single(&listing->query);
 	if (page)
@@ -341,6 +369,8 @@ next_for_all(NauthListing *listing)
 			return;
 		}
 		nauth_shared_give_up(listing->shared, !is_passing(listing->failure.kind));
+		if (list_instead(listing, listing->failure.kind))
+			return;
 		nauth_report(&listing->failure, NAUTH_PEER_PROVIDER, listing->options->server);
 	}
 	count_query(listing, NAUTH_CACHE_MISSES);

@@ -8,6 +8,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use JSON::PP;
+use NeonAuth::Redis;
 use NeonAuth::Synced;
 use NeonAuth::Test;
 use PostgreSQL::Test::Cluster;
@@ -154,6 +155,33 @@ for my $status (403, 404, 500, 400)
 }
 is(refresh(), 'ok 0/0/0/0', 'since: again');
 is(last_run('mode'), 'incremental', 'since: by changes');
+
+# a query of what has changed reads all users then, whoever may keep them
+my $redis = start_redis();
+for my $cached ('off', 'on')
+{
+	my $clear = $cached eq 'on' ? "SELECT neon_auth.cache_clear('since')" : '';
+
+	alter("ADD redis_url '" . $redis->url . "'") if $cached eq 'on';
+	for my $status (403, 404, 500, 400)
+	{
+		my $since = sql('SET neon_auth_fdw.cache = off; SELECT updated_at FROM since.users ORDER BY updated_at DESC OFFSET 20 LIMIT 1');
+		my $changed = "SELECT string_agg(id, ' ' ORDER BY id::int) FROM since.users WHERE updated_at >= '$since'";
+		my $all = sql("SET neon_auth_fdw.pushdown = off; $changed");
+		sql("RESET neon_auth_fdw.pushdown; SET neon_auth_fdw.cache = $cached; $clear");
+		$sim->fault({ match => 'list', status => $status });
+		$sim->reset_stats;
+		is(sql($changed), $all, "scan: what has changed where a filter fails with $status, cache $cached");
+		is($sim->asked, '3 list', "scan: by a list of all, $status, cache $cached");
+		$sim->fault({ match => 'list', status => $status, times => -1 });
+		sql($clear);
+		like($session->ask($changed), qr/ERROR: .*server "since"/, "scan: a directory that fails with $status is an error, cache $cached");
+		$sim->clear_faults;
+		is(sql($changed), $all, "scan: and then it does not, cache $cached");
+	}
+}
+again();
+alter('DROP redis_url');
 
 # the latest change that is known always comes again
 $sim->remove('index/3');
