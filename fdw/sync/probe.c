@@ -139,7 +139,7 @@ finds(NauthRun *run, const char *id, NauthUser *user)
 	if (!nauth_read_id_possible(run->options->provider, id))
 		return false;
 	if (nauth_read_confirms(run->options->provider))
-		return nauth_directory_user(run->directory, id, user);
+		return nauth_deletion_finds(run, id, user);
 	return nauth_directory_try_user(run->directory, id, user, &found) && found;
 }
 
