@@ -76,9 +76,8 @@ write_credential(const NauthSettings *settings, NauthRequest *request)
 	nauth_request_header(request, "Accept", "", "application/json");
 }
 
-/* A parameter whose name may have brackets, which are not of a URL. */
-static void
-write_parameter(NauthRequest *request, const char *name, const char *value)
+void
+nauth_generic_write_parameter(NauthRequest *request, const char *name, const char *value)
 {
 	char		encoded[PARAMETER_MAX];
 	int			used = 0;
@@ -90,13 +89,13 @@ write_parameter(NauthRequest *request, const char *name, const char *value)
 	nauth_request_parameter(request, encoded, value);
 }
 
-static void
-write_number(NauthRequest *request, const char *name, int64_t number)
+void
+nauth_generic_write_number(NauthRequest *request, const char *name, int64_t number)
 {
 	char		digits[24];
 
 	snprintf(digits, sizeof(digits), "%" PRId64, number);
-	write_parameter(request, name, digits);
+	nauth_generic_write_parameter(request, name, digits);
 }
 
 static void
@@ -123,17 +122,17 @@ write_since(const NauthSettings *settings, int64_t from, NauthRequest *request)
 	char		text[NAUTH_MOMENT_TEXT];
 
 	if (from == NAUTH_MOMENT_UNKNOWN)
-		write_parameter(request, name, nauth_request_changed);
+		nauth_generic_write_parameter(request, name, nauth_request_changed);
 	else if (nauth_generic_is(settings, NAUTH_SETTING_TIME_UNIT, "s"))
-		write_number(request, name, seconds);
+		nauth_generic_write_number(request, name, seconds);
 	else if (nauth_generic_is(settings, NAUTH_SETTING_TIME_UNIT, "ms"))
-		write_number(request, name, seconds * 1000);
+		nauth_generic_write_number(request, name, seconds * 1000);
 	else
 	{
 		if (seconds >= NAUTH_MOMENT_MAX / INT64_C(1000000))
 			seconds = NAUTH_MOMENT_MAX / INT64_C(1000000) - 1;
 		nauth_moment_write(seconds * INT64_C(1000000), 3, text);
-		write_parameter(request, name, text);
+		nauth_generic_write_parameter(request, name, text);
 	}
 }
 
@@ -149,11 +148,11 @@ write_place(const NauthSettings *settings, const char *cursor, int limit, NauthR
 	(void) nauth_generic_aim(settings, cursor, limit, &place);
 	request->overflow |= place.size == 0;
 	if (nauth_generic_paging(settings) == NAUTH_GENERIC_NUMBERED)
-		write_number(request, name, place.number + (from_zero ? 0 : 1));
+		nauth_generic_write_number(request, name, place.number + (from_zero ? 0 : 1));
 	else
-		write_number(request, name, place.start);
+		nauth_generic_write_number(request, name, place.start);
 	if (size != NULL)
-		write_number(request, size, place.size);
+		nauth_generic_write_number(request, size, place.size);
 }
 
 /* Whether a page can have been asked for with this cursor. */
@@ -170,20 +169,35 @@ is_cursor(const NauthSettings *settings, const char *cursor)
 	return paging != NAUTH_GENERIC_WHOLE && nauth_generic_is_cursor(settings, cursor);
 }
 
+/*
+ * How many users to ask for.  By cursors it is two at least, for a page of one would
+ * not tell whether it is the last.
+ */
+static int
+page_limit(const NauthSettings *settings, const NauthQuery *query, const char *cursor)
+{
+	int			limit = nauth_read_limit(settings, query, cursor);
+
+	if (query->kind == NAUTH_QUERY_COUNT)
+		return 1;
+	return nauth_generic_paging(settings) == NAUTH_GENERIC_CURSOR && limit < 2 ? 2 : limit;
+}
+
 static void
 write_page(const NauthSettings *settings, const NauthQuery *query, const char *cursor, NauthRequest *request)
 {
 	const char *path = settings->more[NAUTH_SETTING_LIST_PATH];
-	int			limit = query->kind == NAUTH_QUERY_COUNT ? 1 : nauth_read_limit(settings, query, cursor);
+	int			limit = page_limit(settings, query, cursor);
+	const char *within = nauth_generic_query(cursor);
 	const char *size = nauth_generic_size_parameter(settings);
 
 	nauth_request_begin(request, settings->url, path);
 	request->overflow |= !is_cursor(settings, cursor);
-	if (cursor != NULL && nauth_generic_is_query(cursor))
+	if (within != NULL)
 	{
 		/* all that the list is asked with is part of it */
 		request->url[strcspn(request->url, "?")] = '\0';
-		nauth_request_literal(request, cursor);
+		nauth_request_literal(request, within);
 		return;
 	}
 	switch (nauth_generic_paging(settings))
@@ -198,13 +212,13 @@ write_page(const NauthSettings *settings, const NauthQuery *query, const char *c
 			break;
 		case NAUTH_GENERIC_WHOLE:
 			if (size != NULL)
-				write_number(request, size, settings->page_size);
+				nauth_generic_write_number(request, size, settings->page_size);
 			break;
 	}
 	if (query->kind == NAUTH_QUERY_SINCE)
 		write_since(settings, query->from, request);
 	else if (query->email != NULL)
-		write_parameter(request, settings->more[NAUTH_SETTING_EMAIL_PARAMETER], query->email);
+		nauth_generic_write_parameter(request, settings->more[NAUTH_SETTING_EMAIL_PARAMETER], query->email);
 }
 
 static void
@@ -295,7 +309,7 @@ static bool
 finish_page(const NauthSettings *settings, const NauthQuery *query, const char *cursor,
 			const NauthReply *reply, NauthPage *page, NauthError *error)
 {
-	int			limit = nauth_read_limit(settings, query, cursor);
+	int			limit = page_limit(settings, query, cursor);
 	NauthGenericPlace place;
 
 	switch (nauth_generic_paging(settings))
@@ -325,6 +339,8 @@ generic_read_page(const NauthSettings *settings, const NauthQuery *query, const 
 		return nauth_error_set(error, NAUTH_ERROR_REQUEST, "the cursor of the listing is damaged");
 	if (!read_envelope(settings, reply->body, &users, &page->total, error))
 		return false;
+	if (query->kind == NAUTH_QUERY_SINCE)
+		page->total = -1;
 	if (!nauth_read_users(&provider, settings, users, page, error))
 	{
 		error->hint = settings->more[NAUTH_SETTING_USERS_MEMBER] == NULL && page->count == 0 ?
@@ -334,12 +350,7 @@ generic_read_page(const NauthSettings *settings, const NauthQuery *query, const 
 	}
 	if (check_ids(&provider, cursor, page, error) &&
 		finish_page(settings, query, cursor, reply, page, error))
-	{
-		/* then it is the number of those who have changed */
-		if (query->kind == NAUTH_QUERY_SINCE)
-			page->total = -1;
 		return true;
-	}
 	page->last = page->reread = false;
 	return false;
 }

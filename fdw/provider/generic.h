@@ -5,7 +5,8 @@
  *
  * generic.c asks and reads, generic_options.c tells what the options mean and
  * which of them do not go together, generic_pages.c pages by numbers and offsets,
- * generic_cursor.c by cursors and links.
+ * generic_cursor.c by cursors and links, of which generic_counter.c finds those that
+ * only count, and generic_count.c compares with the total.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -28,6 +29,12 @@ typedef enum NauthGenericPaging
 	NAUTH_GENERIC_LINK
 } NauthGenericPaging;
 
+/* ---- generic.c */
+
+/* Write a parameter whose name may have brackets, which are not of a URL. */
+extern void nauth_generic_write_parameter(NauthRequest *request, const char *name, const char *value);
+extern void nauth_generic_write_number(NauthRequest *request, const char *name, int64_t number);
+
 /* ---- generic_options.c */
 
 extern NauthGenericPaging nauth_generic_paging(const NauthSettings *settings);
@@ -45,12 +52,31 @@ extern bool nauth_generic_is(const NauthSettings *settings, NauthSetting option,
 extern void nauth_generic_adapt(const NauthSettings *settings, NauthProvider *copy);
 extern const char *nauth_generic_refuse(const NauthSettings *settings, const char **hint);
 
+/* ---- generic_count.c */
+
+/* What a listing has shown, and what it says that there is. */
+typedef struct NauthGenericCount
+{
+	int64_t		read;			/* users that were listed */
+	int64_t		total;			/* of the latest page, -1 if it has none */
+	bool		moved;			/* another page had another one */
+}			NauthGenericCount;
+
+/* Note the total of a page. */
+extern void nauth_generic_note_total(NauthGenericCount * count, int64_t total);
+
+/* Whether these can be all users, as far as the total tells. */
+extern bool nauth_generic_is_all(const NauthGenericCount * count);
+
+/* Whether these are more than there can be: the listing runs in a circle. */
+extern bool nauth_generic_is_more(const NauthGenericCount * count);
+
 /* ---- generic_pages.c */
 
 /* Which page is to be read, and what was read before; its cursor says the latter. */
 typedef struct NauthGenericPlace
 {
-	int64_t		read;			/* users that were listed */
+	NauthGenericCount count;
 	int			tries;			/* requests since somebody new was read */
 	bool		close;			/* a page of a few rows, to see whether
 								 * anybody is behind the last one */
@@ -85,11 +111,20 @@ extern bool nauth_generic_is_cursor(const NauthSettings *settings, const char *c
 extern void nauth_generic_write_cursor(const NauthSettings *settings, const char *cursor, int limit,
 									   NauthRequest *request);
 
-/* Whether a cursor is the query of a URL, which has all that the request needs. */
-extern bool nauth_generic_is_query(const char *cursor);
+/* The query of a URL, '?' included, if the cursor is one: it has all that the request needs. */
+extern const char *nauth_generic_query(const char *cursor);
 
 /* Finish a page by the cursor in its body, or by its header Link. */
 extern bool nauth_generic_follow(const NauthSettings *settings, const char *cursor, int limit,
 								 const NauthReply *reply, NauthPage *page, NauthError *error);
+
+/* ---- generic_counter.c */
+
+/*
+ * Whether the query of the URL of the next page only counts; and the cursor in
+ * page->next.  before is that of this page, or NULL on the first one.
+ */
+extern bool nauth_generic_counts_query(const NauthSettings *settings, const char *before, const char *query);
+extern bool nauth_generic_counts(const NauthSettings *settings, const char *before, const NauthPage *page);
 
 #endif							/* NAUTH_GENERIC_H */

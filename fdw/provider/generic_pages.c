@@ -10,8 +10,11 @@
  *
  * - each page begins with some users of the one before, and must show one of the
  *	 last three: who follows on him has not been read, and nobody is between;
- * - the end is a page of a few rows that shows the last user, and nobody behind
- *	 him.  No server cuts off a page of so few rows;
+ * - the end is a page of a few rows, asked for to see it, that shows the last user,
+ *	 and nobody behind him.  No server cuts off a page of so few rows, as it may do
+ *	 with any other;
+ * - a total ends no listing, for it may be that of the page.  But if it was the same
+ *	 all the time, so many users have to be there in the end;
  * - several pages in a row without anybody new are an error, for then the server
  *	 does not go where it is asked to.
  *
@@ -28,19 +31,13 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Rows of a page that no server would cut off. */
-#define FEW				16
-
 /* Requests in a row without anybody new: enough to go back twice as far each time. */
 #define TRIES_MAX		12
-
-/* The total may differ by this many, and by one percent: users come and go. */
-#define TOTAL_SLACK		10
 
 #define NAMES_HINT \
 	"Check the names in options page_parameter and size_parameter, and whether option page_size is more than the directory gives in a page: ALTER SERVER %s OPTIONS (SET page_size '...');"
 
-/* ---- Cursors: "read tries close", then what offset.h has */
+/* ---- Cursors: "read tries close moved total", the latter plus one, then what offset.h has */
 
 static bool
 read_cursor(const char *cursor, NauthGenericPlace *place)
@@ -48,14 +45,20 @@ read_cursor(const char *cursor, NauthGenericPlace *place)
 	const char *p = cursor;
 	int64_t		tries = 0;
 	int64_t		close = 0;
+	int64_t		moved = 0;
+	int64_t		total = 0;
 
-	place->read = 0;
-	if (p != NULL && (!nauth_offset_number(&p, NAUTH_OFFSET_MAX, &place->read) || *p++ != ' ' ||
+	place->count.read = 0;
+	if (p != NULL && (!nauth_offset_number(&p, NAUTH_OFFSET_MAX, &place->count.read) || *p++ != ' ' ||
 					  !nauth_offset_number(&p, TRIES_MAX, &tries) || *p++ != ' ' ||
-					  !nauth_offset_number(&p, 1, &close) || *p++ != ' '))
+					  !nauth_offset_number(&p, 1, &close) || *p++ != ' ' ||
+					  !nauth_offset_number(&p, 1, &moved) || *p++ != ' ' ||
+					  !nauth_offset_number(&p, NAUTH_OFFSET_MAX + 1, &total) || *p++ != ' '))
 		return false;
 	place->tries = (int) tries;
 	place->close = close == 1;
+	place->count.moved = moved == 1;
+	place->count.total = total - 1;
 	return nauth_offset_read(p, &place->offset) &&
 		(p == NULL || place->offset.skip + place->offset.overlap > 0);
 }
@@ -63,8 +66,9 @@ read_cursor(const char *cursor, NauthGenericPlace *place)
 static void
 write_cursor(const NauthGenericPlace *place, char *cursor)
 {
-	int			used = snprintf(cursor, NAUTH_CURSOR_MAX, "%" PRId64 " %d %d ",
-								place->read, place->tries, place->close);
+	int			used = snprintf(cursor, NAUTH_CURSOR_MAX, "%" PRId64 " %d %d %d %" PRId64 " ",
+								place->count.read, place->tries, place->close,
+								place->count.moved, place->count.total + 1);
 
 	nauth_offset_write(&place->offset, cursor, used);
 }
@@ -167,22 +171,19 @@ go_on(const NauthSettings *settings, const NauthGenericPlace *next, int64_t leas
 static bool
 is_end(const NauthGenericPlace *place, bool sized, int received)
 {
-	if (!sized)
-		return received <= 1;
-	return received < place->size && (received <= 1 || place->size <= FEW);
+	return received <= 1 ? !sized || received < place->size : sized && place->close && received < place->size;
 }
 
 /* The listing is complete, if its total does not say otherwise. */
 static bool
 end(const NauthGenericPlace *place, NauthPage *page, NauthError *error)
 {
-	page->last = true;
-	if (place->read + TOTAL_SLACK + page->total / 100 >= page->total)
+	page->last = nauth_generic_is_all(&place->count);
+	if (page->last)
 		return true;
-	page->last = false;
-	error->hint = "Check option total_member: it has to be the number of users that the list has, and no more. " NAMES_HINT;
+	error->hint = "Try again. If it stays so, check option total_member: it has to be the number of users that the list has, and no other. Or pages have holes, or no order that stays. " NAMES_HINT;
 	return nauth_error_set(error, NAUTH_ERROR_INCOMPLETE,
-						   "the listing ended before the total that the directory names");
+						   "the listing ended with another number of users than the total that the directory names");
 }
 
 /* Read a page again from further back, as nauth_offset_join has decided. */
@@ -202,11 +203,12 @@ nauth_generic_take(const NauthSettings *settings, NauthGenericPlace *place, Naut
 				   NauthError *error)
 {
 	bool		sized = nauth_generic_size_parameter(settings) != NULL;
-	bool		first = place->offset.marks == 0;
 	int			received = page->count;
 	NauthOffset offset = place->offset;
-	NauthGenericPlace next = *place;
+	NauthGenericPlace next;
 
+	nauth_generic_note_total(&place->count, page->total);
+	next = *place;
 	if (sized && received > place->size)
 	{
 		error->hint = NAMES_HINT;
@@ -218,8 +220,8 @@ nauth_generic_take(const NauthSettings *settings, NauthGenericPlace *place, Naut
 	if (page->reread)
 		return go_back(settings, place, page, error);
 
-	next.read += page->count;
-	if (is_end(place, sized, received) || (first && received == page->total))
+	next.count.read += page->count;
+	if (is_end(place, sized, received))
 		return end(&next, page, error);
 	next.close = sized ? received < place->size : page->count == 0;
 	next.offset.overlap = next.close ? 1 : nauth_offset_overlap(received);

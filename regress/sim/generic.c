@@ -26,7 +26,8 @@
  *	--set deaf=1		parameters are not heeded but for email and updated_since;
  *						deaf=page: the number or offset alone is not
  *	--set also=KEY		another key that is accepted
- *	--set links=relative	URLs without a host; links=numbered: URLs that count pages
+ *	--set links=relative	URLs without a host; links=numbered: URLs, or
+ *						cursors, that count pages
  *
  * A user whose state is "deleted" stays, with a time of deletion.
  *
@@ -365,6 +366,7 @@ put_next(SimReply *reply, const SimRequest *request, const Asked *asked, const S
 	const char *name = setting("next", "next");
 	SimUser		last;
 
+	sim_buf_text(&reply->body, asked->cursor ? ",\"prev\":\"0/0\"" : ",\"prev\":null");
 	if (!more && is_set("end", "absent"))
 		return;
 	sim_buf_printf(&reply->body, ",\"%s\":", name);
@@ -380,6 +382,8 @@ put_next(SimReply *reply, const SimRequest *request, const Asked *asked, const S
 		put_url(&reply->body, request, page, asked);
 		SIM_LITERAL(&reply->body, "\"");
 	}
+	else if (is_numbered())
+		sim_buf_int(&reply->body, asked->number + 1);
 	else
 	{
 		sim_users_get(page->users.item[page->users.n - 1], &last);

@@ -76,7 +76,9 @@ for my $row (
 	[ 'cursor', "paging 'cursor', next_member 'next'", ['paging=cursor'] ],
 	[ 'cursor with an empty text at the end', "paging 'cursor', next_member 'next', total_member 'total'", [ 'paging=cursor', 'end=empty' ] ],
 	[ 'cursor with nothing at the end', "paging 'cursor', next_member 'next'", [ 'paging=cursor', 'end=absent' ] ],
+	[ 'cursor, under names with brackets', "paging 'cursor', next_member 'next', page_parameter 'page[after]', size_parameter 'page[size]'", [ 'paging=cursor', 'page=page[after]', 'size=page[size]' ] ],
 	[ 'URLs', "paging 'cursor', next_member 'next'", ['paging=url'] ],
+	[ 'URLs with a total', "paging 'cursor', next_member 'next', total_member 'total'", ['paging=url'] ],
 	[ 'URLs without a host', "paging 'cursor', next_member 'next'", [ 'paging=url', 'links=relative' ] ],
 	[ 'Link', "paging 'link'", ['paging=link'] ],
 	[ 'Link without a host', "paging 'link'", [ 'paging=link', 'links=relative' ] ],
@@ -84,7 +86,7 @@ for my $row (
 	[ 'less than asked for', "paging 'offset'", ['most=7'] ],
 	[ 'less than asked for, with a total', "paging 'offset', total_member 'total'", ['most=7'] ],
 	[ 'a size of its own', "paging 'offset', size_parameter 'none'", ['default=25'] ],
-	[ 'a cursor and a size of its own', "paging 'cursor', next_member 'next', size_parameter 'none'", [ 'paging=cursor', 'default=25' ] ])
+	[ 'a cursor and a size of its own', "paging 'cursor', next_member 'next', size_parameter 'none', total_member 'total'", [ 'paging=cursor', 'default=25' ] ])
 {
 	my ($name, $options, $set) = @$row;
 	my $failed = '';
@@ -273,6 +275,10 @@ directory('misnamed', "$list, paging 'cursor', next_member 'nextCursor'", users 
 like(query_fails('no such cursor', all(), 'could not read the whole user directory'), qr/HINT:  Name the member that has the cursor/, 'and what mends it');
 $sim->remove('index/50', 45);
 query_fails('no such cursor, and all on one page', all(), 'could not read the whole user directory');
+directory('previous', "$list, paging 'cursor', next_member 'prev', page_size '20'", users => 39, set => ['paging=cursor']);
+like(query_fails('the cursor of the page before, which the first one has not', all(), 'could not read the whole user directory'), qr/HINT:  Name the member that has the cursor/, 'and what mends it');
+alter("ADD size_parameter 'none'");
+query_fails('nor without a size', all(), 'could not read the whole user directory');
 directory('misnamed_small', "$list, paging 'cursor', next_member 'nextCursor'", users => 95, set => [ 'paging=cursor', 'most=30' ]);
 query_fails('no such cursor, and smaller pages than asked for', all(), 'could not read the whole user directory');
 directory('wrong', $offset, users => 40);
@@ -310,6 +316,21 @@ directory('counted', "$list, paging 'link', page_size '10'", users => 35, set =>
 like(query_fails('links that count pages', all(), 'could not read the whole user directory'), qr/HINT:  Ask for the numbers themselves/, 'and what mends it');
 alter("SET paging 'page', SET page_size '20'");
 query_is('by their numbers', all(), '35|35');
+directory('numbers', "$list, paging 'cursor', page_parameter 'page', next_member 'next', page_size '20'", users => 45, set => [ 'paging=cursor', 'links=numbered' ]);
+like(query_fails('cursors that count pages', all(), 'could not read the whole user directory'), qr/HINT:  Ask for the numbers themselves/, 'and what mends it');
+alter("SET paging 'page', DROP next_member");
+query_is('by their numbers', all(), '45|45');
+for my $row ([ 'offset', "paging 'offset'", 'paging=offset' ], [ 'page', "paging 'page'", 'paging=page' ], [ 'cursor', "paging 'cursor', next_member 'next'", 'paging=cursor' ],
+	[ 'url', "paging 'cursor', next_member 'next'", 'paging=url' ], [ 'link', "paging 'link'", 'paging=link' ])
+{
+	my ($name, $options, $set) = @$row;
+
+	directory("total_$name", "$list$columns, $options, page_size '20', total_member 'total', email_parameter 'email'", users => 45, set => [$set]);
+	$sim->fault({ match => 'list', add_total => 1, times => -1 });
+	like(query_fails("$name: one user less than the total", all(), 'could not read the whole user directory'), qr/HINT:  Try again. If it stays so, check option total_member/, "$name: and what mends it");
+	$sim->clear_faults;
+	query_is("$name: and right again", all(), '45|45');
+}
 directory('urls', "$list, paging 'cursor', next_member 'next', page_size '10'", users => 35, set => ['paging=url']);
 for my $trick (qw(foreign_link other_path_link junk_next))
 {

@@ -21,6 +21,13 @@ static struct
 	bool		newest;
 	bool		total;
 	int			more;			/* users that are counted and not listed */
+	bool		of_page;		/* it is the number of those on the page */
+	int			hole;			/* so many places are not shown, on any page */
+	enum
+	{
+		OPAQUE, ROWS, PAGES, IDS
+	}			cursor;			/* what it is */
+	int			ends;			/* 1: it is null where there is none, 2: "" */
 }			how;
 
 static void
@@ -66,9 +73,9 @@ test_requests(void)
 	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, NULL);
 	is_text(unit_request.url, "https://auth.example.com/users?offset=0&limit=100", "the first page");
 	is_text(unit_request.headers, "Authorization: Bearer key\nAccept: application/json", "its headers");
-	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, "100 0 0 90 10 2:u1");
+	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, "100 0 0 0 0 90 10 2:u1");
 	is_text(unit_request.url, "https://auth.example.com/users?offset=90&limit=100", "a further page");
-	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, "95 0 1 94 1 2:u1");
+	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, "95 0 1 0 0 94 1 2:u1");
 	is_text(unit_request.url, "https://auth.example.com/users?offset=94&limit=2", "is anybody behind the last one");
 	unit_write(GENERIC, NAUTH_QUERY_COUNT, NULL, NULL);
 	is_text(unit_request.url, "https://auth.example.com/users?offset=0&limit=1", "the count");
@@ -89,11 +96,11 @@ test_requests(void)
 	set(NAUTH_SETTING_FIRST_PAGE, "0");
 	set(NAUTH_SETTING_AUTH_HEADER, NULL);
 	set(NAUTH_SETTING_AUTH_SCHEME, "token");
-	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, "100 0 0 99 1 2:u1");
+	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, "100 0 0 0 0 99 1 2:u1");
 	is_text(unit_request.url, "https://auth.example.com/users?status=all&page%5Bnumber%5D=1&page%5Bsize%5D=99", "a page that begins one row early");
 	is_text(unit_request.headers, "Authorization: token key\nAccept: application/json", "another scheme");
 	set(NAUTH_SETTING_AUTH_SCHEME, "none");
-	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, "60 0 1 59 1 2:u1");
+	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, "60 0 1 0 0 59 1 2:u1");
 	is_text(unit_request.url, "https://auth.example.com/users?status=all&page%5Bnumber%5D=8&page%5Bsize%5D=7", "rows 57 to 63: the last one and those behind");
 	is_text(unit_request.headers, "Authorization: key\nAccept: application/json", "no scheme");
 
@@ -101,7 +108,13 @@ test_requests(void)
 	set(NAUTH_SETTING_NEXT_MEMBER, "next");
 	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, "=a b&c");
 	is_text(unit_request.url, "https://auth.example.com/users?limit=100&cursor=a%20b%26c", "a cursor");
-	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, "?page=2&limit=7");
+	set(NAUTH_SETTING_PAGE_PARAMETER, "page[after]");
+	set(NAUTH_SETTING_SIZE_PARAMETER, "page[size]");
+	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, "#5 7 0 =x");
+	is_text(unit_request.url, "https://auth.example.com/users?page%5Bsize%5D=100&page%5Bafter%5D=x", "under a name with brackets");
+	set(NAUTH_SETTING_PAGE_PARAMETER, NULL);
+	set(NAUTH_SETTING_SIZE_PARAMETER, NULL);
+	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, "#5 7 1 ?page=2&limit=7");
 	is_text(unit_request.url, "https://auth.example.com/users?page=2&limit=7", "one that is a URL");
 	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, "!6");
 	is_text(unit_request.url, "https://auth.example.com/users?limit=6", "the first page again");
@@ -179,6 +192,7 @@ answer(void)
 	bool		numbered = strstr(unit_request.url, "page=") != NULL;
 	int			limit = directory_asked("limit=");
 	int			len = sprintf(body, "{\"users\":[");
+	int			rows = 0;
 	int			from;
 
 	if (how.sizeless || (how.cap > 0 && limit > how.cap))
@@ -187,9 +201,13 @@ answer(void)
 	if (how.deaf)
 		from = 0;
 	for (int i = from; i < from + limit && i < directory_size; i++)
-		len += sprintf(body + len, "%s{\"id\":\"u%d\",\"updatedAt\":\"2026-02-01T08:30:00.456Z\"}",
-					   i > from ? "," : "", directory_at(i, how.newest)->number);
-	len += sprintf(body + len, how.total ? "],\"total\":%d}" : "]}", directory_size + how.more);
+	{
+		rows++;
+		if (i < 3 || i >= 3 + how.hole)
+			len += sprintf(body + len, "%s{\"id\":\"u%d\",\"updatedAt\":\"2026-02-01T08:30:00.456Z\"}",
+						   body[len - 1] == '[' ? "" : ",", directory_at(i, how.newest)->number);
+	}
+	len += sprintf(body + len, how.total ? "],\"total\":%d}" : "]}", how.of_page ? rows : directory_size + how.more);
 	return unit_copy(body, (size_t) len);
 }
 
@@ -218,7 +236,7 @@ test_quiet(const char *paging, int smallest)
 	}
 }
 
-/* Users who are counted and not shown, as where some are taken off each page. */
+/* A total that was the same all the time is exact, also where pages have holes. */
 static void
 test_total(const char *paging)
 {
@@ -226,12 +244,27 @@ test_total(const char *paging)
 	set(NAUTH_SETTING_TOTAL_MEMBER, "total");
 	how.total = true;
 	directory_fill(150);
-	how.more = 10;
-	ok(directory_list(&server, 40, NULL) == NAUTH_OK && directory_wrong(150) == 0, "ten may have gone meanwhile");
-	how.more = 50;
-	ok(directory_list(&server, 40, NULL) == NAUTH_ERROR_INCOMPLETE, "fifty have not");
-	how.more = -5;
-	ok(directory_list(&server, 40, NULL) == NAUTH_OK && directory_wrong(150) == 0, "some may have come");
+	ok(directory_list(&server, 40, NULL) == NAUTH_OK && directory_wrong(150) == 0, "as many as it says");
+	how.more = 1;
+	ok(directory_list(&server, 40, NULL) == NAUTH_ERROR_INCOMPLETE, "one less");
+	how.more = -1;
+	ok(directory_list(&server, 40, NULL) == NAUTH_ERROR_INCOMPLETE, "one more");
+	how.more = 0;
+	for (how.hole = 1; how.hole <= 5; how.hole++)
+		ok(directory_list(&server, 40, NULL) == NAUTH_ERROR_INCOMPLETE, "users who are taken off a page");
+	how.hole = 0;
+	for (int size = 0; size <= 130; size++)
+	{
+		NauthErrorKind kind;
+
+		/* so that the total of a page cannot be told from one of all users */
+		how.of_page = true;
+		how.cap = 10;
+		directory_fill(size);
+		kind = directory_list(&server, 40, NULL);
+		tally_add(kind, directory_wrong(size));
+	}
+	tally_check(1, "a total that is that of the page ends no listing");
 }
 
 /* Fewer users than asked for: complete where offsets are, or an error. */
@@ -248,6 +281,10 @@ test_capped(const char *paging, bool complete)
 			how.cap = cap;
 			directory_fill(size);
 			kind = directory_list(&server, 40, NULL);
+			tally_add(kind, directory_wrong(size));
+			if (!complete)
+				continue;
+			kind = directory_list(&server, 2 + size % 15, NULL);
 			tally_add(kind, directory_wrong(size));
 		}
 	if (complete)
@@ -307,13 +344,16 @@ test_sizeless(void)
 
 /* Any deletion at any time: complete and nobody lost, or not complete. */
 static void
-test_deletions(const char *paging, bool newest, int page_size)
+test_deletions(const char *paging, bool newest, int page_size, bool total)
 {
 	begin_paged(paging);
 	how.newest = newest;
+	how.total = total;
+	if (total)
+		set(NAUTH_SETTING_TOTAL_MEMBER, "total");
 	for (int after = 1; after <= 6; after++)
 		for (int position = 0; position < 70; position++)
-			for (int count = 1; count <= 70 - position; count++)
+			for (int count = 1; count <= 70 - position; count += total ? 5 : 1)
 			{
 				Change		change = {after, directory_delete, position, count};
 				NauthErrorKind kind;
@@ -326,12 +366,15 @@ test_deletions(const char *paging, bool newest, int page_size)
 }
 
 static void
-test_insertions(const char *paging)
+test_insertions(const char *paging, bool total)
 {
 	begin_paged(paging);
+	how.total = total;
+	if (total)
+		set(NAUTH_SETTING_TOTAL_MEMBER, "total");
 	for (int after = 1; after <= 6; after++)
 		for (int position = 0; position <= 70; position++)
-			for (int count = 1; count <= 60; count++)
+			for (int count = 1; count <= 60; count += total ? 7 : 1)
 			{
 				Change		change = {after, directory_insert, position, count};
 				NauthErrorKind kind;
@@ -375,52 +418,168 @@ test_drift(const char *paging, int cap)
 
 /* ---- Cursors and links */
 
+/* What is behind "cursor=" in the request, or NULL; an 'x' before a number is left out. */
+static const char *
+asked_cursor(void)
+{
+	const char *found = strstr(unit_request.url, "cursor=");
+
+	return found == NULL ? NULL : found + strlen("cursor=") + (found[strlen("cursor=")] == 'x');
+}
+
+/* Where the page begins by the cursor. */
+static int
+cursor_begin(int limit)
+{
+	const char *asked = asked_cursor();
+	int			number = asked != NULL ? atoi(asked) : 0;
+	int			from = 0;
+
+	if (asked == NULL)
+		return 0;
+	if (how.cursor == ROWS)
+		return number;
+	if (how.cursor == PAGES)
+		return (number - 1) * limit;
+	while (from < directory_size && directory[from].number <= number)
+		from++;
+	return from;
+}
+
 static NauthSpan
 answer_cursor(void)
 {
 	static char body[DIRECTORY_MAX * 80];
 	int			limit = directory_asked("limit=");
-	int			from = directory_asked("cursor=");
 	int			len = sprintf(body, "{\"users\":[");
-	bool		more;
+	int			next = 2;
+	int			from;
 
-	if (how.cap > 0 && limit > how.cap)
+	if (limit == 0 || (how.cap > 0 && limit > how.cap))
 		limit = how.cap;
+	from = cursor_begin(limit);
 	for (int i = from; i < from + limit && i < directory_size; i++)
-		len += sprintf(body + len, "%s{\"id\":\"u%d\"}", i > from ? "," : "", directory[i].number);
-	more = from + limit < directory_size;
-	len += sprintf(body + len, more ? "],\"meta\":{\"next\":\"%d\"}}" : how.total ? "],\"meta\":{\"next\":null}}" : "]}", from + limit);
+		len += sprintf(body + len, how.cursor == IDS ? "%s{\"id\":\"%d\"}" : "%s{\"id\":\"u%d\"}", i > from ? "," : "", directory[i].number);
+	if (how.cursor == ROWS)
+		next = from + limit;
+	else if (how.cursor == PAGES)
+		next = asked_cursor() != NULL ? atoi(asked_cursor()) + 1 : 2;
+	else if (from + limit <= directory_size)
+		next = directory[from + limit - 1].number;
+	len += sprintf(body + len, "],\"total\":%d,\"meta\":{\"previous\":%s", directory_size + how.more, asked_cursor() != NULL ? "\"x0\"" : "null");
+	if (from + limit < directory_size)
+		len += sprintf(body + len, how.cursor == OPAQUE ? ",\"next\":\"x%d\"}}" : how.cursor == IDS ? ",\"next\":%d}}" : ",\"next\":\"%d\"}}", next);
+	else
+		len += sprintf(body + len, how.ends == 2 ? ",\"next\":\"\"}}" : how.ends == 1 ? ",\"next\":null}}" : "}}");
 	return unit_copy(body, (size_t) len);
+}
+
+static const Server cursor_server = {GENERIC, NAUTH_QUERY_LIST, "u%d", answer_cursor};
+static const Server id_server = {GENERIC, NAUTH_QUERY_LIST, "%d", answer_cursor};
+
+static void
+begin_cursors(const char *member)
+{
+	begin_paged("cursor");
+	set(NAUTH_SETTING_NEXT_MEMBER, member);
 }
 
 static void
 test_cursor(void)
 {
-	static const Server cursors = {GENERIC, NAUTH_QUERY_LIST, "u%d", answer_cursor};
 	int			failed = 0;
 	int			passed = 0;
 
-	begin_paged("cursor");
-	set(NAUTH_SETTING_NEXT_MEMBER, "meta.next");
-	for (int named = 0; named < 2; named++)
-		for (int cap = 2; cap <= 30; cap += 4)
+	for (int ends = 0; ends < 3; ends++)
+		for (int cap = 2; cap <= 30; cap += 7)
 			for (int size = 0; size <= 90; size++)
 			{
-				how.total = named;
+				begin_cursors("meta.next");
+				how.ends = ends;
 				how.cap = cap;
 				directory_fill(size);
-				failed += directory_list(&cursors, 20, NULL) != NAUTH_OK || directory_wrong(size) > 0;
+				failed += directory_list(&cursor_server, 20, NULL) != NAUTH_OK || directory_wrong(size) > 0;
+				set(NAUTH_SETTING_TOTAL_MEMBER, "total");
+				failed += directory_list(&cursor_server, 20, NULL) != NAUTH_OK || directory_wrong(size) > 0;
+				how.cursor = IDS;
+				failed += directory_list(&id_server, 20, NULL) != NAUTH_OK || directory_wrong(size) > 0;
+				how.cursor = OPAQUE;
+				set(NAUTH_SETTING_SIZE_PARAMETER, "none");
+				failed += directory_list(&cursor_server, 20, NULL) != NAUTH_OK || directory_wrong(size) > 0;
+				how.cursor = OPAQUE;
+				set(NAUTH_SETTING_TOTAL_MEMBER, NULL);
+				failed += directory_list(&cursor_server, 20, NULL) != (size > 1 && size <= cap ? NAUTH_ERROR_INCOMPLETE : NAUTH_OK);
 			}
 	is_int(failed, 0, "cursors, of directories and pages of many sizes");
-	set(NAUTH_SETTING_NEXT_MEMBER, "next");
 	for (int cap = 2; cap <= 30; cap += 4)
-		for (int size = 0; size <= 90; size++)
+		for (int size = 2; size <= 90; size++)
 		{
+			begin_cursors("next");
 			how.cap = cap;
 			directory_fill(size);
-			passed += directory_list(&cursors, 20, NULL) == NAUTH_OK && size > 1;
+			passed += directory_list(&cursor_server, 20, NULL) == NAUTH_OK;
+			begin_cursors("meta.previous");
+			how.cap = cap;
+			passed += directory_list(&cursor_server, 20, NULL) == NAUTH_OK;
 		}
-	is_int(passed, 0, "where it is elsewhere no listing is complete");
+	is_int(passed, 0, "where it is elsewhere no listing is complete, nor by the one of the page before");
+	begin_cursors("meta.next");
+	how.cap = 20;
+	directory_fill(20);
+	ok(directory_list(&cursor_server, 20, NULL) == NAUTH_OK && requests == 2, "of one page it is one request more");
+	directory_fill(39);
+	ok(directory_list(&cursor_server, 20, NULL) == NAUTH_OK && requests == 2, "of two it is none");
+	begin_cursors("meta.next");
+	unit_query.limit = 1;
+	directory_fill(1);
+	ok(directory_list(&cursor_server, 20, NULL) == NAUTH_OK && requests == 1 && directory_wrong(1) == 0, "one user who is all of them");
+	directory_fill(2);
+	ok(directory_list(&cursor_server, 20, NULL) == NAUTH_OK && directory_wrong(2) == 0, "or one of two");
+	unit_query.limit = 0;
+}
+
+static void
+test_cursor_total(void)
+{
+	begin_cursors("meta.next");
+	set(NAUTH_SETTING_TOTAL_MEMBER, "total");
+	directory_fill(90);
+	how.more = 1;
+	ok(directory_list(&cursor_server, 20, NULL) == NAUTH_ERROR_INCOMPLETE, "one user less than the total");
+	how.more = -1;
+	ok(directory_list(&cursor_server, 20, NULL) == NAUTH_ERROR_INCOMPLETE, "one more");
+	how.more = 0;
+	for (int position = 0; position < 90; position++)
+		for (int count = 1; count < 20; count++)
+		{
+			Change		change = {2, directory_delete, position, count};
+			NauthErrorKind kind;
+
+			directory_fill(90);
+			kind = directory_list(&cursor_server, 20, &change);
+			tally_add(kind, directory_wrong(90));
+		}
+	tally_check(1500, "deletions, with a total: a listing that says it is complete has lost nobody");
+}
+
+/* Cursors that count: whatever happens meanwhile, no listing of several pages is complete. */
+static void
+test_counters(void)
+{
+	int			passed = 0;
+
+	for (int which = ROWS; which <= PAGES; which++)
+		for (int position = 0; position < 20; position++)
+			for (int size = 21; size <= 90; size++)
+			{
+				Change		change = {1, directory_delete, position, 1};
+
+				begin_cursors("meta.next");
+				how.cursor = which;
+				directory_fill(size);
+				passed += directory_list(&cursor_server, 20, &change) == NAUTH_OK && directory_size > 20;
+			}
+	is_int(passed, 0, "no listing by cursors that count is complete");
 }
 
 typedef struct PageCase
@@ -450,6 +609,19 @@ static const PageCase links[] = {
 	{"</users?limit=2&page=2>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "a link that counts pages"},
 	{"</users?Offset=20&x=1>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "or users"},
 	{"</users?page%5Bnumber%5D=2>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "by another name"},
+	{"</users?a=x&startAt=50>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "startAt"},
+	{"</users?start_at=50>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "start_at"},
+	{"</users?first=50>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "first"},
+	{"</users?pageNum=2>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "pageNum"},
+	{"</users?page_num=2>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "page_num"},
+	{"</users?pg=2>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "pg"},
+	{"</users?currentPage=2>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "currentPage"},
+	{"</users?page[index]=2>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "page[index]"},
+	{"</users?begin=2>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "begin"},
+	{"</users?skipCount=2>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "skipCount"},
+	{"</users?%24offset=2>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "$offset"},
+	{"</users?$offset=2>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "$offset as it is"},
+	{"</users?limit=2&page[size]=2&after=7>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_OK, "?limit=2&page[size]=2&after=7", "but not sizes"},
 	{"</users?page=ey2J&after=7>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_OK, "?page=ey2J&after=7", "but not a cursor of that name"},
 	{"<https://auth.example.com/users>; rel=\"next\"", "[{\"id\":\"a\"}]", NAUTH_ERROR_INCOMPLETE, NULL, "no query"}
 };
@@ -458,6 +630,13 @@ static const PageCase cursors[] = {
 	{NULL, "{\"users\":[{\"id\":\"a\"}],\"next\":\"x\"}", NAUTH_OK, "=x", "a cursor"},
 	{NULL, "{\"users\":[{\"id\":\"a\"}],\"next\":12}", NAUTH_OK, "=12", "a number"},
 	{NULL, "{\"users\":[{\"id\":\"a\"}],\"next\":null}", NAUTH_OK, NULL, "null"},
+	{NULL, "{\"users\":[{\"id\":\"a\"},{\"id\":\"b\"},{\"id\":\"c\"}],\"next\":null}", NAUTH_OK, "!2", "null, with more"},
+	{NULL, "{\"users\":[{\"id\":\"a\"},{\"id\":\"b\"},{\"id\":\"c\"}],\"next\":\"\"}", NAUTH_OK, "!2", "an empty text, with more"},
+	{NULL, "{\"users\":[{\"id\":\"a\"},{\"id\":\"b\"},{\"id\":\"c\"}],\"next\":3}", NAUTH_ERROR_INCOMPLETE, NULL, "as many as there are on the page"},
+	{NULL, "{\"users\":[{\"id\":\"a\"},{\"id\":\"b\"},{\"id\":\"3\"}],\"next\":3}", NAUTH_ERROR_INCOMPLETE, NULL, "even if it could be an id"},
+	{NULL, "{\"users\":[{\"id\":\"a\"},{\"id\":\"b\"},{\"id\":\"4\"}],\"next\":4}", NAUTH_OK, "=4", "an id"},
+	{NULL, "{\"users\":[{\"id\":\"a\"},{\"id\":\"b\"},{\"id\":\"c\"}],\"next\":4}", NAUTH_ERROR_INCOMPLETE, NULL, "the number of the next user"},
+	{NULL, "{\"users\":[{\"id\":\"a\"},{\"id\":\"b\"},{\"id\":\"c\"}],\"next\":\"2\"}", NAUTH_ERROR_INCOMPLETE, NULL, "the second page"},
 	{NULL, "{\"users\":[{\"id\":\"a\"}],\"next\":\"\"}", NAUTH_OK, NULL, "an empty text"},
 	{NULL, "{\"users\":[{\"id\":\"a\"}]}", NAUTH_OK, NULL, "none, with one user"},
 	{NULL, "{\"users\":[{\"id\":\"a\"},{\"id\":\"b\"},{\"id\":\"c\"}]}", NAUTH_OK, "!2", "none, with more"},
@@ -521,10 +700,10 @@ static void
 test_damaged_cursors(void)
 {
 	static const char *const places[] = {
-		"", "x", "1", "1 0", "1 0 0", "1 0 0 ", "1 0 0 190", "1 0 0 190 10", "1 0 2 190 10 2:u1", "1 99 0 190 10 2:u1",
-		"-1 0 0 190 10 2:u1", "1 0 1 0 0 2:u1", "1 0 0 190 10 3:u1", "99999999999999999999 0 0 190 10 2:u1", "=x", "?after=x2"
+		"", "x", "1", "1 0", "1 0 0", "1 0 0 ", "1 0 0 0 ", "1 0 0 0 0 190", "1 0 0 0 0 190 10", "1 0 0 2 0 190 10 2:u1", "1 0 0 0 0 ", "1 0 2 0 0 190 10 2:u1", "1 99 0 0 0 190 10 2:u1",
+		"-1 0 0 0 0 190 10 2:u1", "1 0 1 0 0 0 0 2:u1", "1 0 0 0 0 190 10 3:u1", "99999999999999999999 0 0 0 0 190 10 2:u1", "=x", "?after=x2"
 	};
-	static const char *const names[] = {"", "x", "=", "!", "!0", "!x", "?", "? ", "?a\n", "1 0 0 190 10 2:u1"};
+	static const char *const names[] = {"", "x", "=", "!", "!0", "!x", "?", "? ", "?a\n", "#", "#1", "#1 2", "#1 2 0", "#1 2 0 ", "#1 2 2 =x", "#1 2 0 !0", "#x 2 0 =x", "#1 2 0 ?", "#1 2 0 #1 2 0 =x", "1 0 0 0 0 190 10 2:u1"};
 
 	begin_paged("offset");
 	unit_check_cursors(GENERIC, "generic/page.json", places, sizeof(places) / sizeof(places[0]));
@@ -705,16 +884,22 @@ main(void)
 	test_deaf("offset");
 	test_deaf("page");
 	test_sizeless();
-	test_deletions("offset", false, 8);
-	test_deletions("offset", true, 20);
-	test_deletions("page", false, 20);
-	test_insertions("offset");
-	test_insertions("page");
+	test_deletions("offset", false, 8, false);
+	test_deletions("offset", true, 20, false);
+	test_deletions("offset", false, 20, true);
+	test_deletions("page", false, 20, false);
+	test_deletions("page", false, 20, true);
+	test_insertions("offset", false);
+	test_insertions("offset", true);
+	test_insertions("page", false);
+	test_insertions("page", true);
 	test_drift("offset", 0);
 	test_drift("offset", 13);
 	test_drift("page", 0);
 	test_drift("page", 17);
 	test_cursor();
+	test_cursor_total();
+	test_counters();
 	test_pages();
 	test_damaged_cursors();
 	test_single();
@@ -723,7 +908,7 @@ main(void)
 	begin_paged("offset");
 	unit_settings.page_size = 4;
 	unit_check_damaged(GENERIC, NAUTH_QUERY_LIST, "generic/page.json", NULL);
-	unit_check_damaged(GENERIC, NAUTH_QUERY_LIST, "generic/page.json", "4 0 0 2 2 3:u_4");
+	unit_check_damaged(GENERIC, NAUTH_QUERY_LIST, "generic/page.json", "4 0 0 0 0 2 2 3:u_4");
 	unit_settings.page_size = 4;
 	unit_check_cut(GENERIC, NAUTH_QUERY_LIST, "generic/page.json");
 	unit_check_bodies(GENERIC);
