@@ -10,6 +10,7 @@
  */
 #include "generic.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -313,6 +314,53 @@ refuse_pairs(const NauthSettings *settings, const char **hint)
 	return NULL;
 }
 
+/* Letters alone, in lower case. */
+static void
+fold(const char *text, char folded[NAUTH_ERROR_CODE])
+{
+	size_t		used = 0;
+
+	for (; *text != '\0' && used < NAUTH_ERROR_CODE - 1; text++)
+		if (isalpha((unsigned char) *text))
+			folded[used++] = (char) tolower((unsigned char) *text);
+	folded[used] = '\0';
+}
+
+static bool
+is_one_of(const char *const *list, const char *text)
+{
+	while (*list != NULL && strcmp(*list, text) != 0)
+		list++;
+	return *list != NULL;
+}
+
+/* Whether a value is no more than a status says, where a proxy or a router may say it, too. */
+static bool
+is_bare_status(const char *path, const char *value)
+{
+	static const char *const phrases[] = {
+		"", "notfound", "pagenotfound", "resourcenotfound", "routenotfound", "gone", "badrequest", "unprocessableentity",
+		"unprocessablecontent", "validationerror", "ok", "error", "true", "false", NULL
+	};
+	static const char *const members[] = {
+		"status", "statuscode", "statustext", "httpstatus", "httpcode", "code", "error", "errorcode", "errors", "message",
+		"errormessage", "msg", "detail", "details", "title", "reason", "name", "type", "description", "errordescription", "success", "ok", "", NULL
+	};
+	const char *member = strrchr(path, '.');
+	size_t		digits = strspn(value, "0123456789");
+	char		folded[NAUTH_ERROR_CODE];
+
+	if (value[digits] == '\0')
+		return digits == 3;
+	if (digits != 0 && digits != 3)
+		return false;
+	fold(value, folded);
+	if (!is_one_of(phrases, folded))
+		return false;
+	fold(member != NULL ? member + 1 : path, folded);
+	return is_one_of(members, folded);
+}
+
 const char *
 nauth_generic_refuse(const NauthSettings *settings, const char **hint)
 {
@@ -329,6 +377,11 @@ nauth_generic_refuse(const NauthSettings *settings, const char **hint)
 	{
 		*hint = "It has up to 63 characters. Choose a member of the error that has a code, not a sentence.";
 		return "option \"not_found_value\" is too long";
+	}
+	if (value != NULL && is_bare_status(settings->more[NAUTH_SETTING_NOT_FOUND_MEMBER], value))
+	{
+		*hint = "A proxy, or a path that is wrong, says no more than the status, too, and every user would be marked as deleted. Choose what only a missing user is answered with, such as user_not_found at code, or \"404 User Not Found\" at message.";
+		return "option \"not_found_value\" is not enough to tell that a user does not exist";
 	}
 	if (settings->more[NAUTH_SETTING_AUTH_HEADER] != NULL && is_other_header(settings->more[NAUTH_SETTING_AUTH_HEADER]))
 	{

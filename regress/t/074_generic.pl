@@ -379,6 +379,8 @@ is(refresh(), 'held 0/0/0/2', 'with user_path alone it is the same');
 like(sql(q(SELECT verdict, message, hint FROM neon_auth.check_server('gone') WHERE part = 'user')), qr/^warning\|a user of the list is found by id, but no answer means/, 'and check_server warns');
 query_fails('nobody by id without a rule', "SELECT count(*) FROM gone.users WHERE id = 'nobody'", 'server "gone"');
 like($session->ask("ALTER SERVER gone OPTIONS (ADD not_found_status '404')"), qr/ERROR: .*is not enough to tell.*HINT:  A proxy, or a path that is wrong/s, 'a status alone is no rule');
+like($session->ask("ALTER SERVER gone OPTIONS (ADD not_found_member 'message', ADD not_found_value '$_')"), qr/ERROR: .*is not enough to tell.*HINT:  A proxy, or a path that is wrong/s, "nor what a proxy says with it: $_")
+  for '404', 'Not Found', '404 Not Found', 'not_found';
 alter("ADD not_found_member 'code', ADD not_found_value 'user_not_found'");
 is(refresh(), 'ok 0/0/2/0', 'with a rule they are marked');
 $sim->update('index/9', { state => 'deleted' });
