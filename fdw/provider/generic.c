@@ -113,12 +113,15 @@ write_user(const NauthSettings *settings, const char *id, NauthRequest *request)
 		nauth_request_literal(request, place + strlen(NAUTH_GENERIC_ID));
 }
 
-/* A time as the directory writes its own, cut off to the second: rather too early. */
+/*
+ * A time as the directory writes its own, cut off to the second, and a second less:
+ * some find only those who changed after it.
+ */
 static void
 write_since(const NauthSettings *settings, int64_t from, NauthRequest *request)
 {
 	const char *name = settings->more[NAUTH_SETTING_SINCE_PARAMETER];
-	int64_t		seconds = from < 0 ? 0 : from / INT64_C(1000000);
+	int64_t		seconds = from < INT64_C(1000000) ? 0 : from / INT64_C(1000000) - 1;
 	char		text[NAUTH_MOMENT_TEXT];
 
 	if (from == NAUTH_MOMENT_UNKNOWN)
@@ -280,6 +283,9 @@ check_ids(const NauthProvider *provider, const char *cursor, const NauthPage *pa
 		if (user->flaw != NAUTH_FLAW_ID && provider->is_id != NULL && !provider->is_id(user->id))
 			return fail(error, "a user has an id that is not of the type that option \"id_type\" says",
 						"Let ids be any text: ALTER SERVER %s OPTIONS (DROP id_type);");
+		if (user->flaw != NAUTH_FLAW_ID && !nauth_read_id_possible(provider, user->id))
+			return fail(error, "a user has an id that cannot be asked for",
+						"A slash or a backslash cannot be in a path. If the directory takes the id as a parameter: ALTER SERVER %s OPTIONS (SET user_path '/user?id={id}'); else leave user_path out.");
 	}
 	if (cursor == NULL && page->count > 0 && flawed == page->count)
 		return fail(error, "no user has an id where it is looked for",
@@ -339,7 +345,9 @@ generic_read_page(const NauthSettings *settings, const NauthQuery *query, const 
 		return nauth_error_set(error, NAUTH_ERROR_REQUEST, "the cursor of the listing is damaged");
 	if (!read_envelope(settings, reply->body, &users, &page->total, error))
 		return false;
-	if (query->kind == NAUTH_QUERY_SINCE)
+
+	/* with a filter it may be the number of those who pass, or of all */
+	if (query->kind == NAUTH_QUERY_SINCE || query->email != NULL)
 		page->total = -1;
 	if (!nauth_read_users(&provider, settings, users, page, error))
 	{

@@ -298,6 +298,12 @@ for my $row (
 	alter($back);
 }
 query_is('and right again', all(), '40|40');
+for my $id ('a/b', 'a\\\\b', '..')
+{
+	$sim->fault({ match => 'list', body => qq({"data":[{"id":"$id"}]}) });
+	like(query_fails("an id that cannot be in a path: $id", all(), 'could not read the reply'), qr{HINT:  A slash or a backslash cannot be in a path.*/user\?id=}s, 'and what mends it');
+	$sim->clear_faults;
+}
 for my $row ([ 'no list', { trick => 'no_data' } ], [ 'half a page', { cut => 900, times => -1 } ], [ 'HTML', { body => '<html>', content_type => 'text/html' } ], [ 'an error with 200', { body => '{"code":"internal"}' } ],
 	[ '401', { status => 401 } ], [ '403', { status => 403 } ], [ '404 as for a user', { status => 404 } ], [ '500', { status => 500, times => -1 } ])
 {
@@ -326,8 +332,10 @@ for my $row ([ 'offset', "paging 'offset'", 'paging=offset' ], [ 'page', "paging
 	my ($name, $options, $set) = @$row;
 
 	directory("total_$name", "$list$columns, $options, page_size '20', total_member 'total', email_parameter 'email'", users => 45, set => [$set]);
+	my $address = sql("SELECT email FROM total_$name.users WHERE email LIKE '%@%' ORDER BY id LIMIT 1");
 	$sim->fault({ match => 'list', add_total => 1, times => -1 });
 	like(query_fails("$name: one user less than the total", all(), 'could not read the whole user directory'), qr/HINT:  Try again. If it stays so, check option total_member/, "$name: and what mends it");
+	query_is("$name: but by address it may be that of all", "SELECT count(*) > 0 FROM total_$name.users WHERE email = '$address'", 't');
 	$sim->clear_faults;
 	query_is("$name: and right again", all(), '45|45');
 }

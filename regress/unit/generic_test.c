@@ -161,13 +161,13 @@ test_since(void)
 	set(NAUTH_SETTING_SINCE_PARAMETER, "since");
 	unit_query.from = INT64_C(1769934600456000);
 	unit_write(GENERIC, NAUTH_QUERY_SINCE, NULL, NULL);
-	is_text(unit_request.url, "https://auth.example.com/users?offset=0&limit=100&since=2026-02-01T08%3A30%3A00.000Z", "since");
+	is_text(unit_request.url, "https://auth.example.com/users?offset=0&limit=100&since=2026-02-01T08%3A29%3A59.000Z", "since, a second earlier");
 	set(NAUTH_SETTING_TIME_UNIT, "s");
 	unit_write(GENERIC, NAUTH_QUERY_SINCE, NULL, NULL);
-	is_text(unit_request.url, "https://auth.example.com/users?offset=0&limit=100&since=1769934600", "in seconds");
+	is_text(unit_request.url, "https://auth.example.com/users?offset=0&limit=100&since=1769934599", "in seconds");
 	set(NAUTH_SETTING_TIME_UNIT, "ms");
 	unit_write(GENERIC, NAUTH_QUERY_SINCE, NULL, NULL);
-	is_text(unit_request.url, "https://auth.example.com/users?offset=0&limit=100&since=1769934600000", "in milliseconds");
+	is_text(unit_request.url, "https://auth.example.com/users?offset=0&limit=100&since=1769934599000", "in milliseconds");
 	unit_query.from = -5;
 	unit_write(GENERIC, NAUTH_QUERY_SINCE, NULL, NULL);
 	is_text(unit_request.url, "https://auth.example.com/users?offset=0&limit=100&since=0", "since ever");
@@ -180,6 +180,29 @@ test_since(void)
 	   "how many have changed is not how many there are");
 	unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, NULL);
 	ok(unit_read(GENERIC, NULL, body) && unit_page.total == 1, "of a list it is");
+	unit_free(body);
+}
+
+/* By address the total may be that of all users. */
+static void
+test_email_total(void)
+{
+	static const char *const pagings[] = {"none", "page", "offset", "cursor"};
+	NauthSpan	body = unit_copy_text("{\"users\":[{\"id\":\"a\"}],\"total\":500}");
+
+	for (int i = 0; i < 4; i++)
+	{
+		begin_paged(pagings[i]);
+		set(NAUTH_SETTING_NEXT_MEMBER, i == 3 ? "next" : NULL);
+		set(NAUTH_SETTING_TOTAL_MEMBER, "total");
+		set(NAUTH_SETTING_EMAIL_PARAMETER, "email");
+		unit_query.email = "a@b.c";
+		unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, NULL);
+		ok(unit_read(GENERIC, NULL, body) && unit_page.last && unit_page.count == 1, "one user by address");
+		unit_query.email = NULL;
+		unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, NULL);
+		ok(!unit_read(GENERIC, NULL, body) && unit_error.kind == NAUTH_ERROR_INCOMPLETE, "of a list it would be one of 500");
+	}
 	unit_free(body);
 }
 
@@ -651,6 +674,18 @@ static const PageCase cursors[] = {
 	{NULL, "{\"users\":[],\"next\":\"x\"}", NAUTH_OK, "=x", "nobody, and more"}
 };
 
+/* Ids, where user_path has the id in it. */
+static const PageCase ids[] = {
+	{NULL, "[{\"id\":\"a\"},{\"id\":\"a/b\"}]", NAUTH_ERROR_UNREADABLE, NULL, "an id with a slash"},
+	{NULL, "[{\"id\":\"a\\\\b\"}]", NAUTH_ERROR_UNREADABLE, NULL, "with a backslash"},
+	{NULL, "[{\"id\":\"..\"}]", NAUTH_ERROR_UNREADABLE, NULL, "of dots"},
+	{NULL, "[{\"id\":\"a?b#c%20\"}]", NAUTH_OK, NULL, "with what can be encoded"}
+};
+
+static const PageCase ids_of_query[] = {
+	{NULL, "[{\"id\":\"a\"},{\"id\":\"a/b\"},{\"id\":\"a\\\\b\"}]", NAUTH_OK, NULL, "with a slash, as a parameter"}
+};
+
 static const PageCase wholes[] = {
 	{NULL, "[]", NAUTH_OK, NULL, "nobody"},
 	{NULL, "[{\"id\":\"a\"},{\"id\":\"b\"}]", NAUTH_OK, NULL, "a list"},
@@ -694,6 +729,12 @@ test_pages(void)
 	set(NAUTH_SETTING_USERS_MEMBER, NULL);
 	unit_settings.page_size = 3;
 	check_pages(wholes, sizeof(wholes) / sizeof(wholes[0]));
+	unit_settings.page_size = 100;
+	check_pages(ids_of_query, sizeof(ids_of_query) / sizeof(ids_of_query[0]));
+	set(NAUTH_SETTING_USER_PATH, "/user?id={id}");
+	check_pages(ids_of_query, sizeof(ids_of_query) / sizeof(ids_of_query[0]));
+	set(NAUTH_SETTING_USER_PATH, "/users/{id}");
+	check_pages(ids, sizeof(ids) / sizeof(ids[0]));
 }
 
 static void
@@ -888,6 +929,7 @@ main(void)
 	test_requests();
 	test_one_user();
 	test_since();
+	test_email_total();
 	test_quiet("offset", 2);
 	test_quiet("page", 20);
 	test_total("offset");
