@@ -142,7 +142,7 @@ static bool
 counts(NauthPage *page, NauthError *error)
 {
 	page->next[0] = '\0';
-	error->hint = "Ask for the numbers themselves, with which it would be noticed: ALTER SERVER %s OPTIONS (SET paging 'page', ADD page_parameter '...'), or paging 'offset' where it is users that are counted.";
+	error->hint = "Ask for the numbers themselves, with which it would be noticed: ALTER SERVER %s OPTIONS (SET paging 'page', ADD page_parameter '...'), or paging 'offset' where it is users that are counted. If it is an id, and ids have no gap from 1 on, ask in list_path for the newest users first.";
 	return nauth_error_set(error, NAUTH_ERROR_INCOMPLETE,
 						   "the cursor of the next page counts pages or users, so that one who moves meanwhile would be lost");
 }

@@ -605,6 +605,55 @@ test_counters(void)
 	is_int(passed, 0, "no listing by cursors that count is complete");
 }
 
+/* A page in the middle: its cursor, what it has as the next one, and whether that is taken. */
+static const struct
+{
+	const char *cursor;
+	const char *next;
+	const char *ours;			/* NULL: it is an error */
+}			middles[] = {
+	{"=7", "8", NULL},
+	{"=7", "\"8\"", NULL},
+	{"=7", "9", "=9"},
+	{"=x", "3", "=3"},
+	{"?a=1&pgn=4", "\"/users?a=1&pgn=5\"", NULL},
+	{"?a=1&pgn=4", "\"/users?pgn=7&a=1\"", "?pgn=7&a=1"},
+	{"?limit=4&after=x", "\"/users?limit=5&after=y\"", "?limit=5&after=y"},
+	{"#99 100 0 =x", "\"y\"", "#100 100 0 =y"},
+	{"#100 100 0 =x", "\"y\"", NULL},
+	{"#99 101 0 =x", "\"y\"", "#100 100 1 =y"},
+	{"#150 100 1 =x", "\"y\"", "#151 100 1 =y"},
+	{"#1200 100 1 =x", "\"y\"", NULL},
+	{"#3 101 0 ?after=x", "\"/users?after=y\"", "#4 100 1 ?after=y"},
+	{"#89 101 0 =x", "null", ""},
+	{"#87 101 0 =x", "null", NULL},
+	{"#89 100 0 =x", "null", NULL},
+	{"#99 100 0 !7", "null", NULL},
+	{"#100 100 0 !7", "7", ""}
+};
+
+static void
+test_middles(void)
+{
+	for (size_t i = 0; i < sizeof(middles) / sizeof(middles[0]); i++)
+	{
+		char		json[200];
+		NauthSpan	body;
+		bool		read;
+
+		begin_cursors("next");
+		set(NAUTH_SETTING_TOTAL_MEMBER, middles[i].cursor[0] == '#' ? "total" : NULL);
+		snprintf(json, sizeof(json), "{\"users\":[{\"id\":\"a\"}],\"total\":100,\"next\":%s}", middles[i].next);
+		body = unit_copy_text(json);
+		unit_write(GENERIC, NAUTH_QUERY_LIST, NULL, middles[i].cursor);
+		read = unit_read(GENERIC, middles[i].cursor, body);
+		ok(read == (middles[i].ours != NULL) && unit_page.last == (read && middles[i].ours[0] == '\0'), middles[i].cursor);
+		if (read)
+			is_text(unit_page.next, middles[i].ours, "and what comes next");
+		unit_free(body);
+	}
+}
+
 typedef struct PageCase
 {
 	const char *header;
@@ -955,6 +1004,7 @@ main(void)
 	test_cursor();
 	test_cursor_total();
 	test_counters();
+	test_middles();
 	test_pages();
 	test_damaged_cursors();
 	test_single();
