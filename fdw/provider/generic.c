@@ -412,6 +412,7 @@ const NauthProvider nauth_provider_generic = {
 	.error_path = "code",
 	.known_codes = known_codes,
 	.lists_only = true,
+	.has_aliases = true,
 	.by_creation = NAUTH_PAGES_NONE,
 	.secret_paths = secret_paths,
 	.columns = {.id = "id"},

@@ -361,6 +361,47 @@ is_bare_status(const char *path, const char *value)
 	return is_one_of(members, folded);
 }
 
+/* Whether a path ends in the name of a credential, which no column may show. */
+static bool
+is_secret(const char *path)
+{
+	const char *member = path != NULL ? strrchr(path, '.') : NULL;
+	char		folded[NAUTH_ERROR_CODE];
+	char		secret[NAUTH_ERROR_CODE];
+
+	if (path == NULL)
+		return false;
+	fold(member != NULL ? member + 1 : path, folded);
+	for (const char *const *name = nauth_provider_generic.secret_paths; *name != NULL; name++)
+	{
+		fold(*name, secret);
+		if (strcmp(folded, secret) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Why a member cannot be what an option says it is, or NULL. */
+static const char *
+refuse_members(const NauthSettings *settings, const char **hint)
+{
+	static const NauthSetting shown[] = {
+		NAUTH_SETTING_ID_MEMBER, NAUTH_SETTING_NAME_MEMBER, NAUTH_SETTING_LAST_NAME_MEMBER, NAUTH_SETTING_EMAIL_MEMBER
+	};
+	static const NauthSetting times[] = {NAUTH_SETTING_CREATED_AT_MEMBER, NAUTH_SETTING_UPDATED_AT_MEMBER};
+	const char *deleted = settings->more[NAUTH_SETTING_DELETED_AT_MEMBER];
+
+	*hint = "Members that are credentials are never shown, in no column.";
+	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
+		if (is_secret(settings->more[shown[i]]))
+			return "a member that is a credential can be no column";
+	*hint = "It is the time of deletion of users who are still listed then, and null or absent for all others.";
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
+		if (deleted != NULL && settings->more[times[i]] != NULL && strcmp(deleted, settings->more[times[i]]) == 0)
+			return "option \"deleted_at_member\" names another time, which would mark all users as deleted";
+	return NULL;
+}
+
 const char *
 nauth_generic_refuse(const NauthSettings *settings, const char **hint)
 {
@@ -371,6 +412,8 @@ nauth_generic_refuse(const NauthSettings *settings, const char **hint)
 		reason = refuse_paths(settings, hint);
 	if (reason == NULL)
 		reason = refuse_parameters(settings, hint);
+	if (reason == NULL)
+		reason = refuse_members(settings, hint);
 	if (reason != NULL)
 		return reason;
 	if (value != NULL && strlen(value) >= NAUTH_ERROR_CODE)

@@ -102,6 +102,11 @@ for my $path ('/..%5c..%5cadmin', '/users%0d%0aX:y', '/users%00', '/%252e%252e/a
 	like($session->ask("ALTER SERVER mended OPTIONS (SET list_path '$path')"), qr/ERROR:  22023: invalid value for option "list_path"/, "list_path $path");
 }
 sql(q(ALTER SERVER mended OPTIONS (SET list_path '/users?filter=a%2fb%20c')));
+for my $member ('password', 'profile.Password_Hash', 'api-key')
+{
+	like($session->ask("ALTER SERVER mended OPTIONS (SET name_member '$member')"), qr/ERROR:  HV024: a member that is a credential can be no column/, "name_member $member");
+}
+like($session->ask("ALTER SERVER mended OPTIONS (ADD deleted_at_member 'created_at')"), qr/ERROR:  HV024: option "deleted_at_member" names another time/, 'a time of deletion that all users have');
 like($session->ask("ALTER SERVER mended OPTIONS (ADD deleted_at_member '" . join('.', ('a') x 9) . "')"), qr/ERROR:  22023: .*up to 8 names/s, 'a path of too many names');
 
 $node->stop;
