@@ -125,7 +125,7 @@ SQL
 
 is($node->safe_psql('postgres', "SELECT count(*) FROM pg_settings WHERE name = 'neon_auth_fdw.allowed_urls'"),
 	'0', 'by itself a session loads it when a statement needs it');
-is($node->safe_psql('postgres', "LOAD 'neon_auth_fdw'; SELECT count(id) FROM ok.users"), $users, 'F53: LOAD: scans work');
+is($node->safe_psql('postgres', "LOAD 'neon_auth_fdw'; SELECT count(id) FROM ok.users"), $users, 'F53, B4: LOAD: scans work');
 loaded_by($_, session_preload_libraries => $_) for ('neon_auth_fdw', 'neon_auth_fdw,nauth_probe', 'nauth_probe,neon_auth_fdw');
 
 # Any user may load what is in the folder of plug-ins.
