@@ -22,8 +22,8 @@
 #include "users.h"
 #include "wait.h"
 
-/* By so much a clock may be wrong, in microseconds. */
-#define CLOCK_SLACK		INT64CONST(300000000)
+/* By so much a clock may be wrong: a day, in microseconds. */
+#define CLOCK_SLACK		(INT64CONST(86400) * 1000000)
 
 void
 nauth_directory_redis(const NauthOptions *options, NauthRedisOptions *redis)
@@ -349,13 +349,14 @@ note_page(NauthDirectory *directory, const char *next, bool last)
 	strlcpy(directory->position.next, next, NAUTH_CURSOR_MAX);
 }
 
-/* Who is to be deleted one day is not yet; a clock may be wrong by that much. */
+/* Who is to be deleted one day is not yet, unless a status says so. */
 static void
-wait_for_deletions(NauthUser *users, int count)
+wait_for_deletions(const NauthDirectory *directory, NauthUser *users, int count)
 {
 	int64		now = nauth_timestamptz_to_moment(GetCurrentTimestamp());
+	bool		by_status = directory->options->provider->columns.status != NULL;
 
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < count && !by_status; i++)
 		if (users[i].has_deleted_at && users[i].deleted_at > now + CLOCK_SLACK)
 			users[i].has_deleted_at = false;
 }
@@ -380,7 +381,7 @@ read_page(NauthDirectory *directory)
 		!options->provider->read_page(&directory->settings, &query, cursor, &reply, page, error))
 		return false;
 
-	wait_for_deletions(page->users, page->count);
+	wait_for_deletions(directory, page->users, page->count);
 
 	/* by time of change all users of a page may have been read before */
 	if (page->count == 0 && !page->last && !page->reread && query.kind == NAUTH_QUERY_LIST)
@@ -465,7 +466,7 @@ nauth_directory_try_user(NauthDirectory *directory, const char *id,
 		nauth_read_user(directory->options->provider, &directory->settings, id, &reply, user,
 						&missing, &directory->error);
 	if (*found)
-		wait_for_deletions(user, 1);
+		wait_for_deletions(directory, user, 1);
 	return *found || missing;
 }
 
