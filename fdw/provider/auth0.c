@@ -158,11 +158,8 @@ read_users(const NauthSettings *settings, const NauthReply *reply, int size, int
 							   "the page is another one than was asked for");
 	if (nauth_slice_is_null(found[0]))
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE, "the page has no list of users");
-	if (!nauth_read_users(&nauth_provider_auth0, settings, found[0], page, error))
+	if (!nauth_read_users(&nauth_provider_auth0, settings, found[0], size, page, error))
 		return false;
-	if (page->count > size)
-		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
-							   "the page has more users than were asked for");
 	if (page->count != length)
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "the page has another number of users than it says");

@@ -139,12 +139,9 @@ better_auth_read_page(const NauthSettings *settings, const NauthQuery *query,
 		return nauth_error_set(error, NAUTH_ERROR_REQUEST,
 							   "the cursor of the listing is damaged");
 	if (!read_envelope(reply, limit, &users, &page->total, error) ||
-		!nauth_read_users(&nauth_provider_better_auth, settings, users, page, error))
+		!nauth_read_users(&nauth_provider_better_auth, settings, users, limit, page, error))
 		return false;
 	received = page->count;
-	if (received > limit)
-		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
-							   "the page has more users than were asked for");
 
 	if (!nauth_offset_join(&offset, limit, page, error))
 		return false;

@@ -171,11 +171,8 @@ clerk_read_page(const NauthSettings *settings, const NauthQuery *query,
 	int			limit = nauth_read_limit(settings, query, cursor);
 
 	nauth_read_begin(page);
-	if (!nauth_read_users(&nauth_provider_clerk, settings, reply->body, page, error))
+	if (!nauth_read_users(&nauth_provider_clerk, settings, reply->body, limit, page, error))
 		return false;
-	if (page->count > limit)
-		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
-							   "the page has more users than were asked for");
 	if (query->kind == NAUTH_QUERY_CHANGES)
 		return finish_changes(query, cursor, limit, page, error);
 	page->last = page->count < limit;

@@ -231,11 +231,9 @@ cognito_read_page(const NauthSettings *settings, const NauthQuery *query, const 
 	if (nauth_slice_is_null(found[0]))
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE, "the page has no list of users");
 	if (!read_token(found[1], page->next, error) ||
-		!nauth_read_users(&nauth_provider_cognito, settings, found[0], page, error))
+		!nauth_read_users(&nauth_provider_cognito, settings, found[0],
+						  nauth_read_limit(settings, query, cursor), page, error))
 		return false;
-	if (page->count > nauth_read_limit(settings, query, cursor))
-		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
-							   "the page has more users than were asked for");
 	page->last = page->next[0] == '\0';
 	page->reread = page->count == 0 && !page->last;
 	return true;

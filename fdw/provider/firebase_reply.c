@@ -88,16 +88,14 @@ nauth_firebase_read_page(const NauthSettings *settings, const NauthQuery *query,
 		return nauth_error_set(error, NAUTH_ERROR_REQUEST, "the cursor of the listing is damaged");
 	if (!read_envelope(reply, lookup ? LOOKED_UP : LISTED, found, error) ||
 		(found[FOUND_USERS].data != NULL &&
-		 !nauth_read_users(&nauth_provider_firebase, settings, found[FOUND_USERS], page, error)))
+		 !nauth_read_users(&nauth_provider_firebase, settings, found[FOUND_USERS],
+						   lookup ? page->capacity : nauth_read_limit(settings, query, cursor), page, error)))
 		return false;
 	if (lookup)
 	{
 		page->last = true;
 		return true;
 	}
-	if (page->count > nauth_read_limit(settings, query, cursor))
-		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
-							   "the page has more users than were asked for");
 	return read_next(found[FOUND_NEXT], page, error);
 }
 

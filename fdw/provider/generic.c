@@ -349,7 +349,7 @@ generic_read_page(const NauthSettings *settings, const NauthQuery *query, const 
 	/* with a filter it may be the number of those who pass, or of all */
 	if (query->kind == NAUTH_QUERY_SINCE || query->email != NULL)
 		page->total = -1;
-	if (!nauth_read_users(&provider, settings, users, page, error))
+	if (!nauth_read_users(&provider, settings, users, page->capacity, page, error))
 	{
 		error->hint = settings->more[NAUTH_SETTING_USERS_MEMBER] == NULL && page->count == 0 ?
 			"If the list is a member of the reply: ALTER SERVER %s OPTIONS (ADD users_member '...');" :

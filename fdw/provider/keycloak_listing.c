@@ -197,11 +197,8 @@ nauth_keycloak_read_page(const NauthSettings *settings, const NauthQuery *query,
 	if (place.step == STEP_COUNT)
 		return nauth_provider_keycloak.read_count(reply, &count, error) &&
 			judge_end(&place, count, limit, page, error);
-	if (!nauth_read_users(&nauth_provider_keycloak, settings, reply->body, page, error))
+	if (!nauth_read_users(&nauth_provider_keycloak, settings, reply->body, limit, page, error))
 		return false;
-	if (page->count > limit)
-		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
-							   "the page has more users than were asked for");
 	if (place.step == STEP_PAGE)
 		return finish_page(&place, query, limit, page, error);
 	place.behind = page->count > 0;

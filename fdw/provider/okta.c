@@ -193,11 +193,9 @@ okta_read_page(const NauthSettings *settings, const NauthQuery *query,
 	if (cursor != NULL && !nauth_link_is_cursor(cursor, strlen(cursor)))
 		return nauth_error_set(error, NAUTH_ERROR_REQUEST,
 							   "the cursor of the listing is damaged");
-	if (!nauth_read_users(&nauth_provider_okta, settings, reply->body, page, error))
+	if (!nauth_read_users(&nauth_provider_okta, settings, reply->body,
+						  nauth_read_limit(settings, query, cursor), page, error))
 		return false;
-	if (page->count > nauth_read_limit(settings, query, cursor))
-		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
-							   "the page has more users than were asked for");
 	return nauth_link_follow(base, reply->header,
 							 "Set the address that your Okta organization itself uses in its replies, which may be a custom domain, with: ALTER SERVER %s OPTIONS (SET url 'https://...');",
 							 page, error);

@@ -483,7 +483,7 @@ extern const NauthProvider nauth_provider_workos;
  *
  * nauth_read_users splits a JSON array of users into page->users by the
  * provider's column table.  False with error set when it is no array of
- * objects or holds more than page->capacity.
+ * objects or holds more than were asked for, or than page->capacity.
  *
  * nauth_read_object reads one user from a JSON object.  False if it is none.
  *
@@ -522,7 +522,7 @@ extern int	nauth_read_limit(const NauthSettings *settings,
 extern void nauth_read_begin(NauthPage *page);
 extern bool nauth_read_users(const NauthProvider *provider,
 							 const NauthSettings *settings, NauthSpan array,
-							 NauthPage *page, NauthError *error);
+							 int most, NauthPage *page, NauthError *error);
 extern bool nauth_read_object(const NauthProvider *provider,
 							  const NauthSettings *settings, NauthSpan json,
 							  NauthUser *user);

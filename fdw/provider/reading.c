@@ -304,7 +304,7 @@ fill_user(const NauthProvider *provider, const NauthSettings *settings, const Me
 
 bool
 nauth_read_users(const NauthProvider *provider, const NauthSettings *settings,
-				 NauthSpan array, NauthPage *page, NauthError *error)
+				 NauthSpan array, int most, NauthPage *page, NauthError *error)
 {
 	Members		members;
 	NauthSpan	values[FOUND_MEMBERS];
@@ -328,7 +328,7 @@ nauth_read_users(const NauthProvider *provider, const NauthSettings *settings,
 		if (result == NAUTH_SLICE_TYPE)
 			return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 								   "the list of users has an element that is no object");
-		if (page->count == page->capacity)
+		if (page->count == page->capacity || page->count == most)
 			return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 								   "the page has more users than were asked for");
 		fill_user(provider, settings, &members, result, json, values, &page->users[page->count++]);

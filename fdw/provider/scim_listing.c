@@ -253,11 +253,8 @@ take_users(const NauthSettings *settings, NauthScimPlace *place, int limit,
 	if (envelope->users.data == NULL && envelope->total != 0)
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE, "the page has no Resources");
 	if (envelope->users.data != NULL &&
-		!nauth_read_users(&nauth_provider_scim, settings, envelope->users, page, error))
+		!nauth_read_users(&nauth_provider_scim, settings, envelope->users, limit, page, error))
 		return false;
-	if (page->count > limit)
-		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
-							   "the page has more users than were asked for");
 	page->total = envelope->total;
 
 	/* where there are no indexes a page that is not the last has a cursor */

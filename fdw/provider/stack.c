@@ -194,11 +194,8 @@ stack_read_page(const NauthSettings *settings, const NauthQuery *query, const ch
 	if (!nauth_stack_cursor_read(text, &cursor))
 		return nauth_error_set(error, NAUTH_ERROR_REQUEST, "the cursor of the listing is damaged");
 	if (!read_envelope(reply, &items, next, error) ||
-		!nauth_read_users(&nauth_provider_stack, settings, items, page, error))
+		!nauth_read_users(&nauth_provider_stack, settings, items, nauth_read_limit(settings, query, text), page, error))
 		return false;
-	if (page->count > nauth_read_limit(settings, query, text))
-		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
-							   "the page has more users than were asked for");
 	if (page->count == 0 && next[0] != '\0')
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "a page without users names a next one");

@@ -142,7 +142,7 @@ supabase_read_page(const NauthSettings *settings, const NauthQuery *query,
 		return nauth_error_set(error, NAUTH_ERROR_REQUEST,
 							   "the cursor of the listing is damaged");
 	return read_envelope(reply, settings->more[NAUTH_SETTING_AUDIENCE], &users, &page->total, error) &&
-		nauth_read_users(&nauth_provider_supabase, settings, users, page, error) &&
+		nauth_read_users(&nauth_provider_supabase, settings, users, place.per_page, page, error) &&
 		nauth_supabase_take(&place, size, descends(query), page, error);
 }
 
@@ -155,7 +155,7 @@ supabase_read_count(const NauthReply *reply, int64_t *count, NauthError *error)
 	NauthSpan	users;
 
 	return read_envelope(reply, NULL, &users, count, error) &&
-		nauth_read_users(&nauth_provider_supabase, &settings, users, &page, error);
+		nauth_read_users(&nauth_provider_supabase, &settings, users, page.capacity, &page, error);
 }
 
 const NauthProvider nauth_provider_supabase = {

@@ -257,9 +257,6 @@ nauth_supabase_take(const NauthSupabasePlace *place, int size, bool descends,
 	bool		full = page->count == place->per_page;
 	int			known;
 
-	if (page->count > place->per_page)
-		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
-							   "the page has more users than were asked for");
 	if (!is_in_order(page, descends))
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "the users of a page are not in order of creation");

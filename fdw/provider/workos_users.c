@@ -159,11 +159,9 @@ nauth_workos_read_users(const NauthSettings *settings, const NauthQuery *query, 
 	if (cursor != NULL && !read_cursor(cursor, &place))
 		return nauth_error_set(error, NAUTH_ERROR_REQUEST,
 							   "the cursor of the listing is damaged");
-	if (!nauth_read_users(&nauth_provider_workos, settings, list, page, error))
+	if (!nauth_read_users(&nauth_provider_workos, settings, list,
+						  nauth_read_limit(settings, query, cursor), page, error))
 		return false;
-	if (page->count > nauth_read_limit(settings, query, cursor))
-		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
-							   "the page has more users than were asked for");
 	if (cursor != NULL && !join(&place, query, last, page, error))
 		return false;
 	if (page->reread)

@@ -196,7 +196,7 @@ test_capacity(void)
 	NauthPage	page = {.capacity = 2};
 
 	page.users = unit_allocate(2 * sizeof(NauthUser));
-	ok(!nauth_read_users(CLERK, &unit_settings, body, &page, &unit_error) && page.count == 2,
+	ok(!nauth_read_users(CLERK, &unit_settings, body, page.capacity + 1, &page, &unit_error) && page.count == 2,
 	   "more users than there is room for");
 	free(page.users);
 	unit_free(body);
