@@ -20,7 +20,7 @@ static const struct
 	size_t		taken;			/* in NauthProvider */
 	size_t		parts[2];		/* in NauthSettings */
 	const char *names[2];		/* NULL: there is no second part */
-}			credential_kinds[] = {
+}			credential_kinds[NAUTH_CREDENTIAL_KINDS] = {
 
 	{offsetof(NauthProvider, takes_key),
 		{offsetof(NauthSettings, api_key)}, {"api_key"}
@@ -36,6 +36,23 @@ static const struct
 	},
 };
 
+/* Whether a provider takes a credential of this kind. */
+static bool
+is_taken(const NauthProvider *provider, int kind)
+{
+	return *((const bool *) ((const char *) provider + credential_kinds[kind].taken));
+}
+
+const char *
+nauth_credential_names(const NauthProvider *provider, int kind)
+{
+	const char *const *names = credential_kinds[kind].names;
+
+	if (!is_taken(provider, kind))
+		return NULL;
+	return names[1] ? psprintf("%s, %s", names[0], names[1]) : names[0];
+}
+
 char *
 nauth_credential_sql(const NauthProvider *provider, const char *verb)
 {
@@ -44,7 +61,7 @@ nauth_credential_sql(const NauthProvider *provider, const char *verb)
 	initStringInfo(&sql);
 	for (int i = 0; i < lengthof(credential_kinds); i++)
 	{
-		if (!*((const bool *) ((const char *) provider + credential_kinds[i].taken)))
+		if (!is_taken(provider, i))
 			continue;
 		appendStringInfo(&sql, "%s%s%s '...'", sql.len > 0 ? " or " : "", verb, credential_kinds[i].names[0]);
 		if (credential_kinds[i].names[1])
@@ -80,8 +97,7 @@ nauth_credential_check(const NauthOptions *options)
 	{
 		int			whole = credential_kinds[i].names[1] ? 2 : 1;
 
-		if (*((const bool *) ((const char *) provider + credential_kinds[i].taken)) &&
-			count_parts(settings, i) == whole && any == whole)
+		if (is_taken(provider, i) && count_parts(settings, i) == whole && any == whole)
 			return;
 	}
 	ereport(ERROR,

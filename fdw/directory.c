@@ -353,10 +353,13 @@ note_page(NauthDirectory *directory, const char *next, bool last)
 static void
 wait_for_deletions(const NauthDirectory *directory, NauthUser *users, int count)
 {
-	int64		now = nauth_timestamptz_to_moment(GetCurrentTimestamp());
-	bool		by_status = directory->options->provider->columns.status != NULL;
+	const NauthColumns *columns = &directory->options->provider->columns;
+	int64		now;
 
-	for (int i = 0; i < count && !by_status; i++)
+	if (columns->deleted_at.member == NULL || columns->status)
+		return;
+	now = nauth_timestamptz_to_moment(GetCurrentTimestamp());
+	for (int i = 0; i < count; i++)
 		if (users[i].has_deleted_at && users[i].deleted_at > now + CLOCK_SLACK)
 			users[i].has_deleted_at = false;
 }
@@ -450,6 +453,13 @@ nauth_directory_skip(NauthDirectory *directory, const char *next, bool last)
 	if (!last)
 		nauth_ahead_keep(directory, next);
 	nauth_ahead_clear(directory);
+}
+
+bool
+nauth_directory_may_be_of_filter(NauthErrorKind kind)
+{
+	return kind == NAUTH_ERROR_PERMISSION || kind == NAUTH_ERROR_NOT_FOUND ||
+		kind == NAUTH_ERROR_REFUSED || kind == NAUTH_ERROR_UNAVAILABLE;
 }
 
 /* ---- Users and counts */

@@ -94,6 +94,12 @@ extern void nauth_directory_back(NauthDirectory *directory);
 extern void nauth_directory_skip(NauthDirectory *directory, const char *next, bool last);
 
 /*
+ * Whether a failure of a list since a time may be of its filter, not of the directory:
+ * a list of all users may do then.
+ */
+extern bool nauth_directory_may_be_of_filter(NauthErrorKind kind);
+
+/*
  * Ask for one user.  False only with the provider's specific answer that it
  * does not exist.  The user is valid until the next call.
  */

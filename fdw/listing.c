@@ -219,14 +219,6 @@ note_page(NauthListing *listing, int users)
 	listing->users += users;
 }
 
-/* Failures that may be of a filter by time, not of the directory. */
-static bool
-may_be_of_filter(NauthErrorKind kind)
-{
-	return kind == NAUTH_ERROR_PERMISSION || kind == NAUTH_ERROR_NOT_FOUND ||
-		kind == NAUTH_ERROR_REFUSED || kind == NAUTH_ERROR_UNAVAILABLE;
-}
-
 /*
  * Begin with all users where those changed since a time cannot be had, and none were:
  * the rest is left out by whoever reads them, as always.  If it is the directory that
@@ -237,7 +229,8 @@ list_instead(NauthListing *listing, NauthErrorKind kind)
 {
 	NauthQuery	all = {.kind = NAUTH_QUERY_LIST};
 
-	if (listing->query.kind != NAUTH_QUERY_SINCE || listing->users > 0 || !may_be_of_filter(kind))
+	if (listing->query.kind != NAUTH_QUERY_SINCE || listing->users > 0 ||
+		!nauth_directory_may_be_of_filter(kind))
 		return false;
 	nauth_listing_begin(listing, &all);
 	return true;

@@ -59,7 +59,11 @@ extern bool nauth_option_is_taken(const NauthOption *option, const NauthProvider
  */
 extern const NauthOption *nauth_option_find(const char *name, Oid catalog, const NauthProvider *provider);
 
-/* credential.c: the credentials that a provider takes, as SQL has them after a verb */
+/* credential.c: names of what one of this kind consists of; NULL if it is not taken */
+#define NAUTH_CREDENTIAL_KINDS	4
+extern const char *nauth_credential_names(const NauthProvider *provider, int kind);
+
+/* The credentials that a provider takes, as SQL has them after a verb. */
 extern char *nauth_credential_sql(const NauthProvider *provider, const char *verb);
 
 /* Raise an error unless a mapping has one whole credential, of a kind that is taken. */

@@ -14,7 +14,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
-#include "options.h"
+#include "option_value.h"
 #include "pgcompat.h"
 
 #define NUM_COLUMNS		10
@@ -62,13 +62,13 @@ pushdown_of(const NauthProvider *provider)
 static Datum
 credentials_of(const NauthProvider *provider)
 {
-	const Trait kinds[] = {
-		{provider->takes_key, "api_key"},
-		{provider->takes_client, "client_id, client_secret"},
-		{provider->takes_key_pair, "client_id, private_key"},
-		{provider->takes_access_key, "access_key_id, secret_access_key"},
-	};
+	Trait		kinds[NAUTH_CREDENTIAL_KINDS];
 
+	for (int i = 0; i < NAUTH_CREDENTIAL_KINDS; i++)
+	{
+		kinds[i].text = nauth_credential_names(provider, i);
+		kinds[i].has = kinds[i].text != NULL;
+	}
 	return array_of_traits(kinds, lengthof(kinds));
 }
 

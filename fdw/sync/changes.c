@@ -169,8 +169,7 @@ is_doubtful(const NauthRun *run, NauthErrorKind kind)
 		return true;
 	if (provider->tells_gone)
 		return kind == NAUTH_ERROR_PERMISSION;
-	return !provider->lists_changes && run->may_list &&
-		(kind == NAUTH_ERROR_PERMISSION || kind == NAUTH_ERROR_NOT_FOUND || kind == NAUTH_ERROR_UNAVAILABLE);
+	return !provider->lists_changes && run->may_list && nauth_directory_may_be_of_filter(kind);
 }
 
 /* Step: get the next page, without a snapshot, and write what is wanted of it. */

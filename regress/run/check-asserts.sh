@@ -78,7 +78,7 @@ run_tests()
 {
 	local prove script scripts
 
-	make_node && npm_ci regress/better_auth && npm_ci regress/feathers && npm_ci regress/scim
+	npm_parts
 	start_postgres check </dev/null
 	count project_make TAP_TESTS= installcheck
 	mkdir "$work/tap"

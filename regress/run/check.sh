@@ -118,7 +118,7 @@ build_with_werror()
 
 node_and_packages()
 {
-	make_node && npm_ci regress/better_auth && npm_ci regress/feathers && npm_ci regress/scim && npm_ci regress/sdk
+	npm_parts && npm_ci regress/sdk
 }
 
 # What the SQL tests need; they ask no provider.

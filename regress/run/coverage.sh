@@ -63,10 +63,7 @@ main()
 	build_and_install COPT='-O0 -U_FORTIFY_SOURCE --coverage -fprofile-update=atomic' SHLIB_LINK='-lcurl -ljansson -lhiredis -llz4 -lcrypto --coverage'
 	build_simulator
 	build_for_tests
-	make_node
-	for folder in better_auth feathers scim; do
-		npm_ci "regress/$folder"
-	done
+	npm_parts
 	say "Running the tests"
 	run_tests
 	say "Errors that no test has reached"
