@@ -369,7 +369,8 @@ write_batch(NauthRun *run, void *arg)
 	values[ARG_SEEN_AT] = TimestampTzGetDatum(run->last_success_started_at != DT_NOBEGIN ?
 											  run->last_success_started_at : run->started_at);
 	types[ARG_LOADED_AT] = get_array_type(TIMESTAMPTZOID);
-	values[ARG_LOADED_AT] = loaded_times(run, batch);
+	values[ARG_LOADED_AT] = makes_shapes(run) ? loaded_times(run, batch) :
+		PointerGetDatum(construct_empty_array(TIMESTAMPTZOID));
 	nauth_role_enter(run->target.owner, &saved);
 	if (nauth_since_is_word(run))
 		note_ties(run, types, values);
