@@ -188,19 +188,6 @@ passes(const SimUser *user, const List *list)
 
 /* ---- pages ---- */
 
-static bool
-is_hidden(const json_t *fault, int64_t index)
-{
-	const json_t *hidden = json_object_get(fault, "hide_index");
-
-	if (json_is_integer(hidden) && json_integer_value(hidden) == index)
-		return true;
-	for (size_t i = 0; i < json_array_size(hidden); i++)
-		if (json_integer_value(json_array_get(hidden, i)) == index)
-			return true;
-	return is_late(index);
-}
-
 /* How many users this page has room for; an empty one is where the listing stands. */
 static int64_t
 room(const List *list, const json_t *fault)
@@ -229,7 +216,8 @@ cut_page(const List *list, const json_t *fault, SimPage *page, char last[SIM_ID_
 
 		sim_users_get(index, &user);
 		sim_users_id(&user, id);
-		if (strcmp(id, list->after) <= 0 || is_hidden(fault, index) || !passes(&user, list))
+		if (strcmp(id, list->after) <= 0 || sim_fault_hides(fault, index) || is_late(index) ||
+			!passes(&user, list))
 			continue;
 		if ((int64_t) kept == limit)
 		{

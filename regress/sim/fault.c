@@ -251,6 +251,34 @@ sim_fault_trick(const json_t *fault, const char *name)
 }
 
 /*
+ * Add to a list whom the fault leaves out of listings.
+ */
+void
+sim_fault_add_hidden(const json_t *fault, SimIndexes *hidden)
+{
+	const json_t *value = json_object_get(fault, "hide_index");
+
+	if (json_is_integer(value))
+		sim_indexes_add(hidden, json_integer_value(value));
+	for (size_t i = 0; i < json_array_size(value); i++)
+		sim_indexes_add(hidden, json_integer_value(json_array_get(value, i)));
+}
+
+/*
+ * Is this one of them?
+ */
+bool
+sim_fault_hides(const json_t *fault, int64_t index)
+{
+	const json_t *value = json_object_get(fault, "hide_index");
+
+	for (size_t i = 0; i < json_array_size(value); i++)
+		if (json_integer_value(json_array_get(value, i)) == index)
+			return true;
+	return json_is_integer(value) && json_integer_value(value) == index;
+}
+
+/*
  * The number of users to tell, which a fault may make wrong.
  */
 int64_t

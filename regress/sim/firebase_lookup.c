@@ -34,24 +34,13 @@ sim_firebase_asks_one(const SimRequest *request)
 	return one;
 }
 
-static bool
-is_hidden(const json_t *fault, int64_t index)
-{
-	const json_t *hidden = json_object_get(fault, "hide_index");
-
-	for (size_t i = 0; i < json_array_size(hidden); i++)
-		if (json_integer_value(json_array_get(hidden, i)) == index)
-			return true;
-	return json_is_integer(hidden) && json_integer_value(hidden) == index;
-}
-
 static void
 add_user(SimIndexes *users, int64_t index, const json_t *fault)
 {
 	for (size_t i = 0; i < users->n; i++)
 		if (users->item[i] == index)
 			return;
-	if (!is_hidden(fault, index))
+	if (!sim_fault_hides(fault, index))
 		sim_indexes_add(users, index);
 }
 

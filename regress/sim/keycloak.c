@@ -269,17 +269,6 @@ select_users(const char *email, SimIndexes *users)
 	}
 }
 
-static bool
-is_hidden_by(const json_t *fault, int64_t index)
-{
-	const json_t *hidden = json_object_get(fault, "hide_index");
-
-	for (size_t i = 0; i < json_array_size(hidden); i++)
-		if (json_integer_value(json_array_get(hidden, i)) == index)
-			return true;
-	return json_is_integer(hidden) && json_integer_value(hidden) == index;
-}
-
 /*
  * Take off a page who may not be seen, and remove who is not there any more.
  */
@@ -297,7 +286,7 @@ filter_users(const json_t *fault, SimIndexes *users)
 		if (has_state(&user, "invalid"))
 			sim_users_delete(users->item[i]);
 		else if (may_view() && !has_state(&user, "hidden") &&
-				 !is_hidden_by(fault, users->item[i]) && (int64_t) kept < keep)
+				 !sim_fault_hides(fault, users->item[i]) && (int64_t) kept < keep)
 			users->item[kept++] = users->item[i];
 	}
 	users->n = kept;

@@ -259,17 +259,6 @@ read_params(const SimRequest *request, Filter *filter, int64_t *limit,
 
 /* ---- the page ---- */
 
-static bool
-is_hidden(const json_t *fault, int64_t index)
-{
-	const json_t *hidden = json_object_get(fault, "hide_index");
-
-	for (size_t i = 0; i < json_array_size(hidden); i++)
-		if (json_integer_value(json_array_get(hidden, i)) == index)
-			return true;
-	return json_is_integer(hidden) && json_integer_value(hidden) == index;
-}
-
 /* Whether there is more behind the page; users are in order of index. */
 static bool
 fill_page(const Filter *filter, int64_t from, int64_t limit,
@@ -282,7 +271,7 @@ fill_page(const Filter *filter, int64_t from, int64_t limit,
 		SimOktaUser seen;
 		SimUser		user;
 
-		if (!sim_users_get(i, &user) || user.deleted || is_hidden(fault, i))
+		if (!sim_users_get(i, &user) || user.deleted || sim_fault_hides(fault, i))
 			continue;
 		sim_okta_look(&user, &seen);
 		if (!matches(filter, &seen))

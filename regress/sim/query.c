@@ -333,7 +333,6 @@ run_by_id(const SimQuery *query, SimIndexes *users)
 void
 sim_query_run(SimQuery *query, const json_t *fault, SimPage *page)
 {
-	const json_t *hidden = json_object_get(fault, "hide_index");
 	int64_t		keep = sim_fault_int(fault, "truncate_page", -1);
 
 	memset(page, 0, sizeof(*page));
@@ -343,11 +342,7 @@ sim_query_run(SimQuery *query, const json_t *fault, SimPage *page)
 		page->total = 0;
 		return;
 	}
-	if (json_is_integer(hidden))
-		sim_indexes_add(&query->exclude, json_integer_value(hidden));
-	for (size_t i = 0; i < json_array_size(hidden); i++)
-		sim_indexes_add(&query->exclude,
-						json_integer_value(json_array_get(hidden, i)));
+	sim_fault_add_hidden(fault, &query->exclude);
 	if (sim_fault_true(fault, "ignore_order"))
 	{
 		query->order = SIM_BY_CREATED;

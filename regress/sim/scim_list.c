@@ -216,26 +216,13 @@ fill_rows(const Asked *asked, Rows *rows)
 	qsort(rows->item, rows->n, sizeof(Row), asked->by_id ? compare_ids : compare_places);
 }
 
-static bool
-is_hidden(const json_t *fault, int64_t index)
-{
-	const json_t *hidden = json_object_get(fault, "hide_index");
-
-	if (json_is_integer(hidden))
-		return json_integer_value(hidden) == index;
-	for (size_t i = 0; i < json_array_size(hidden); i++)
-		if (json_integer_value(json_array_get(hidden, i)) == index)
-			return true;
-	return false;
-}
-
 static void
 apply_fault(const json_t *fault, Rows *rows)
 {
 	size_t		n = 0;
 
 	for (size_t i = 0; i < rows->n; i++)
-		if (!is_hidden(fault, rows->item[i].index))
+		if (!sim_fault_hides(fault, rows->item[i].index))
 			rows->item[n++] = rows->item[i];
 	rows->n = sim_fault_true(fault, "empty") ? 0 : n;
 	if (sim_fault_true(fault, "ignore_order"))

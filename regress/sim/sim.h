@@ -354,6 +354,8 @@ extern int64_t sim_fault_int(const json_t *fault, const char *name,
 							 int64_t otherwise);
 extern bool sim_fault_true(const json_t *fault, const char *name);
 extern bool sim_fault_trick(const json_t *fault, const char *name);
+extern void sim_fault_add_hidden(const json_t *fault, SimIndexes *hidden);
+extern bool sim_fault_hides(const json_t *fault, int64_t index);
 extern int64_t sim_fault_total(const json_t *fault, int64_t total);
 extern bool sim_fault_replaces(const json_t *fault);
 extern void sim_fault_reply(const json_t *fault, SimReply *reply);

@@ -484,17 +484,13 @@ read_params(const SimRequest *request, StackListing *listing, SimReply *reply)
 static void
 hide(StackListing *listing, const json_t *fault)
 {
-	const json_t *hidden = json_object_get(fault, "hide_index");
 	SimUser		user;
 
 	for (size_t i = 0; i < with_state.n; i++)
 		if (sim_users_get(with_state.item[i], &user) && !listing->anonymous &&
 			(has_state(&user, "anonymous") || (has_state(&user, "restricted") && !listing->restricted)))
 			sim_indexes_add(&listing->query.exclude, user.index);
-	if (json_is_integer(hidden))
-		sim_indexes_add(&listing->query.exclude, json_integer_value(hidden));
-	for (size_t i = 0; i < json_array_size(hidden); i++)
-		sim_indexes_add(&listing->query.exclude, json_integer_value(json_array_get(hidden, i)));
+	sim_fault_add_hidden(fault, &listing->query.exclude);
 	sim_indexes_sort(&listing->query.exclude);
 }
 
