@@ -78,11 +78,7 @@ sim_auth0_error(SimReply *reply, int status, const char *code, const char *messa
 	reply->body.len = 0;
 	sim_buf_printf(&reply->body, "{\"statusCode\":%d,\"error\":\"%s\",\"message\":", status, name_of_status(status));
 	sim_buf_string(&reply->body, message);
-	if (code)
-	{
-		SIM_LITERAL(&reply->body, ",\"errorCode\":");
-		sim_buf_string(&reply->body, code);
-	}
+	sim_buf_optional(&reply->body, "errorCode", code);
 	SIM_LITERAL(&reply->body, "}");
 	return false;
 }
@@ -133,23 +129,6 @@ sim_auth0_email(const SimPerson *person)
 	return person->primary >= 0 ? person->emails[person->primary] : NULL;
 }
 
-static void
-put_member(SimBuf *buf, const char *name, const char *value)
-{
-	if (value == NULL)
-		return;
-	sim_buf_printf(buf, ",\"%s\":", name);
-	sim_buf_string(buf, value);
-}
-
-static void
-put_time(SimBuf *buf, const char *name, int64_t time)
-{
-	sim_buf_printf(buf, ",\"%s\":\"", name);
-	sim_buf_iso(buf, time);
-	SIM_LITERAL(buf, "\"");
-}
-
 /* Of a user of the database the name is often the address. */
 static void
 put_names(SimBuf *buf, const SimPerson *person, const char *email)
@@ -164,12 +143,12 @@ put_names(SimBuf *buf, const SimPerson *person, const char *email)
 		sim_buf_text(&name, person->last);
 	sim_buf_add(&name, "", 1);
 	if (name.data[0] != '\0' && (person->plain || person->hash >> 50 & 1))
-		put_member(buf, "name", name.data);
+		sim_buf_optional(buf, "name", name.data);
 	else if (name.data[0] == '\0')
-		put_member(buf, "name", email);
-	put_member(buf, "given_name", person->first);
-	put_member(buf, "family_name", person->last);
-	put_member(buf, "nickname", person->username);
+		sim_buf_optional(buf, "name", email);
+	sim_buf_optional(buf, "given_name", person->first);
+	sim_buf_optional(buf, "family_name", person->last);
+	sim_buf_optional(buf, "nickname", person->username);
 	sim_buf_free(&name);
 }
 
@@ -209,14 +188,14 @@ put_user(SimBuf *buf, const SimUser *user)
 	email = sim_auth0_email(&person);
 	SIM_LITERAL(buf, "{\"user_id\":");
 	sim_buf_string(buf, id);
-	put_member(buf, "email", email);
+	sim_buf_optional(buf, "email", email);
 	if (email)
 		sim_buf_text(buf, person.hash % 4 == 0 ? ",\"email_verified\":false" : ",\"email_verified\":true");
 	put_names(buf, &person, email);
 	put_identities(buf, &person, id);
-	put_time(buf, "created_at", user->created);
-	put_time(buf, "updated_at", user->updated);
-	put_time(buf, "last_login", user->updated + seen);
+	sim_buf_time(buf, "created_at", user->created);
+	sim_buf_time(buf, "updated_at", user->updated);
+	sim_buf_time(buf, "last_login", user->updated + seen);
 	sim_buf_printf(buf, ",\"last_ip\":\"203.0.113.%d\",\"logins_count\":%d",
 				   (int) (person.hash % 200) + seen, (int) (person.hash % 50) + seen);
 	if (strcmp(state, "blocked") == 0)

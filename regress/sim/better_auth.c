@@ -57,11 +57,7 @@ error(SimReply *reply, int status, const char *code, const char *message)
 	reply->body.len = 0;
 	SIM_LITERAL(&reply->body, "{\"message\":");
 	sim_buf_string(&reply->body, message);
-	if (code)
-	{
-		SIM_LITERAL(&reply->body, ",\"code\":");
-		sim_buf_string(&reply->body, code);
-	}
+	sim_buf_optional(&reply->body, "code", code);
 	SIM_LITERAL(&reply->body, "}");
 }
 
@@ -128,11 +124,7 @@ begin_member(SimBuf *buf, const char *name)
 	for (int i = 0; i < sim_config.n_hidden; i++)
 		if (strcmp(name, sim_config.hidden[i]) == 0)
 			return false;
-	if (buf->data[buf->len - 1] != '{')
-		SIM_LITERAL(buf, ",");
-	SIM_LITERAL(buf, "\"");
-	sim_buf_text(buf, name);
-	SIM_LITERAL(buf, "\":");
+	sim_buf_name(buf, name);
 	return true;
 }
 

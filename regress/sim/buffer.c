@@ -149,6 +149,36 @@ sim_buf_string(SimBuf *buf, const char *text)
 	SIM_LITERAL(buf, "\"");
 }
 
+/*
+ * Begin a member of an object, behind a comma unless it is the first.
+ */
+void
+sim_buf_name(SimBuf *buf, const char *name)
+{
+	if (buf->data[buf->len - 1] != '{')
+		SIM_LITERAL(buf, ",");
+	SIM_LITERAL(buf, "\"");
+	sim_buf_text(buf, name);
+	SIM_LITERAL(buf, "\":");
+}
+
+void
+sim_buf_member(SimBuf *buf, const char *name, const char *text)
+{
+	sim_buf_name(buf, name);
+	sim_buf_string(buf, text);
+}
+
+/*
+ * A member that is left out if there is no text.
+ */
+void
+sim_buf_optional(SimBuf *buf, const char *name, const char *text)
+{
+	if (text)
+		sim_buf_member(buf, name, text);
+}
+
 static void
 put_digits(char *to, int width, int64_t value)
 {
@@ -185,6 +215,15 @@ sim_buf_iso(SimBuf *buf, int64_t ms)
 	put_digits(text + 17, 2, tm.tm_sec);
 	put_digits(text + 20, 3, fraction);
 	sim_buf_add(buf, text, sizeof(text) - 1);
+}
+
+void
+sim_buf_time(SimBuf *buf, const char *name, int64_t ms)
+{
+	sim_buf_name(buf, name);
+	SIM_LITERAL(buf, "\"");
+	sim_buf_iso(buf, ms);
+	SIM_LITERAL(buf, "\"");
 }
 
 void

@@ -35,15 +35,6 @@ sim_firebase_email(const SimUser *user)
 }
 
 static void
-put_text(SimBuf *buf, const char *name, const char *value)
-{
-	if (value == NULL)
-		return;
-	sim_buf_printf(buf, ",\"%s\":", name);
-	sim_buf_string(buf, value);
-}
-
-static void
 put_number_text(SimBuf *buf, const char *name, int64_t value)
 {
 	sim_buf_printf(buf, ",\"%s\":\"%lld\"", name, (long long) value);
@@ -70,7 +61,7 @@ put_identities(SimBuf *buf, const char *name, const char *email, bool google)
 	if (google)
 	{
 		SIM_LITERAL(buf, "{\"providerId\":\"google.com\",\"rawId\":\"1093\",\"federatedId\":\"1093\"");
-		put_text(buf, "displayName", name);
+		sim_buf_optional(buf, "displayName", name);
 		SIM_LITERAL(buf, "}");
 	}
 	if (email)
@@ -78,7 +69,7 @@ put_identities(SimBuf *buf, const char *name, const char *email, bool google)
 		sim_buf_text(buf, google ? "," : "");
 		SIM_LITERAL(buf, "{\"providerId\":\"password\",\"rawId\":");
 		sim_buf_string(buf, email);
-		put_text(buf, "email", email);
+		sim_buf_optional(buf, "email", email);
 		SIM_LITERAL(buf, "}");
 	}
 	SIM_LITERAL(buf, "]");
@@ -110,9 +101,7 @@ put_times(SimBuf *buf, const SimUser *user)
 	put_number_text(buf, "validSince", user->created / 1000);
 	put_number_text(buf, "lastLoginAt", user->updated);
 	put_number_text(buf, "createdAt", user->created);
-	SIM_LITERAL(buf, ",\"lastRefreshAt\":\"");
-	sim_buf_iso(buf, user->updated);
-	SIM_LITERAL(buf, "\"");
+	sim_buf_time(buf, "lastRefreshAt", user->updated);
 }
 
 void
@@ -128,8 +117,8 @@ sim_firebase_put_user(SimBuf *buf, const SimUser *user)
 	write_name(&person, &name);
 	SIM_LITERAL(buf, "{\"localId\":");
 	sim_buf_string(buf, id);
-	put_text(buf, "email", email);
-	put_text(buf, "displayName", name.data[0] ? name.data : NULL);
+	sim_buf_optional(buf, "email", email);
+	sim_buf_optional(buf, "displayName", name.data[0] ? name.data : NULL);
 	sim_buf_printf(buf, ",\"emailVerified\":%s", email && person.hash % 4 ? "true" : "false");
 	if (email)
 		put_password(buf, user, person.hash);
@@ -137,10 +126,10 @@ sim_firebase_put_user(SimBuf *buf, const SimUser *user)
 	sim_buf_printf(buf, ",\"disabled\":%s", user->state && strcmp(user->state, "disabled") == 0 ? "true" : "false");
 	put_times(buf, user);
 	if (person.hash % 8 == 0 && !person.plain)
-		put_text(buf, "customAttributes", "{\"plan\":\"gold\"}");
+		sim_buf_optional(buf, "customAttributes", "{\"plan\":\"gold\"}");
 	if (person.hash % 16 == 1 && !person.plain)
 		put_factor(buf, user);
-	put_text(buf, "tenantId", sim_setting("tenant"));
+	sim_buf_optional(buf, "tenantId", sim_setting("tenant"));
 	SIM_LITERAL(buf, "}");
 	sim_buf_free(&name);
 }

@@ -158,15 +158,6 @@ read_username(const SimUser *user, const SimPerson *person, char *name)
 }
 
 static void
-put_text(SimBuf *buf, const char *name, const char *value)
-{
-	if (value == NULL)
-		return;
-	sim_buf_printf(buf, ",\"%s\":", name);
-	sim_buf_string(buf, value);
-}
-
-static void
 put_user(SimBuf *buf, const SimUser *user)
 {
 	SimPerson	person;
@@ -178,10 +169,10 @@ put_user(SimBuf *buf, const SimUser *user)
 	read_username(user, &person, username);
 	SIM_LITERAL(buf, "{\"id\":");
 	sim_buf_string(buf, id);
-	put_text(buf, "username", username);
-	put_text(buf, "firstName", person.first);
-	put_text(buf, "lastName", person.last);
-	put_text(buf, "email", email_of(&person));
+	sim_buf_optional(buf, "username", username);
+	sim_buf_optional(buf, "firstName", person.first);
+	sim_buf_optional(buf, "lastName", person.last);
+	sim_buf_optional(buf, "email", email_of(&person));
 	sim_buf_printf(buf, ",\"emailVerified\":%s", person.hash % 4 == 0 ? "false" : "true");
 	if (!person.plain && person.hash % 8 == 0)
 		SIM_LITERAL(buf, ",\"attributes\":{\"locale\":[\"en\"],\"phone\":[\"+1 555 0100\",\"+1 555 0101\"]}");

@@ -171,24 +171,12 @@ sim_okta_look(const SimUser *user, SimOktaUser *seen)
 /* ---- writing ---- */
 
 static void
-put_text(SimBuf *buf, const char *name, const char *value)
-{
-	sim_buf_printf(buf, "%s\"%s\":", buf->data[buf->len - 1] == '{' ? "" : ",", name);
-	sim_buf_string(buf, value);
-}
-
-static void
 put_time(SimBuf *buf, const char *name, int64_t time)
 {
-	sim_buf_printf(buf, ",\"%s\":", name);
 	if (time == SIM_TIME_NONE)
-	{
-		SIM_LITERAL(buf, "null");
-		return;
-	}
-	SIM_LITERAL(buf, "\"");
-	sim_buf_iso(buf, shown(time));
-	SIM_LITERAL(buf, "\"");
+		sim_buf_member(buf, name, NULL);
+	else
+		sim_buf_time(buf, name, shown(time));
 }
 
 static void
@@ -197,13 +185,13 @@ put_profile(SimBuf *buf, const SimUser *user, const SimPerson *person)
 	char		space[SIM_ID_SIZE];
 
 	SIM_LITERAL(buf, ",\"profile\":{");
-	put_text(buf, "firstName", person->first);
-	put_text(buf, "lastName", person->last);
-	put_text(buf, "displayName", person->first || person->last ? person->username : NULL);
-	put_text(buf, "mobilePhone", NULL);
-	put_text(buf, "secondEmail", person->n_emails > 1 ? person->emails[1] : NULL);
-	put_text(buf, "login", login_of(user, person, space));
-	put_text(buf, "email", person->n_emails > 0 ? person->emails[0] : NULL);
+	sim_buf_member(buf, "firstName", person->first);
+	sim_buf_member(buf, "lastName", person->last);
+	sim_buf_member(buf, "displayName", person->first || person->last ? person->username : NULL);
+	sim_buf_member(buf, "mobilePhone", NULL);
+	sim_buf_member(buf, "secondEmail", person->n_emails > 1 ? person->emails[1] : NULL);
+	sim_buf_member(buf, "login", login_of(user, person, space));
+	sim_buf_member(buf, "email", person->n_emails > 0 ? person->emails[0] : NULL);
 	SIM_LITERAL(buf, "}");
 }
 
@@ -232,8 +220,8 @@ sim_okta_put_user(SimBuf *buf, const SimUser *user)
 	sim_generate_person(user, &person);
 	sim_users_id(user, id);
 	SIM_LITERAL(buf, "{");
-	put_text(buf, "id", id);
-	put_text(buf, "status", status);
+	sim_buf_member(buf, "id", id);
+	sim_buf_member(buf, "status", status);
 	put_time(buf, "created", user->created);
 	put_time(buf, "activated", strcmp(status, "STAGED") == 0 ? SIM_TIME_NONE : user->created);
 	put_time(buf, "statusChanged", changed);

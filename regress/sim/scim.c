@@ -138,15 +138,6 @@ sim_scim_changed(const SimUser *user, char *text)
 }
 
 static void
-put_text(SimBuf *buf, const char *name, const char *value)
-{
-	if (value == NULL)
-		return;
-	sim_buf_printf(buf, "%s\"%s\":", buf->data[buf->len - 1] == '{' ? "" : ",", name);
-	sim_buf_string(buf, value);
-}
-
-static void
 put_emails(SimBuf *buf, const SimPerson *person)
 {
 	if (person->n_emails == 0)
@@ -155,8 +146,8 @@ put_emails(SimBuf *buf, const SimPerson *person)
 	for (int i = 0; i < person->n_emails; i++)
 	{
 		SIM_LITERAL(buf, "{");
-		put_text(buf, "value", person->emails[i]);
-		put_text(buf, "type", i == 0 ? "work" : "home");
+		sim_buf_optional(buf, "value", person->emails[i]);
+		sim_buf_optional(buf, "type", i == 0 ? "work" : "home");
 		sim_buf_printf(buf, "%s}%s", i == person->primary ? ",\"primary\":true" : "",
 					   i < person->n_emails - 1 ? "," : "");
 	}
@@ -172,7 +163,7 @@ put_meta(SimBuf *buf, const SimUser *user, const char *id)
 	put_time(buf, user->created);
 	SIM_LITERAL(buf, "\"");
 	if (sim_scim_changed(user, changed))
-		put_text(buf, "lastModified", changed);
+		sim_buf_optional(buf, "lastModified", changed);
 	sim_buf_printf(buf, ",\"location\":\"https://sim.example.com" USERS "/%s\"}", id);
 }
 
@@ -186,17 +177,17 @@ sim_scim_put_user(SimBuf *buf, const SimUser *user)
 	sim_users_id(user, id);
 	SIM_LITERAL(buf, "{\"schemas\":[\"urn:ietf:params:scim:schemas:core:2.0:User\"],\"id\":");
 	sim_buf_string(buf, id);
-	put_text(buf, "userName", person.username ? person.username :
-			 person.n_emails > 0 ? person.emails[0] : id);
+	sim_buf_optional(buf, "userName", person.username ? person.username :
+					 person.n_emails > 0 ? person.emails[0] : id);
 	if (person.first || person.last)
 	{
 		SIM_LITERAL(buf, ",\"name\":{");
-		put_text(buf, "givenName", person.first);
-		put_text(buf, "familyName", person.last);
+		sim_buf_optional(buf, "givenName", person.first);
+		sim_buf_optional(buf, "familyName", person.last);
 		SIM_LITERAL(buf, "}");
 	}
 	if (!person.plain && person.hash % 8 == 0)
-		put_text(buf, "displayName", person.username ? person.username : person.first);
+		sim_buf_optional(buf, "displayName", person.username ? person.username : person.first);
 	put_emails(buf, &person);
 	sim_buf_printf(buf, ",\"active\":%s", has_state(user, "inactive") ? "false" : "true");
 	put_meta(buf, user, id);

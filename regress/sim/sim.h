@@ -288,6 +288,12 @@ extern void sim_buf_int(SimBuf *buf, int64_t value);
 extern void sim_buf_string(SimBuf *buf, const char *text);	/* or null */
 extern void sim_buf_escape(SimBuf *buf, const char *text);	/* without quotes */
 extern void sim_buf_iso(SimBuf *buf, int64_t ms);	/* without quotes */
+extern void sim_buf_name(SimBuf *buf, const char *name);
+extern void sim_buf_member(SimBuf *buf, const char *name,
+						   const char *text);	/* or null */
+extern void sim_buf_optional(SimBuf *buf, const char *name,
+							 const char *text); /* or nothing */
+extern void sim_buf_time(SimBuf *buf, const char *name, int64_t ms);
 extern void sim_buf_printf(SimBuf *buf, const char *format,...)
 			__attribute__((format(printf, 2, 3)));
 extern void sim_buf_free(SimBuf *buf);

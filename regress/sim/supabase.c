@@ -112,11 +112,7 @@ refuse_at_gateway(SimReply *reply, int status, const char *message, const char *
 	reply->rejected = true;
 	SIM_LITERAL(&reply->body, "{\"message\":");
 	sim_buf_string(&reply->body, message);
-	if (hint)
-	{
-		SIM_LITERAL(&reply->body, ",\"hint\":");
-		sim_buf_string(&reply->body, hint);
-	}
+	sim_buf_optional(&reply->body, "hint", hint);
 	SIM_LITERAL(&reply->body, "}");
 	return false;
 }

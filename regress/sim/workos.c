@@ -57,11 +57,7 @@ error(SimReply *reply, int status, const char *code, const char *message)
 	reply->body.len = 0;
 	SIM_LITERAL(&reply->body, "{\"message\":");
 	sim_buf_string(&reply->body, message);
-	if (code)
-	{
-		SIM_LITERAL(&reply->body, ",\"code\":");
-		sim_buf_string(&reply->body, code);
-	}
+	sim_buf_optional(&reply->body, "code", code);
 	SIM_LITERAL(&reply->body, "}");
 }
 

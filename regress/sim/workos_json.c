@@ -24,28 +24,13 @@ sim_workos_signed_in(void)
 }
 
 static void
-put_string(SimBuf *buf, const char *name, const char *value)
-{
-	sim_buf_printf(buf, ",\"%s\":", name);
-	sim_buf_string(buf, value);
-}
-
-static void
-put_time(SimBuf *buf, const char *name, int64_t time)
-{
-	sim_buf_printf(buf, ",\"%s\":\"", name);
-	sim_buf_iso(buf, time);
-	SIM_LITERAL(buf, "\"");
-}
-
-static void
 put_name(SimBuf *buf, const SimPerson *person)
 {
 	if (sim_workos_set("name", "absent", "present"))
 		return;
 	if (person->first == NULL || person->last == NULL)
 	{
-		put_string(buf, "name", person->first ? person->first : person->last);
+		sim_buf_member(buf, "name", person->first ? person->first : person->last);
 		return;
 	}
 	SIM_LITERAL(buf, ",\"name\":\"");
@@ -59,7 +44,7 @@ static void
 put_sign_in(SimBuf *buf)
 {
 	if (sim_workos_set("sign_ins", "often", "never"))
-		put_time(buf, "last_sign_in_at", sim_generate_end() + n_lists * SIGN_IN_STEP_MS);
+		sim_buf_time(buf, "last_sign_in_at", sim_generate_end() + n_lists * SIGN_IN_STEP_MS);
 	else
 		SIM_LITERAL(buf, ",\"last_sign_in_at\":null");
 }
@@ -73,16 +58,16 @@ sim_workos_put_user(SimBuf *buf, const SimUser *user)
 	sim_generate_person(user, &person);
 	sim_users_id(user, id);
 	SIM_LITERAL(buf, "{\"object\":\"user\"");
-	put_string(buf, "id", id);
-	put_string(buf, "email", person.n_emails > 0 ? person.emails[0] : "");
+	sim_buf_member(buf, "id", id);
+	sim_buf_member(buf, "email", person.n_emails > 0 ? person.emails[0] : "");
 	sim_buf_printf(buf, ",\"email_verified\":%s", person.hash % 4 == 0 ? "false" : "true");
-	put_string(buf, "first_name", person.first);
-	put_string(buf, "last_name", person.last);
+	sim_buf_member(buf, "first_name", person.first);
+	sim_buf_member(buf, "last_name", person.last);
 	put_name(buf, &person);
 	SIM_LITERAL(buf, ",\"profile_picture_url\":null,\"external_id\":null,\"metadata\":{}");
 	put_sign_in(buf);
 	SIM_LITERAL(buf, ",\"locale\":null");
-	put_time(buf, "created_at", user->created);
-	put_time(buf, "updated_at", user->updated);
+	sim_buf_time(buf, "created_at", user->created);
+	sim_buf_time(buf, "updated_at", user->updated);
 	SIM_LITERAL(buf, "}");
 }
