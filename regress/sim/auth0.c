@@ -135,13 +135,7 @@ put_names(SimBuf *buf, const SimPerson *person, const char *email)
 {
 	SimBuf		name = {0};
 
-	if (person->first)
-		sim_buf_text(&name, person->first);
-	if (person->first && person->last)
-		SIM_LITERAL(&name, " ");
-	if (person->last)
-		sim_buf_text(&name, person->last);
-	sim_buf_add(&name, "", 1);
+	sim_generate_name(&name, person);
 	if (name.data[0] != '\0' && (person->plain || person->hash >> 50 & 1))
 		sim_buf_optional(buf, "name", name.data);
 	else if (name.data[0] == '\0')

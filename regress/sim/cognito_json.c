@@ -60,8 +60,7 @@ put_names(SimBuf *buf, const SimPerson *person)
 	}
 	if (person->first == NULL && person->last == NULL)
 		return;
-	sim_buf_printf(&name, "%s%s%s", person->first ? person->first : "",
-				   person->first && person->last ? " " : "", person->last ? person->last : "");
+	sim_generate_name(&name, person);
 	put_attribute(buf, "name", name.data);
 	sim_buf_free(&name);
 }

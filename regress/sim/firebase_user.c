@@ -84,16 +84,6 @@ put_factor(SimBuf *buf, const SimUser *user)
 	SIM_LITERAL(buf, "\"}]");
 }
 
-static void
-write_name(const SimPerson *person, SimBuf *name)
-{
-	sim_buf_text(name, person->first ? person->first : "");
-	if (person->first && person->last)
-		SIM_LITERAL(name, " ");
-	sim_buf_text(name, person->last ? person->last : "");
-	sim_buf_add(name, "", 1);
-}
-
 /* Signing in and having tokens renewed move with the time of change alone. */
 static void
 put_times(SimBuf *buf, const SimUser *user)
@@ -114,7 +104,7 @@ sim_firebase_put_user(SimBuf *buf, const SimUser *user)
 
 	sim_generate_person(user, &person);
 	sim_users_id(user, id);
-	write_name(&person, &name);
+	sim_generate_name(&name, &person);
 	SIM_LITERAL(buf, "{\"localId\":");
 	sim_buf_string(buf, id);
 	sim_buf_optional(buf, "email", email);

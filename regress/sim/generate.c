@@ -429,3 +429,18 @@ sim_generate_person(const SimUser *user, SimPerson *person)
 			person->emails[i] = user->emails[i];
 	}
 }
+
+/*
+ * Append the first and the last name with a NUL behind them: "" for neither.
+ */
+void
+sim_generate_name(SimBuf *buf, const SimPerson *person)
+{
+	if (person->first)
+		sim_buf_text(buf, person->first);
+	if (person->first && person->last)
+		SIM_LITERAL(buf, " ");
+	if (person->last)
+		sim_buf_text(buf, person->last);
+	sim_buf_add(buf, "", 1);
+}

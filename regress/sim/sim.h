@@ -314,6 +314,7 @@ extern int64_t sim_generate_index(const char *id);	/* -1: not of our making */
 extern int64_t sim_generate_time(SimOrder order, int64_t base);
 extern int64_t sim_generate_end(void);	/* later than every generated time */
 extern void sim_generate_person(const SimUser *user, SimPerson *person);
+extern void sim_generate_name(SimBuf *buf, const SimPerson *person);
 extern int64_t sim_generate_email_index(const char *email); /* a guess, or -1 */
 
 /* in raw.c: JSON that need not be valid */

@@ -254,20 +254,6 @@ has_state(const SimUser *user, const char *state)
 	return user->state && strcmp(user->state, state) == 0;
 }
 
-/*
- * The name, or "" which is shown as null.
- */
-static void
-write_name(const SimPerson *person, SimBuf *name)
-{
-	name->len = 0;
-	sim_buf_text(name, person->first ? person->first : "");
-	if (person->first && person->last)
-		SIM_LITERAL(name, " ");
-	sim_buf_text(name, person->last ? person->last : "");
-	sim_buf_add(name, "", 1);
-}
-
 static void
 put_bool(SimBuf *buf, const char *name, bool value)
 {
@@ -303,7 +289,7 @@ put_user(SimBuf *buf, const SimUser *user)
 
 	sim_generate_person(user, &person);
 	sim_users_id(user, id);
-	write_name(&person, &name);
+	sim_generate_name(&name, &person);
 	email = person.primary < 0 ? NULL : person.emails[person.primary];
 	SIM_LITERAL(buf, "{\"id\":");
 	sim_buf_string(buf, id);
@@ -378,7 +364,7 @@ is_found_by(const SimUser *user, const char *text)
 	bool		found;
 
 	sim_generate_person(user, &person);
-	write_name(&person, &name);
+	sim_generate_name(&name, &person);
 	found = strcasestr(name.data, text) != NULL;
 	for (int i = 0; i < person.n_emails; i++)
 		found = found || strcasestr(person.emails[i], text) != NULL;
