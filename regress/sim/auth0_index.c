@@ -107,12 +107,11 @@ version_before(int64_t index, SimEvent event)
 void
 sim_auth0_changed(const SimUser *user, SimEvent event)
 {
-	const char *lag = sim_setting("index_lag");
+	int64_t		lag = sim_setting_int("index_lag", 1, 0);
 	Version		now;
 	Version    *before;
-	int64_t		n;
 
-	if (lag == NULL || !sim_parse_int(lag, 1, INT32_MAX, &n))
+	if (lag == 0)
 		return;
 	before = find_version(&latest, user->index);
 	if (before == NULL)
@@ -124,7 +123,7 @@ sim_auth0_changed(const SimUser *user, SimEvent event)
 		before = &latest.item[latest.n - 1];
 	}
 	add_version(&pending, before);
-	drop_oldest(&pending, (size_t) n);
+	drop_oldest(&pending, (size_t) lag);
 	now = version_of(user);
 	free(before->json);
 	*before = now;

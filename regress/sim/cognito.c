@@ -54,28 +54,12 @@ static const char *const get_members[] = {"UserPoolId", "Username"};
 
 static const json_t *current_fault; /* of the request being answered */
 
-bool
-sim_cognito_set(const char *name, const char *value, const char *otherwise)
-{
-	const char *set = sim_setting(name);
-
-	return strcmp(set ? set : otherwise, value) == 0;
-}
-
-static const char *
-setting(const char *name, const char *otherwise)
-{
-	const char *set = sim_setting(name);
-
-	return set ? set : otherwise;
-}
-
 /* ---- errors ---- */
 
 static void
 error(SimReply *reply, int status, const char *type, const char *message)
 {
-	bool		namespaced = sim_cognito_set("errors", "namespaced", "bare") ||
+	bool		namespaced = sim_setting_is("errors", "namespaced") ||
 	sim_fault_trick(current_fault, "namespaced");
 
 	reply->status = status;
@@ -134,8 +118,8 @@ fail_with(int status, SimReply *reply)
 static bool
 find_user(const char *name, SimUser *user)
 {
-	bool		any_case = sim_cognito_set("usernames", "insensitive", "sensitive");
-	bool		by_email = sim_cognito_set("alias", "email", "none");
+	bool		any_case = sim_setting_is("usernames", "insensitive");
+	bool		by_email = sim_setting_is("alias", "email");
 	int64_t		end = sim_users_end();
 
 	if (sim_users_find_live(name, user))
@@ -240,7 +224,7 @@ check_pool(const json_t *body, SimReply *reply)
 
 	if (pool == NULL || strchr(pool, '_') == NULL)
 		return sim_cognito_refuse(reply, "InvalidParameterException", "UserPoolId has another form");
-	return strcmp(pool, setting("user_pool_id", "eu-central-1_Example01")) == 0 ||
+	return strcmp(pool, sim_setting_or("user_pool_id", "eu-central-1_Example01")) == 0 ||
 		sim_cognito_refuse(reply, "ResourceNotFoundException", "There is no such user pool");
 }
 
@@ -273,7 +257,7 @@ answer(SimRequest *request, SimReply *reply)
 	reply->content_type = MEDIA_TYPE;
 	reply->headers = json_pack("{s:o}", "x-amzn-RequestId",
 							   json_sprintf("00000000-0000-4000-8000-%012lld", (long long) ++n_requests));
-	failure = sim_sigv4_check(request, setting("region", "eu-central-1"), "cognito-idp");
+	failure = sim_sigv4_check(request, sim_setting_or("region", "eu-central-1"), "cognito-idp");
 	if (request->kind == SIM_OTHER)
 		sim_cognito_refuse(reply, "UnknownOperationException", "There is no such operation");
 	else if (failure.code)

@@ -15,7 +15,6 @@
 #define COGNITO_MAX_PAGE 60
 
 /* in cognito.c: whether a setting has this value, or that is what it is by default */
-extern bool sim_cognito_set(const char *name, const char *value, const char *otherwise);
 
 /* in cognito.c: answer with an error; always returns false */
 extern bool sim_cognito_refuse(SimReply *reply, const char *type, const char *message);

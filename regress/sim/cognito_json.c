@@ -99,7 +99,7 @@ put_time(SimBuf *buf, const char *name, int64_t ms)
 	int			fraction = (int) (ms % 1000);
 
 	sim_buf_printf(buf, ",\"%s\":", name);
-	if (sim_cognito_set("times", "exponent", "decimal") && seconds >= 1000000000)
+	if (sim_setting_is("times", "exponent") && seconds >= 1000000000)
 		sim_buf_printf(buf, "%lld.%09lld%03dE9", seconds / 1000000000, seconds % 1000000000, fraction);
 	else if (fraction == 0)
 		sim_buf_printf(buf, "%lld", seconds);

@@ -39,24 +39,15 @@ static Late * late;
 static size_t n_late;
 static int64_t n_lists;
 
-static int64_t
-number_set(const char *name, int64_t otherwise)
-{
-	const char *text = sim_setting(name);
-	int64_t		value;
-
-	return text && sim_parse_int(text, 0, INT32_MAX, &value) ? value : otherwise;
-}
-
 void
 sim_cognito_changed(const SimUser *user, SimEvent event)
 {
-	if (event != SIM_CREATED || number_set("lag", 0) == 0)
+	if (event != SIM_CREATED || sim_setting_int("lag", 0, 0) == 0)
 		return;
 	late = sim_realloc(late, (n_late + 1) * sizeof(Late));
 	late[n_late++] = (Late)
 	{
-		user->index, n_lists + number_set("lag", 0)
+		user->index, n_lists + sim_setting_int("lag", 0, 0)
 	};
 }
 
@@ -182,7 +173,7 @@ passes(const SimUser *user, const List *list)
 		return true;
 	sim_generate_person(user, &person);
 	email = sim_cognito_email(&person);
-	return email && (sim_cognito_set("filter_case", "exact", "any") ?
+	return email && (sim_setting_is("filter_case", "exact") ?
 					 strcmp(email, list->email) : strcasecmp(email, list->email)) == 0;
 }
 
@@ -192,8 +183,8 @@ passes(const SimUser *user, const List *list)
 static int64_t
 room(const List *list, const json_t *fault)
 {
-	int64_t		empty = number_set("empty", 0);
-	int64_t		room = number_set("short", list->limit);
+	int64_t		empty = sim_setting_int("empty", 0, 0);
+	int64_t		room = sim_setting_int("short", 0, list->limit);
 
 	if (sim_fault_trick(fault, "empty_page") || (empty > 0 && list->requests % empty == empty - 1))
 		return 0;
@@ -230,7 +221,7 @@ cut_page(const List *list, const json_t *fault, SimPage *page, char last[SIM_ID_
 	page->users.n = kept;
 
 	/* it need not know that nobody follows */
-	return limit > 0 && (int64_t) kept == limit && sim_cognito_set("end", "empty", "full");
+	return limit > 0 && (int64_t) kept == limit && sim_setting_is("end", "empty");
 }
 
 static void

@@ -61,14 +61,6 @@ static const char *const settings[] = {
 
 static const char *const other_params[] = {"delegatedProjectNumber", "tenantId", "fields", "$fields"};
 
-bool
-sim_firebase_is(const char *name, const char *value)
-{
-	const char *setting = sim_setting(name);
-
-	return setting && strcmp(setting, value) == 0;
-}
-
 /* ---- errors ---- */
 
 bool
@@ -134,7 +126,7 @@ read_token(const char *token, char id[SIM_ID_SIZE])
 {
 	size_t		len = strlen(token);
 
-	if (sim_firebase_is("style", "emulator"))
+	if (sim_setting_is("style", "emulator"))
 	{
 		snprintf(id, SIM_ID_SIZE, "%s", token);
 		return true;
@@ -157,7 +149,7 @@ read_token(const char *token, char id[SIM_ID_SIZE])
 static void
 put_token(SimBuf *buf, const char *id)
 {
-	if (sim_firebase_is("style", "emulator"))
+	if (sim_setting_is("style", "emulator"))
 	{
 		sim_buf_string(buf, id);
 		return;
@@ -273,8 +265,8 @@ static void
 put_page(const SimRequest *request, SimReply *reply, const SimIndexes *users, int64_t limit)
 {
 	const json_t *fault = request->fault;
-	bool		emulator = sim_firebase_is("style", "emulator");
-	bool		full_has = emulator || sim_firebase_is("full", "token");
+	bool		emulator = sim_setting_is("style", "emulator");
+	bool		full_has = emulator || sim_setting_is("full", "token");
 	int64_t		keep = sim_fault_int(fault, "truncate_page", limit);
 	int64_t		n = sim_fault_true(fault, "empty") ? 0 : (int64_t) users->n;
 	int64_t		last = n > limit || (n == limit && full_has) ? users->item[limit - 1] : -1;
@@ -343,7 +335,7 @@ answer_count(const SimRequest *request, SimReply *reply, bool here)
 static const char *
 find_method(const SimRequest *request, char name[SIM_EMAIL_SIZE])
 {
-	const char *prefix = sim_firebase_is("style", "emulator") ? EMULATOR_PATH : REAL_PATH;
+	const char *prefix = sim_setting_is("style", "emulator") ? EMULATOR_PATH : REAL_PATH;
 	const char *rest = request->path + strlen(prefix);
 	const char *method;
 
@@ -378,7 +370,7 @@ is_authorized(const SimRequest *request)
 {
 	if (sim_setting("public_key"))
 		return sim_token_accepted(request);
-	return sim_firebase_is("style", "emulator") ? sim_request_bearer(request, "owner") :
+	return sim_setting_is("style", "emulator") ? sim_request_bearer(request, "owner") :
 		sim_request_authorized(request);
 }
 
@@ -388,14 +380,14 @@ is_authorized(const SimRequest *request)
 static bool
 find_project(const char *name, bool *here, SimReply *reply)
 {
-	const char *project = sim_setting("project") ? sim_setting("project") : PROJECT;
+	const char *project = sim_setting_or("project", PROJECT);
 	const char *tenant = sim_setting("tenant");
 	size_t		len = strlen(project);
 	bool		ours = strncmp(name, project, len) == 0 && (name[len] == '\0' || name[len] == '/');
 	const char *in = ours && strncmp(name + len, "/tenants/", 9) == 0 ? name + len + 9 : NULL;
 
 	*here = ours && (tenant ? in && strcmp(in, tenant) == 0 : name[len] == '\0');
-	if (*here || sim_firebase_is("style", "emulator"))
+	if (*here || sim_setting_is("style", "emulator"))
 		return true;
 	if (!ours)
 		return sim_firebase_error(reply, 400, NULL, "PROJECT_NOT_FOUND");

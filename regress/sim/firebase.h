@@ -13,7 +13,6 @@
 #include "sim.h"
 
 /* in firebase.c: whether a setting has this value; then an error, always false */
-extern bool sim_firebase_is(const char *name, const char *value);
 extern bool sim_firebase_error(SimReply *reply, int status, const char *name,
 							   const char *message);
 extern bool sim_firebase_not_simulated(SimReply *reply, const char *what);

@@ -51,7 +51,7 @@ static void
 add_address(SimIndexes *users, const char *email, const json_t *fault)
 {
 	int64_t		end = sim_users_end();
-	bool		exact = sim_firebase_is("style", "emulator");
+	bool		exact = sim_setting_is("style", "emulator");
 	SimUser		user;
 
 	for (int64_t i = 0; i < end; i++)
@@ -89,7 +89,7 @@ add_named(const json_t *names, bool by_id, const json_t *fault, SimIndexes *user
 
 		if (text == NULL)
 			return sim_firebase_error(reply, 400, "INVALID_ARGUMENT", "Invalid value: no text");
-		if (!by_id && !sim_firebase_is("style", "emulator") && !is_address(text))
+		if (!by_id && !sim_setting_is("style", "emulator") && !is_address(text))
 			return sim_firebase_error(reply, 400, NULL, "INVALID_EMAIL");
 		if (!by_id)
 			add_address(users, text, fault);

@@ -29,7 +29,7 @@ sim_firebase_email(const SimUser *user)
 	if (person.primary < 0)
 		return NULL;
 	snprintf(email, sizeof(email), "%s", person.emails[person.primary]);
-	for (char *c = email; *c && !sim_firebase_is("case", "kept"); c++)
+	for (char *c = email; *c && !sim_setting_is("case", "kept"); c++)
 		*c = (char) tolower((unsigned char) *c);
 	return email;
 }
@@ -46,7 +46,7 @@ put_password(SimBuf *buf, const SimUser *user, uint64_t hash)
 {
 	uint64_t	made = sim_hash(hash, (uint64_t) user->updated);
 
-	if (sim_firebase_is("redacted", "1"))
+	if (sim_setting_is("redacted", "1"))
 		SIM_LITERAL(buf, ",\"passwordHash\":\"" REDACTED "\"");
 	else
 		sim_buf_printf(buf, ",\"passwordHash\":\"c2VjcmV0SGFzaA%016llx==\",\"salt\":\"c2VjcmV0U2FsdA%08llx==\",\"version\":0",

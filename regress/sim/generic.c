@@ -60,37 +60,23 @@ typedef struct Asked
 	const char *cursor;
 } Asked;
 
-static const char *
-setting(const char *name, const char *otherwise)
-{
-	const char *value = sim_setting(name);
-
-	return value ? value : otherwise;
-}
-
-static bool
-is_set(const char *name, const char *value)
-{
-	return strcmp(setting(name, ""), value) == 0;
-}
-
 static bool
 has_paging(const char *paging)
 {
-	return strcmp(setting("paging", "offset"), paging) == 0;
+	return strcmp(sim_setting_or("paging", "offset"), paging) == 0;
 }
 
 static const char *
 page_name(void)
 {
-	return setting("page", has_paging("page") || is_set("links", "numbered") ? "page" :
-				   has_paging("offset") ? "offset" : "cursor");
+	return sim_setting_or("page", has_paging("page") || sim_setting_is("links", "numbered") ? "page" :
+						  has_paging("offset") ? "offset" : "cursor");
 }
 
 static const char *
 size_name(void)
 {
-	return setting("size", "limit");
+	return sim_setting_or("size", "limit");
 }
 
 /* ---- errors ---- */
@@ -101,12 +87,12 @@ error(SimReply *reply, int status, const char *code, const char *message)
 	reply->status = status;
 	reply->content_type = "application/json";
 	reply->body.len = 0;
-	if (is_set("error", "nested"))
+	if (sim_setting_is("error", "nested"))
 		sim_buf_printf(&reply->body, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}", code, message);
-	else if (is_set("error", "number"))
+	else if (sim_setting_is("error", "number"))
 		sim_buf_printf(&reply->body, "{\"code\":%d,\"message\":\"%s\"}",
 					   strcmp(code, "user_not_found") == 0 ? 1404 : status, message);
-	else if (is_set("error", "message"))
+	else if (sim_setting_is("error", "message"))
 		sim_buf_printf(&reply->body, "{\"message\":\"%s\"}", message);
 	else
 		sim_buf_printf(&reply->body, "{\"code\":\"%s\",\"message\":\"%s\"}", code, message);
@@ -123,7 +109,7 @@ refuse(SimReply *reply, int status, const char *code, const char *message)
 static void
 not_found(SimReply *reply)
 {
-	error(reply, atoi(setting("missing", "404")), "user_not_found", "404 User Not Found");
+	error(reply, atoi(sim_setting_or("missing", "404")), "user_not_found", "404 User Not Found");
 }
 
 static void
@@ -156,9 +142,9 @@ static void
 put_time(SimBuf *buf, const char *name, int64_t ms)
 {
 	sim_buf_printf(buf, ",\"%s\":", name);
-	if (is_set("time", "ms"))
+	if (sim_setting_is("time", "ms"))
 		sim_buf_int(buf, ms);
-	else if (is_set("time", "s"))
+	else if (sim_setting_is("time", "s"))
 		sim_buf_printf(buf, "%lld.%03d", (long long) (ms / 1000), (int) (ms % 1000));
 	else
 	{
@@ -174,7 +160,7 @@ put_id(SimBuf *buf, const SimUser *user)
 	char		id[SIM_ID_SIZE];
 
 	sim_users_id(user, id);
-	if (is_set("ids", "integer"))
+	if (sim_setting_is("ids", "integer"))
 		sim_buf_text(buf, id);
 	else
 		sim_buf_string(buf, id);
@@ -183,7 +169,7 @@ put_id(SimBuf *buf, const SimUser *user)
 static void
 put_user(SimBuf *buf, const SimUser *user)
 {
-	bool		nested = is_set("nest", "1");
+	bool		nested = sim_setting_is("nest", "1");
 	bool		deleted = user->state && strcmp(user->state, "deleted") == 0;
 	SimPerson	person;
 
@@ -224,8 +210,8 @@ read_asked(const SimRequest *request, Asked *asked, SimReply *reply)
 {
 	const char *number = sim_request_param(request, page_name());
 	const char *size = sim_request_param(request, size_name());
-	int64_t		most = atoll(setting("most", "0"));
-	bool		deaf = is_set("deaf", "1");
+	int64_t		most = atoll(sim_setting_or("most", "0"));
+	bool		deaf = sim_setting_is("deaf", "1");
 
 	for (int i = 0; i < request->n_params; i++)
 	{
@@ -235,17 +221,17 @@ read_asked(const SimRequest *request, Asked *asked, SimReply *reply)
 			if (strcmp(request->params[i].name, request->params[j].name) == 0)
 				return refuse(reply, 400, "bad_parameter", "A parameter twice");
 	}
-	asked->number = strcmp(page_name(), "offset") == 0 || has_paging("offset") ? 0 : atoi(setting("first", "1"));
-	asked->size = has_paging("none") ? -1 : atoll(setting("default", "10"));
+	asked->number = strcmp(page_name(), "offset") == 0 || has_paging("offset") ? 0 : atoi(sim_setting_or("first", "1"));
+	asked->size = has_paging("none") ? -1 : atoll(sim_setting_or("default", "10"));
 	if (deaf || has_paging("none"))
 		return true;
 	if (size && !sim_parse_int(size, 1, INT32_MAX, &asked->size))
 		return refuse(reply, 400, "bad_parameter", "Invalid size");
 	if (most > 0 && asked->size > most)
 		asked->size = most;
-	if (!has_paging("offset") && !has_paging("page") && !is_set("links", "numbered"))
+	if (!has_paging("offset") && !has_paging("page") && !sim_setting_is("links", "numbered"))
 		asked->cursor = number;
-	else if (number && !is_set("deaf", "page") && !sim_parse_int(number, asked->number, INT32_MAX, &asked->number))
+	else if (number && !sim_setting_is("deaf", "page") && !sim_parse_int(number, asked->number, INT32_MAX, &asked->number))
 		return refuse(reply, 400, "bad_parameter", "Invalid page");
 	return true;
 }
@@ -255,7 +241,7 @@ read_filters(const SimRequest *request, SimQuery *query, SimReply *reply)
 {
 	const char *email = sim_request_param(request, "email");
 	const char *since = sim_request_param(request, "updated_since");
-	bool		text = !is_set("time", "s") && !is_set("time", "ms");
+	bool		text = !sim_setting_is("time", "s") && !sim_setting_is("time", "ms");
 	int64_t		time;
 
 	if (email)
@@ -273,7 +259,7 @@ read_filters(const SimRequest *request, SimQuery *query, SimReply *reply)
 		time = SIM_TIME_NONE;
 	if (time == SIM_TIME_NONE)
 		return refuse(reply, 400, "bad_parameter", "Invalid time");
-	query->min[SIM_BY_UPDATED] = is_set("time", "s") ? time * 1000 : time;
+	query->min[SIM_BY_UPDATED] = sim_setting_is("time", "s") ? time * 1000 : time;
 	return true;
 }
 
@@ -297,7 +283,7 @@ put_encoded(SimBuf *buf, const char *text)
 static bool
 is_numbered(void)
 {
-	return has_paging("page") || is_set("links", "numbered");
+	return has_paging("page") || sim_setting_is("links", "numbered");
 }
 
 /* The URL of the first page, or of the one behind a user. */
@@ -311,7 +297,7 @@ put_url(SimBuf *buf, const SimRequest *request, const SimPage *after, const Aske
 
 	if (sim_fault_trick(request->fault, "foreign_link"))
 		host = "evil.example.com";
-	if (!is_set("links", "relative"))
+	if (!sim_setting_is("links", "relative"))
 		sim_buf_printf(buf, "http://%s", host ? host : "");
 	sim_buf_printf(buf, "%s?%s=%lld", sim_fault_trick(request->fault, "other_path_link") ? "/elsewhere" : ROUTE,
 				   size_name(), (long long) asked->size);
@@ -363,11 +349,11 @@ put_link(SimReply *reply, const SimRequest *request, const Asked *asked, const S
 static void
 put_next(SimReply *reply, const SimRequest *request, const Asked *asked, const SimPage *page, bool more)
 {
-	const char *name = setting("next", "next");
+	const char *name = sim_setting_or("next", "next");
 	SimUser		last;
 
 	sim_buf_text(&reply->body, asked->cursor ? ",\"prev\":\"0/0\"" : ",\"prev\":null");
-	if (!more && is_set("end", "absent"))
+	if (!more && sim_setting_is("end", "absent"))
 		return;
 	sim_buf_printf(&reply->body, ",\"%s\":", name);
 	if (sim_fault_trick(request->fault, "junk_next"))
@@ -375,7 +361,7 @@ put_next(SimReply *reply, const SimRequest *request, const Asked *asked, const S
 	else if (sim_fault_trick(request->fault, "same_next"))
 		SIM_LITERAL(&reply->body, "\"0/0\"");
 	else if (!more)
-		sim_buf_text(&reply->body, is_set("end", "empty") ? "\"\"" : "null");
+		sim_buf_text(&reply->body, sim_setting_is("end", "empty") ? "\"\"" : "null");
 	else if (has_paging("url"))
 	{
 		SIM_LITERAL(&reply->body, "\"");
@@ -398,13 +384,13 @@ aim(const Asked *asked, SimQuery *query, SimReply *reply)
 	long long	time;
 	long long	index;
 
-	query->by_id = is_set("order", "id");
-	query->descending = is_set("order", "newest");
+	query->by_id = sim_setting_is("order", "id");
+	query->descending = sim_setting_is("order", "newest");
 	query->limit = asked->size < 0 ? -1 : asked->size + 1;
 	if (has_paging("offset"))
 		query->offset = asked->number;
 	else if (is_numbered())
-		query->offset = (asked->number - atoi(setting("first", "1"))) * asked->size;
+		query->offset = (asked->number - atoi(sim_setting_or("first", "1"))) * asked->size;
 	if (asked->cursor == NULL)
 		return true;
 	if (sscanf(asked->cursor, "%lld/%lld", &time, &index) != 2)
@@ -418,8 +404,8 @@ aim(const Asked *asked, SimQuery *query, SimReply *reply)
 static void
 put_page(SimRequest *request, SimReply *reply, const Asked *asked, SimPage *page, SimPage *whole)
 {
-	const char *data = setting("data", "data");
-	const char *total = setting("total", "total");
+	const char *data = sim_setting_or("data", "data");
+	const char *total = sim_setting_or("total", "total");
 	bool		bare = strcmp(data, "bare") == 0;
 	bool		more = asked->size >= 0 && (int64_t) whole->users.n > asked->size;
 
@@ -476,7 +462,7 @@ answer_get(SimRequest *request, SimReply *reply)
 		SIM_LITERAL(&reply->body, "<html>404 Not Found</html>");
 	}
 	else if (sim_fault_trick(request->fault, "wrong_code"))
-		error(reply, atoi(setting("missing", "404")), "route_not_found", "404 Route Not Found");
+		error(reply, atoi(sim_setting_or("missing", "404")), "route_not_found", "404 Route Not Found");
 	else if (sim_fault_trick(request->fault, "empty_object"))
 		SIM_LITERAL(&reply->body, "{}");
 	else if (sim_fault_trick(request->fault, "foreign_id") ? !sim_users_get(0, &user) : !sim_users_find_live(id, &user))
@@ -508,7 +494,7 @@ classify(const SimRequest *request)
 		 * page
 		 */
 		return size && strcmp(size, "1") == 0 &&
-			(number == NULL || strcmp(number, has_paging("offset") ? "0" : setting("first", "1")) == 0) ?
+			(number == NULL || strcmp(number, has_paging("offset") ? "0" : sim_setting_or("first", "1")) == 0) ?
 			SIM_COUNT : SIM_LIST;
 	}
 	if (strncmp(request->path, ROUTE "/", sizeof(ROUTE)) == 0 && request->path[sizeof(ROUTE)] != '\0')
@@ -519,8 +505,8 @@ classify(const SimRequest *request)
 static bool
 is_authorized(const SimRequest *request)
 {
-	const char *given = sim_request_header(request, setting("header", "Authorization"));
-	const char *scheme = setting("scheme", "Bearer");
+	const char *given = sim_request_header(request, sim_setting_or("header", "Authorization"));
+	const char *scheme = sim_setting_or("scheme", "Bearer");
 	size_t		len = strlen(scheme);
 
 	if (given == NULL)
@@ -531,7 +517,7 @@ is_authorized(const SimRequest *request)
 			return false;
 		given += len + 1;
 	}
-	return strcmp(given, sim_config.key) == 0 || is_set("also", given);
+	return strcmp(given, sim_config.key) == 0 || strcmp(given, sim_setting_or("also", "")) == 0;
 }
 
 static void

@@ -112,18 +112,10 @@ fail_with(int status, SimReply *reply)
 	}
 }
 
-static const char *
-setting(const char *name, const char *otherwise)
-{
-	const char *value = sim_setting(name);
-
-	return value ? value : otherwise;
-}
-
 static bool
 roles_are(const char *which)
 {
-	return strcmp(setting("roles", "view"), which) == 0;
+	return strcmp(sim_setting_or("roles", "view"), which) == 0;
 }
 
 static bool
@@ -362,7 +354,7 @@ answer_list(SimRequest *request, SimReply *reply)
 static void
 answer_count(SimRequest *request, SimReply *reply)
 {
-	int64_t		uncounted = 0;
+	int64_t		uncounted = sim_setting_int("uncounted", 0, 0);
 	SimIndexes	all = {0};
 	int64_t		count;
 
@@ -372,7 +364,6 @@ answer_count(SimRequest *request, SimReply *reply)
 		return;
 	}
 	select_users(NULL, &all);
-	sim_parse_int(setting("uncounted", "0"), 0, INT32_MAX, &uncounted);
 	count = may_view() ? (int64_t) all.n - uncounted : 0;
 	sim_buf_int(&reply->body, sim_fault_total(request->fault, count > 0 ? count : 0));
 	free(all.item);
@@ -406,7 +397,7 @@ answer_get(SimRequest *request, SimReply *reply, const char *id)
 static const char *
 behind_realm(const SimRequest *request, const char *prefix, bool *other)
 {
-	const char *realm = setting("realm", "demo");
+	const char *realm = sim_setting_or("realm", "demo");
 	const char *path = request->path;
 	size_t		len = strlen(realm);
 
@@ -444,11 +435,11 @@ classify(const SimRequest *request)
 static void
 answer_token(SimRequest *request, SimReply *reply)
 {
-	const char *client = strcmp(setting("realm", "demo"), "master") == 0 ? "master-realm" : "realm-management";
+	const char *client = strcmp(sim_setting_or("realm", "demo"), "master") == 0 ? "master-realm" : "realm-management";
 	const char *role = roles_are("manage") ? "\"manage-users\"," : may_view() ? "\"view-users\",\"query-groups\"," : "";
 	SimBuf		claims = {0};
 
-	sim_buf_printf(&claims, "{\"iss\":\"http://sim/realms/%s\",\"azp\":\"client\",\"typ\":\"Bearer\"", setting("realm", "demo"));
+	sim_buf_printf(&claims, "{\"iss\":\"http://sim/realms/%s\",\"azp\":\"client\",\"typ\":\"Bearer\"", sim_setting_or("realm", "demo"));
 	if (roles_are("admin"))
 		SIM_LITERAL(&claims, ",\"realm_access\":{\"roles\":[\"offline_access\",\"admin\"]},\"resource_access\":{}");
 	else if (roles_are("nothing"))

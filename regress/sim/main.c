@@ -207,6 +207,34 @@ sim_setting(const char *name)
 	return NULL;
 }
 
+const char *
+sim_setting_or(const char *name, const char *otherwise)
+{
+	const char *value = sim_setting(name);
+
+	return value ? value : otherwise;
+}
+
+bool
+sim_setting_is(const char *name, const char *value)
+{
+	const char *set = sim_setting(name);
+
+	return set && strcmp(set, value) == 0;
+}
+
+/*
+ * The value as a number; otherwise it is not given, or not one from min on.
+ */
+int64_t
+sim_setting_int(const char *name, int64_t min, int64_t otherwise)
+{
+	const char *text = sim_setting(name);
+	int64_t		value;
+
+	return text && sim_parse_int(text, min, INT32_MAX, &value) ? value : otherwise;
+}
+
 static void
 read_number_flag(int flag, const char *value)
 {

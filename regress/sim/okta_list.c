@@ -367,7 +367,6 @@ put_link_headers(const SimRequest *request, SimReply *reply, int64_t last,
 				 int64_t limit)
 {
 	const json_t *fault = request->fault;
-	const char *form = sim_setting("links");
 	json_t	   *links = json_array();
 	SimBuf		buf = {0};
 
@@ -386,7 +385,7 @@ put_link_headers(const SimRequest *request, SimReply *reply, int64_t last,
 			add_link(links, &buf);
 		}
 	}
-	if (form && strcmp(form, "joined") == 0 && json_array_size(links) > 0)
+	if (sim_setting_is("links", "joined") && json_array_size(links) > 0)
 		links = join_links(links);
 	json_object_set_new(reply->headers, "Link", links);
 	sim_buf_free(&buf);

@@ -61,14 +61,6 @@ static const char *const settings[] = {
 	"says_filter", "says_most", "says_results", NULL
 };
 
-bool
-sim_scim_setting(const char *name, const char *value)
-{
-	const char *set = sim_setting(name);
-
-	return set && strcmp(set, value) == 0;
-}
-
 /* ---- errors ---- */
 
 bool
@@ -128,8 +120,8 @@ sim_scim_changed(const SimUser *user, char *text)
 {
 	SimBuf		buf = {0};
 
-	if (has_state(user, "untimed") || sim_scim_setting("times", "none") ||
-		(sim_scim_setting("times", "some") && user->index % 3 == 0))
+	if (has_state(user, "untimed") || sim_setting_is("times", "none") ||
+		(sim_setting_is("times", "some") && user->index % 3 == 0))
 		return false;
 	put_time(&buf, user->updated);
 	snprintf(text, SIM_SCIM_TIME, "%.*s", (int) buf.len, buf.data);
@@ -238,23 +230,21 @@ answer_get(SimRequest *request, SimReply *reply)
 static const char *
 says(const char *setting, bool truth)
 {
-	const char *set = sim_setting(setting);
-
-	return set ? set : truth ? "true" : "false";
+	return sim_setting_or(setting, truth ? "true" : "false");
 }
 
 static void
 answer_config(const SimRequest *request, SimReply *reply)
 {
-	bool		cursors = sim_scim_setting("paging", "cursor");
+	bool		cursors = sim_setting_is("paging", "cursor");
 	const char *sort = sim_setting("sort");
 	const char *most = sim_setting("says_most");
 	const char *results = sim_setting("says_results");
-	bool		filters = !sim_scim_setting("filters", "off") && !sim_scim_setting("filters", "missing");
+	bool		filters = !sim_setting_is("filters", "off") && !sim_setting_is("filters", "missing");
 
 	if (request->n_params > 0)
 		sim_scim_error(reply, 403, NULL, "it cannot be filtered");
-	else if (sim_scim_setting("config", "missing"))
+	else if (sim_setting_is("config", "missing"))
 	{
 		sim_scim_error(reply, 404, NULL, "no such endpoint");
 		reply->rejected = false;
@@ -263,7 +253,7 @@ answer_config(const SimRequest *request, SimReply *reply)
 		sim_buf_printf(&reply->body, "{\"schemas\":[\"urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig\"],"
 					   "\"patch\":{\"supported\":false},\"pagination\":{\"cursor\":%s,\"index\":%s%s%s},"
 					   "\"filter\":{\"supported\":%s,\"maxResults\":%s},\"sort\":{\"supported\":%s},\"etag\":{\"supported\":false}}",
-					   says("says_cursor", cursors || sim_scim_setting("paging", "both")), says("says_index", !cursors),
+					   says("says_cursor", cursors || sim_setting_is("paging", "both")), says("says_index", !cursors),
 					   most ? ",\"maxPageSize\":" : "", most ? most : "",
 					   says("says_filter", filters), results ? results : "1000",
 					   says("says_sort", sort == NULL || strcmp(sort, "on") == 0));

@@ -17,7 +17,6 @@
 /* in scim.c; the first always false, to be returned */
 extern bool sim_scim_error(SimReply *reply, int status, const char *type,
 						   const char *detail);
-extern bool sim_scim_setting(const char *name, const char *value);
 extern void sim_scim_put_user(SimBuf *buf, const SimUser *user);
 
 /* When a user was changed, as it is shown; false if it is not. */

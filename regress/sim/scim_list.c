@@ -79,11 +79,11 @@ read_filter(const char *filter, Asked *asked, SimReply *reply)
 
 	if (filter == NULL)
 		return true;
-	if (sim_scim_setting("filters", "off"))
+	if (sim_setting_is("filters", "off"))
 		return sim_scim_error(reply, 400, "invalidFilter", "filters are not supported");
-	if (sim_scim_setting("filters", "missing"))
+	if (sim_setting_is("filters", "missing"))
 		return sim_scim_error(reply, 501, NULL, "filters are not supported");
-	if (sim_scim_setting("filters", "many") && asked->count > 1)
+	if (sim_setting_is("filters", "many") && asked->count > 1)
 		return sim_scim_error(reply, 400, "tooMany", "the filter finds too many");
 	len = strlen(filter);
 	if (strncmp(filter, SINCE, strlen(SINCE)) != 0 || filter[len - 1] != '"' ||
@@ -92,7 +92,7 @@ read_filter(const char *filter, Asked *asked, SimReply *reply)
 	snprintf(asked->since, SIM_SCIM_TIME, "%.*s", (int) (len - strlen(SINCE) - 1), filter + strlen(SINCE));
 	if (parse_time(asked->since) == SIM_TIME_NONE)
 		return sim_scim_error(reply, 400, "invalidFilter", "no time");
-	asked->filtered = !sim_scim_setting("filters", "ignored");
+	asked->filtered = !sim_setting_is("filters", "ignored");
 	return true;
 }
 
@@ -103,9 +103,9 @@ passes(const Asked *asked, const SimUser *user)
 
 	if (!asked->filtered)
 		return true;
-	if (sim_scim_setting("filters", "nothing") || !sim_scim_changed(user, changed))
+	if (sim_setting_is("filters", "nothing") || !sim_scim_changed(user, changed))
 		return false;
-	if (sim_scim_setting("filters", "text"))
+	if (sim_setting_is("filters", "text"))
 		return strcmp(changed, asked->since) >= 0;
 	return user->updated >= parse_time(asked->since);
 }
@@ -120,13 +120,13 @@ read_sort(const SimRequest *request, Asked *asked, SimReply *reply)
 
 	if (by == NULL && order == NULL)
 		return true;
-	if (sim_scim_setting("sort", "refused"))
+	if (sim_setting_is("sort", "refused"))
 		return sim_scim_error(reply, 400, "invalidPath", "sorting is not supported");
-	if (sim_scim_setting("sort", "missing"))
+	if (sim_setting_is("sort", "missing"))
 		return sim_scim_error(reply, 501, NULL, "sorting is not supported");
 	if (by == NULL || strcmp(by, "id") != 0 || order)
 		return sim_scim_error(reply, 501, NULL, "this order is not simulated");
-	asked->by_id = !sim_scim_setting("sort", "ignored");
+	asked->by_id = !sim_setting_is("sort", "ignored");
 	return true;
 }
 
@@ -135,14 +135,14 @@ read_paging(const SimRequest *request, Asked *asked, SimReply *reply)
 {
 	const char *start = sim_request_param(request, "startIndex");
 	const char *cursor = sim_request_param(request, "cursor");
-	bool		cursors = sim_scim_setting("paging", "cursor");
+	bool		cursors = sim_setting_is("paging", "cursor");
 
 	asked->start = 1;
-	if (sim_scim_setting("paging", "deaf"))
+	if (sim_setting_is("paging", "deaf"))
 		cursor = NULL;
 	if (start && (cursors || cursor))
 		return sim_scim_error(reply, 400, "invalidValue", "startIndex");
-	if (cursor && !cursors && !sim_scim_setting("paging", "both"))
+	if (cursor && !cursors && !sim_setting_is("paging", "both"))
 		return sim_scim_error(reply, 400, "invalidCursor", "there are no cursors");
 	if (start && !sim_parse_int(start, INT64_MIN, INT64_MAX, &asked->start))
 		return sim_scim_error(reply, 400, "invalidValue", "startIndex");
@@ -169,7 +169,7 @@ read_params(const SimRequest *request, Asked *asked, SimReply *reply)
 		asked->count = 0;
 	if (sim_setting("most") && asked->count > atoll(sim_setting("most")))
 		return sim_scim_error(reply, 400, "invalidCount", "count");
-	if (asked->count == 0 && sim_scim_setting("zero", "refused"))
+	if (asked->count == 0 && sim_setting_is("zero", "refused"))
 		return sim_scim_error(reply, 400, "invalidValue", "count");
 	asked->purpose = sim_hash_text(sim_hash((uint64_t) asked->count, 23), filter ? filter : "");
 	return read_sort(request, asked, reply) && read_paging(request, asked, reply) &&
@@ -196,7 +196,7 @@ compare_places(const void *a, const void *b)
 static void
 fill_rows(const Asked *asked, Rows *rows)
 {
-	bool		moving = sim_scim_setting("order", "moving");
+	bool		moving = sim_setting_is("order", "moving");
 	int64_t		end = sim_users_end();
 
 	n_lists++;
@@ -274,9 +274,9 @@ static void
 put_total(SimReply *reply, const json_t *fault, int64_t total, size_t on_page, bool by_cursor)
 {
 	SIM_LITERAL(&reply->body, "{\"schemas\":[\"urn:ietf:params:scim:api:messages:2.0:ListResponse\"]");
-	if (sim_fault_trick(fault, "no_total") || (by_cursor && sim_scim_setting("total", "none")))
+	if (sim_fault_trick(fault, "no_total") || (by_cursor && sim_setting_is("total", "none")))
 		return;
-	if (sim_scim_setting("total", "page"))
+	if (sim_setting_is("total", "page"))
 		total = (int64_t) on_page;
 	sim_buf_printf(&reply->body, sim_fault_trick(fault, "bad_total") ?
 				   ",\"totalResults\":\"%lld\"" : ",\"totalResults\":%lld", (long long) sim_fault_total(fault, total));
@@ -323,7 +323,7 @@ put_page(SimReply *reply, const Asked *asked, const json_t *fault, const Rows *r
 	if (asked->cursor && !find_cursor(asked, fault, rows, &first, reply))
 		return;
 	if (first >= rows->n)
-		first = sim_scim_setting("past_end", "all") ? 0 : rows->n;
+		first = sim_setting_is("past_end", "all") ? 0 : rows->n;
 	n = page_size(asked, fault, rows->n - first);
 	put_total(reply, fault, total, n, asked->cursor);
 	if (asked->cursor == NULL)

@@ -295,24 +295,15 @@ check_signature(const SimRequest *request, const Authorization * auth, const cha
 
 /* ---- who, where and when ---- */
 
-static bool
-setting_is(const char *name, const char *value)
-{
-	const char *set = sim_setting(name);
-
-	return set && value && strcmp(set, value) == 0;
-}
-
 static SimSigv4Failure
 check_identity(const SimRequest *request, const Authorization * auth)
 {
-	const char *known = sim_setting("access_key_id");
 	const char *token = sim_request_header(request, "X-Amz-Security-Token");
 
-	if (setting_is("expired_token", token))
+	if (token && sim_setting_is("expired_token", token))
 		return fail("ExpiredTokenException", "The session has ended.");
-	if (strcmp(auth->key_id, known ? known : "sim_access_key") != 0 ||
-		(sim_setting("session_token") ? !setting_is("session_token", token) : token != NULL))
+	if (strcmp(auth->key_id, sim_setting_or("access_key_id", "sim_access_key")) != 0 ||
+		(token ? !sim_setting_is("session_token", token) : sim_setting("session_token") != NULL))
 		return fail("UnrecognizedClientException", "The access key or its session token is unknown.");
 	return good;
 }

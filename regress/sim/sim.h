@@ -405,6 +405,10 @@ extern bool sim_assertion_good(const char *jwt, const char *client,
 
 /* in main.c: the value of --set NAME=VALUE, or NULL */
 extern const char *sim_setting(const char *name);
+extern const char *sim_setting_or(const char *name, const char *otherwise);
+extern bool sim_setting_is(const char *name, const char *value);
+extern int64_t sim_setting_int(const char *name, int64_t min,
+							   int64_t otherwise);
 
 /* in server.c */
 extern bool sim_server_start(int *port);

@@ -67,9 +67,7 @@ static SimIndexes with_state;
 static bool
 takes_family(const char *family)
 {
-	const char *setting = sim_setting("family");
-
-	return setting == NULL || strcmp(setting, "both") == 0 || strcmp(setting, family) == 0;
+	return sim_setting("family") == NULL || sim_setting_is("family", "both") || sim_setting_is("family", family);
 }
 
 /*
@@ -116,9 +114,7 @@ set_header(SimReply *reply, const char *name, const char *value)
 static const char *
 project_id(void)
 {
-	const char *setting = sim_setting("project");
-
-	return setting ? setting : PROJECT;
+	return sim_setting_or("project", PROJECT);
 }
 
 /*
@@ -405,15 +401,6 @@ read_switch(const char *name, const char *value, bool *to, SimReply *reply)
 	return *to || strcmp(value, "false") == 0 || refuse(reply, what);
 }
 
-static int64_t
-page_cap(void)
-{
-	const char *text = sim_setting("page_cap");
-	int64_t		cap;
-
-	return text && sim_parse_int(text, 1, INT32_MAX, &cap) ? cap : INT64_MAX;
-}
-
 static bool
 read_param(const SimParam *param, StackListing *listing, SimReply *reply)
 {
@@ -421,7 +408,7 @@ read_param(const SimParam *param, StackListing *listing, SimReply *reply)
 	const char *value = param->value;
 
 	if (strcmp(name, "limit") == 0)
-		return sim_parse_int(value, 1, INT32_MAX, &listing->limit) && listing->limit <= page_cap() ?
+		return sim_parse_int(value, 1, INT32_MAX, &listing->limit) && listing->limit <= sim_setting_int("page_cap", 1, INT64_MAX) ?
 			true : refuse(reply, "limit must be an integer in bounds");
 	if (strcmp(name, "cursor") == 0)
 	{
@@ -545,11 +532,9 @@ fetch(const SimQuery *from, int64_t want, size_t *n)
 static bool
 is_excluding(const json_t *fault)
 {
-	const char *setting = sim_setting("cursor");
-
 	if (sim_fault_trick(fault, "excluded") || sim_fault_trick(fault, "included"))
 		return sim_fault_trick(fault, "excluded");
-	return setting && strcmp(setting, "excluded") == 0;
+	return sim_setting_is("cursor", "excluded");
 }
 
 /*
@@ -609,7 +594,7 @@ answer_page(const SimRequest *request, SimReply *reply, StackListing *listing)
 	rows = fetch_page(listing, excluding, &first, &end);
 	if (sim_fault_true(fault, "empty"))
 		first = end;
-	if (listing->limit < 0 && (int64_t) (end - first) > page_cap())
+	if (listing->limit < 0 && (int64_t) (end - first) > sim_setting_int("page_cap", 1, INT64_MAX))
 		text_error(reply, 400, "Listing more than that many users requires a limit. Pass limit and paginate using cursor.");
 	else
 	{

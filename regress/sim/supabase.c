@@ -59,9 +59,7 @@ static bool new_errors;			/* this request wants the form of 2024 */
 static const char *
 prefix(void)
 {
-	const char *set = sim_setting("prefix");
-
-	return set ? set : "/auth/v1";
+	return sim_setting_or("prefix", "/auth/v1");
 }
 
 /* ---- errors ---- */
@@ -334,7 +332,6 @@ put_total(SimReply *reply, int64_t total, const json_t *fault)
 static void
 answer_list(SimRequest *request, SimReply *reply)
 {
-	const char *ties = sim_setting("ties");
 	const char *most = sim_setting("most");
 	SimQuery	query;
 	SimPage		page = {0};
@@ -354,7 +351,7 @@ answer_list(SimRequest *request, SimReply *reply)
 	narrow_to_audience(&query, asked.audience);
 	if (asked.filter && asked.filter[0])
 		narrow_to_filter(&query, asked.filter);
-	if ((ties && strcmp(ties, "moving") == 0) || sim_fault_trick(request->fault, "ties"))
+	if (sim_setting_is("ties", "moving") || sim_fault_trick(request->fault, "ties"))
 		run_moving(&query, request->fault, &page);
 	else
 		sim_query_run(&query, request->fault, &page);

@@ -23,15 +23,6 @@ static SimBuf current;			/* the token, a NUL behind it */
 static int64_t uses_left;
 static int64_t n_tokens;
 
-static int64_t
-setting(const char *name, int64_t otherwise)
-{
-	const char *text = sim_setting(name);
-	int64_t		value;
-
-	return text && sim_parse_int(text, 0, INT32_MAX, &value) ? value : otherwise;
-}
-
 /*
  * Append bytes as base64url without padding.
  */
@@ -69,7 +60,7 @@ make_token(const char *claims)
 	}
 	sim_buf_printf(&current, "token_%lld", (long long) n_tokens);
 	sim_buf_add(&current, "", 1);
-	uses_left = setting("token_uses", INT64_MAX);
+	uses_left = sim_setting_int("token_uses", 0, INT64_MAX);
 	sim_stats.tokens++;
 }
 
@@ -150,7 +141,7 @@ sim_token_give(SimReply *reply, const char *claims)
 	SIM_LITERAL(&reply->body, "{\"access_token\":");
 	sim_buf_string(&reply->body, current.data);
 	sim_buf_printf(&reply->body, ",\"token_type\":\"Bearer\",\"expires_in\":%lld}",
-				   (long long) setting("token_seconds", 3600));
+				   (long long) sim_setting_int("token_seconds", 0, 3600));
 }
 
 /*

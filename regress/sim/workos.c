@@ -39,14 +39,6 @@ static const char *const settings[] = {
 
 static const char *const other_params[] = {"before", "organization", "organization_id"};
 
-bool
-sim_workos_set(const char *name, const char *value, const char *otherwise)
-{
-	const char *set = sim_setting(name);
-
-	return strcmp(set ? set : otherwise, value) == 0;
-}
-
 /* ---- errors ---- */
 
 static void
@@ -157,16 +149,16 @@ read_after(const SimRequest *request, const char *id, SimQuery *query, SimReply 
 	bool		lost = !known || user.deleted;
 
 	if (sim_fault_trick(request->fault, "restart") ||
-		(lost && sim_workos_set("lost_cursor", "restart", "restart")))
+		(lost && strcmp(sim_setting_or("lost_cursor", "restart"), "restart") == 0))
 		return true;
-	if (lost && sim_workos_set("lost_cursor", "error", "restart"))
+	if (lost && sim_setting_is("lost_cursor", "error"))
 	{
 		not_found(reply, id);
 		return false;
 	}
 	query->after = true;
 	query->after_time = query->descending ? INT64_MIN : INT64_MAX;
-	if (!lost || (known && sim_workos_set("lost_cursor", "keep", "restart")))
+	if (!lost || (known && sim_setting_is("lost_cursor", "keep")))
 	{
 		query->after_time = user.created;
 		query->after_index = index;

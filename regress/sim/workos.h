@@ -17,7 +17,6 @@ extern bool sim_workos_refuse(SimReply *reply, const char *field, const char *wh
 extern bool sim_workos_not_simulated(SimReply *reply, const char *what);
 
 /* in workos.c: the value of a setting, or the default */
-extern bool sim_workos_set(const char *name, const char *value, const char *otherwise);
 
 /*
  * In workos.c: read "limit" and "order", which both lists have; true if the

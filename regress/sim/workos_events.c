@@ -100,12 +100,9 @@ sim_workos_changed(const SimUser *user, SimEvent event)
 static size_t
 oldest(void)
 {
-	const char *kept = sim_setting("events_kept");
-	int64_t		n;
+	size_t		kept = (size_t) sim_setting_int("events_kept", 0, INT64_MAX);
 
-	if (kept == NULL || !sim_parse_int(kept, 0, INT32_MAX, &n) || (size_t) n > n_events)
-		return 0;
-	return n_events - (size_t) n;
+	return kept < n_events ? n_events - kept : 0;
 }
 
 /*
@@ -205,7 +202,7 @@ read_query(const SimRequest *request, EventQuery *query, SimReply *reply)
 	for (int i = 0; i < request->n_params; i++)
 		if (!read_param(&request->params[i], query, reply))
 			return false;
-	if (sim_workos_set("events_order", "ignored", "ignored"))
+	if (strcmp(sim_setting_or("events_order", "ignored"), "ignored") == 0)
 		query->descending = false;
 	if (query->names == NULL)
 		return sim_workos_refuse(reply, "events", "required");
@@ -264,9 +261,9 @@ static void
 put_end(SimBuf *buf, const WorkosEvent *last, bool more)
 {
 	SIM_LITERAL(buf, "],\"list_metadata\":{");
-	if (last && (more || sim_workos_set("events_end", "cursor", "null")))
+	if (last && (more || sim_setting_is("events_end", "cursor")))
 		sim_buf_printf(buf, "\"after\":\"event_%lld\"", (long long) last->number);
-	else if (!sim_workos_set("events_end", "absent", "null"))
+	else if (!sim_setting_is("events_end", "absent"))
 		SIM_LITERAL(buf, "\"after\":null");
 	SIM_LITERAL(buf, "}}");
 }

@@ -26,7 +26,7 @@ sim_workos_signed_in(void)
 static void
 put_name(SimBuf *buf, const SimPerson *person)
 {
-	if (sim_workos_set("name", "absent", "present"))
+	if (sim_setting_is("name", "absent"))
 		return;
 	if (person->first == NULL || person->last == NULL)
 	{
@@ -43,7 +43,7 @@ put_name(SimBuf *buf, const SimPerson *person)
 static void
 put_sign_in(SimBuf *buf)
 {
-	if (sim_workos_set("sign_ins", "often", "never"))
+	if (sim_setting_is("sign_ins", "often"))
 		sim_buf_time(buf, "last_sign_in_at", sim_generate_end() + n_lists * SIGN_IN_STEP_MS);
 	else
 		SIM_LITERAL(buf, ",\"last_sign_in_at\":null");
