@@ -113,7 +113,7 @@ sim_firebase_put_user(SimBuf *buf, const SimUser *user)
 	if (email)
 		put_password(buf, user, person.hash);
 	put_identities(buf, name.data[0] ? name.data : NULL, email, person.hash % 3 == 0 && !person.plain);
-	sim_buf_printf(buf, ",\"disabled\":%s", user->state && strcmp(user->state, "disabled") == 0 ? "true" : "false");
+	sim_buf_printf(buf, ",\"disabled\":%s", sim_user_has_state(user, "disabled") ? "true" : "false");
 	put_times(buf, user);
 	if (person.hash % 8 == 0 && !person.plain)
 		sim_buf_optional(buf, "customAttributes", "{\"plan\":\"gold\"}");

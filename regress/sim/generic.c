@@ -170,7 +170,7 @@ static void
 put_user(SimBuf *buf, const SimUser *user)
 {
 	bool		nested = sim_setting_is("nest", "1");
-	bool		deleted = user->state && strcmp(user->state, "deleted") == 0;
+	bool		deleted = sim_user_has_state(user, "deleted");
 	SimPerson	person;
 
 	sim_generate_person(user, &person);

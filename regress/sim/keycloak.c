@@ -124,12 +124,6 @@ may_view(void)
 	return !roles_are("none") && !roles_are("blind") && !roles_are("nothing");
 }
 
-static bool
-has_state(const SimUser *user, const char *state)
-{
-	return user->state && strcmp(user->state, state) == 0;
-}
-
 /* ---- a user ---- */
 
 static const char *
@@ -168,7 +162,7 @@ put_user(SimBuf *buf, const SimUser *user)
 	sim_buf_printf(buf, ",\"emailVerified\":%s", person.hash % 4 == 0 ? "false" : "true");
 	if (!person.plain && person.hash % 8 == 0)
 		SIM_LITERAL(buf, ",\"attributes\":{\"locale\":[\"en\"],\"phone\":[\"+1 555 0100\",\"+1 555 0101\"]}");
-	if (has_state(user, "undated"))
+	if (sim_user_has_state(user, "undated"))
 		SIM_LITERAL(buf, ",\"createdTimestamp\":null");
 	else
 		sim_buf_printf(buf, ",\"createdTimestamp\":%lld", (long long) user->created);
@@ -217,7 +211,7 @@ sort_rows(void)
 			continue;
 		sim_generate_person(&user, &person);
 		read_username(&user, &person, rows[n_rows].username);
-		rows[n_rows].service = has_state(&user, "service");
+		rows[n_rows].service = sim_user_has_state(&user, "service");
 		rows[n_rows++].index = i;
 	}
 	qsort(rows, (size_t) n_rows, sizeof(*rows), compare_rows);
@@ -266,9 +260,9 @@ filter_users(const json_t *fault, SimIndexes *users)
 		SimUser		user;
 
 		sim_users_get(users->item[i], &user);
-		if (has_state(&user, "invalid"))
+		if (sim_user_has_state(&user, "invalid"))
 			sim_users_delete(users->item[i]);
-		else if (may_view() && !has_state(&user, "hidden") &&
+		else if (may_view() && !sim_user_has_state(&user, "hidden") &&
 				 !sim_fault_hides(fault, users->item[i]) && (int64_t) kept < keep)
 			users->item[kept++] = users->item[i];
 	}
@@ -377,7 +371,7 @@ answer_get(SimRequest *request, SimReply *reply, const char *id)
 
 	if (request->n_params > 0)
 		refuse(reply, 400, "unknown parameter");
-	else if (found && has_state(&user, "invalid"))
+	else if (found && sim_user_has_state(&user, "invalid"))
 	{
 		sim_users_delete(user.index);
 		fail_with(404, reply);

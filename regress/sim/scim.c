@@ -90,12 +90,6 @@ fail_with(int status, SimReply *reply)
 
 /* ---- a user ---- */
 
-static bool
-has_state(const SimUser *user, const char *state)
-{
-	return user->state && strcmp(user->state, state) == 0;
-}
-
 /* A time as the service writes it, without quotes. */
 static void
 put_time(SimBuf *buf, int64_t time)
@@ -120,7 +114,7 @@ sim_scim_changed(const SimUser *user, char *text)
 {
 	SimBuf		buf = {0};
 
-	if (has_state(user, "untimed") || sim_setting_is("times", "none") ||
+	if (sim_user_has_state(user, "untimed") || sim_setting_is("times", "none") ||
 		(sim_setting_is("times", "some") && user->index % 3 == 0))
 		return false;
 	put_time(&buf, user->updated);
@@ -181,7 +175,7 @@ sim_scim_put_user(SimBuf *buf, const SimUser *user)
 	if (!person.plain && person.hash % 8 == 0)
 		sim_buf_optional(buf, "displayName", person.username ? person.username : person.first);
 	put_emails(buf, &person);
-	sim_buf_printf(buf, ",\"active\":%s", has_state(user, "inactive") ? "false" : "true");
+	sim_buf_printf(buf, ",\"active\":%s", sim_user_has_state(user, "inactive") ? "false" : "true");
 	put_meta(buf, user, id);
 	SIM_LITERAL(buf, "}");
 }

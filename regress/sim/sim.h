@@ -417,6 +417,12 @@ extern void sim_server_quit(int signal_number);
 extern void sim_server_release(void);	/* drop the requests that hang */
 extern void sim_server_stop(void);
 
+static inline bool
+sim_user_has_state(const SimUser *user, const char *state)
+{
+	return user->state && strcmp(user->state, state) == 0;
+}
+
 /* Appending is inline because a listing is nothing else. */
 static inline void
 sim_buf_add(SimBuf *buf, const char *bytes, size_t len)

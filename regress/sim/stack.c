@@ -244,12 +244,6 @@ check_key(const SimRequest *request, SimReply *reply)
 
 /* ---- a user ---- */
 
-static bool
-has_state(const SimUser *user, const char *state)
-{
-	return user->state && strcmp(user->state, state) == 0;
-}
-
 static void
 put_bool(SimBuf *buf, const char *name, bool value)
 {
@@ -259,8 +253,8 @@ put_bool(SimBuf *buf, const char *name, bool value)
 static void
 put_state(SimBuf *buf, const SimUser *user)
 {
-	bool		anonymous = has_state(user, "anonymous");
-	bool		restricted = anonymous || has_state(user, "restricted");
+	bool		anonymous = sim_user_has_state(user, "anonymous");
+	bool		restricted = anonymous || sim_user_has_state(user, "restricted");
 
 	put_bool(buf, "is_anonymous", anonymous);
 	put_bool(buf, "is_restricted", restricted);
@@ -461,7 +455,7 @@ hide(StackListing *listing, const json_t *fault)
 
 	for (size_t i = 0; i < with_state.n; i++)
 		if (sim_users_get(with_state.item[i], &user) && !listing->anonymous &&
-			(has_state(&user, "anonymous") || (has_state(&user, "restricted") && !listing->restricted)))
+			(sim_user_has_state(&user, "anonymous") || (sim_user_has_state(&user, "restricted") && !listing->restricted)))
 			sim_indexes_add(&listing->query.exclude, user.index);
 	sim_fault_add_hidden(fault, &listing->query.exclude);
 	sim_indexes_sort(&listing->query.exclude);

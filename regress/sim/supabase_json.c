@@ -29,12 +29,6 @@ sim_supabase_alone(bool is_alone)
 	alone = is_alone;
 }
 
-static bool
-has_state(const SimUser *user, const char *state)
-{
-	return user->state && strcmp(user->state, state) == 0;
-}
-
 const char *
 sim_supabase_audience(const SimUser *user)
 {
@@ -147,16 +141,16 @@ sim_supabase_put_user(SimBuf *buf, const SimUser *user)
 	SIM_LITERAL(buf, ",\"aud\":");
 	sim_buf_string(buf, sim_supabase_audience(user));
 	SIM_LITERAL(buf, ",\"role\":\"authenticated\"");
-	if (has_state(user, "deleted"))
+	if (sim_user_has_state(user, "deleted"))
 		put_remains(buf, &person);
 	else
 		put_contents(buf, &person);
 	sim_buf_text(buf, alone ? ",\"identities\":[]" : ",\"identities\":null");
 	put_time(buf, "created_at", user->created);
 	put_time(buf, "updated_at", user->updated);
-	if (has_state(user, "banned"))
+	if (sim_user_has_state(user, "banned"))
 		SIM_LITERAL(buf, ",\"banned_until\":\"2126-01-01T00:00:00Z\"");
-	if (has_state(user, "deleted"))
+	if (sim_user_has_state(user, "deleted"))
 		put_time(buf, "deleted_at", user->updated);
 	SIM_LITERAL(buf, ",\"is_anonymous\":false}");
 }
@@ -217,7 +211,7 @@ sim_supabase_matches(const SimUser *user, const char *filter)
 		full_name(&person, name);
 	sim_buf_printf(&pattern, "%%%s%%", filter);
 	pattern.data[pattern.len] = '\0';
-	matches = !has_state(user, "deleted") &&
+	matches = !sim_user_has_state(user, "deleted") &&
 		((email && is_like(email, pattern.data, false)) ||
 		 (full && is_like(full, pattern.data, true)));
 	sim_buf_free(&pattern);
