@@ -306,6 +306,15 @@ sim_indexes_add(SimIndexes *list, int64_t index)
 	list->item[list->n++] = index;
 }
 
+void
+sim_indexes_add_once(SimIndexes *list, int64_t index)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (list->item[i] == index)
+			return;
+	sim_indexes_add(list, index);
+}
+
 static int
 compare_indexes(const void *left, const void *right)
 {

@@ -37,11 +37,8 @@ sim_firebase_asks_one(const SimRequest *request)
 static void
 add_user(SimIndexes *users, int64_t index, const json_t *fault)
 {
-	for (size_t i = 0; i < users->n; i++)
-		if (users->item[i] == index)
-			return;
 	if (!sim_fault_hides(fault, index))
-		sim_indexes_add(users, index);
+		sim_indexes_add_once(users, index);
 }
 
 /*

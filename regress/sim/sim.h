@@ -304,6 +304,7 @@ extern bool sim_is_one_of(const char *name, const char *const *table, size_t n);
 extern uint64_t sim_hash_text(uint64_t hash, const char *text); /* hash: of what is
 																 * before */
 extern void sim_indexes_add(SimIndexes *list, int64_t index);
+extern void sim_indexes_add_once(SimIndexes *list, int64_t index);
 extern void sim_indexes_sort(SimIndexes *list); /* and drop duplicates */
 
 /* in generate.c: pure functions of the seed and an index */

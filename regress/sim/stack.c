@@ -308,12 +308,8 @@ put_user(SimBuf *buf, const SimUser *user)
 static void
 changed(const SimUser *user, SimEvent event)
 {
-	if (event == SIM_DELETED || user->state == NULL)
-		return;
-	for (size_t i = 0; i < with_state.n; i++)
-		if (with_state.item[i] == user->index)
-			return;
-	sim_indexes_add(&with_state, user->index);
+	if (event != SIM_DELETED && user->state)
+		sim_indexes_add_once(&with_state, user->index);
 }
 
 /* ---- parameters ---- */

@@ -153,10 +153,7 @@ note_state(const SimUser *user, SimEvent event)
 {
 	(void) event;
 	if (user->set & SIM_SET_STATE)
-	{
-		sim_indexes_add(&stateful, user->index);
-		sim_indexes_sort(&stateful);
-	}
+		sim_indexes_add_once(&stateful, user->index);
 }
 
 static bool
