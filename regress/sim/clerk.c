@@ -195,8 +195,7 @@ read_body(const SimRequest *request, bool post, SimChange *change,
 	json_t	   *value;
 	const char *wrong;
 
-	*body = json_loadb(request->body.data ? request->body.data : "",
-					   request->body.len, 0, NULL);
+	*body = sim_request_json(request, 0);
 	if (!json_is_object(*body))
 		return sim_clerk_error(reply, 400, "request_body_invalid",
 							   "Request body invalid",

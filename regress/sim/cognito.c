@@ -264,7 +264,7 @@ answer(SimRequest *request, SimReply *reply)
 		sim_cognito_refuse(reply, failure.code, failure.message);
 	else
 	{
-		body = json_loadb(request->body.data ? request->body.data : "", request->body.len, JSON_REJECT_DUPLICATES, NULL);
+		body = sim_request_json(request, JSON_REJECT_DUPLICATES);
 		answer_body(request, body, reply);
 		json_decref(body);
 	}

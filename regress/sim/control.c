@@ -217,7 +217,7 @@ read_request(SimRequest *request, SimChange *change, json_t **owner,
 	}
 	if (request->body.len == 0)
 		return NULL;
-	*owner = json_loadb(request->body.data, request->body.len, 0, NULL);
+	*owner = sim_request_json(request, 0);
 	return sim_control_read(*owner, change, space);
 }
 
@@ -337,8 +337,7 @@ answer_user(SimRequest *request, SimReply *reply, const char *rest)
 static void
 add_fault(SimRequest *request, SimReply *reply)
 {
-	json_t	   *spec = json_loadb(request->body.data ? request->body.data : "",
-								  request->body.len, 0, NULL);
+	json_t	   *spec = sim_request_json(request, 0);
 	const char *wrong = sim_fault_add(spec);
 
 	if (wrong)

@@ -340,9 +340,5 @@ sim_fault_reply(const json_t *fault, SimReply *reply)
 		reply->headers = json_copy(headers);
 	}
 	if (redirect)
-	{
-		if (reply->headers == NULL)
-			reply->headers = json_object();
-		json_object_set_new(reply->headers, "Location", json_string(redirect));
-	}
+		sim_reply_header(reply, "Location", redirect);
 }

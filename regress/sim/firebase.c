@@ -310,7 +310,7 @@ answer_list(const SimRequest *request, SimReply *reply, bool here)
 static void
 answer_count(const SimRequest *request, SimReply *reply, bool here)
 {
-	json_t	   *body = json_loadb(request->body.data ? request->body.data : "", request->body.len, 0, NULL);
+	json_t	   *body = sim_request_json(request, 0);
 	SimPage		none = {0};
 	SimQuery	query;
 

@@ -26,7 +26,7 @@ static const char *const other_members[] = {
 bool
 sim_firebase_asks_one(const SimRequest *request)
 {
-	json_t	   *body = json_loadb(request->body.data ? request->body.data : "", request->body.len, 0, NULL);
+	json_t	   *body = sim_request_json(request, 0);
 	bool		one = json_array_size(json_object_get(body, "localId")) == 1 &&
 	json_array_size(json_object_get(body, "email")) == 0;
 
@@ -120,7 +120,7 @@ read_body(json_t *body, const json_t *fault, SimIndexes *users, SimReply *reply)
 void
 sim_firebase_lookup(const SimRequest *request, SimReply *reply, bool here)
 {
-	json_t	   *body = json_loadb(request->body.data ? request->body.data : "", request->body.len, 0, NULL);
+	json_t	   *body = sim_request_json(request, 0);
 	SimPage		page = {0};
 
 	if (request->n_params > 0)

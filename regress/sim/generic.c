@@ -266,14 +266,6 @@ read_filters(const SimRequest *request, SimQuery *query, SimReply *reply)
 /* ---- the list ---- */
 
 static void
-set_header(SimReply *reply, const char *name, const char *value)
-{
-	if (reply->headers == NULL)
-		reply->headers = json_object();
-	json_object_set_new(reply->headers, name, json_string(value));
-}
-
-static void
 put_encoded(SimBuf *buf, const char *text)
 {
 	for (; *text; text++)
@@ -328,7 +320,7 @@ put_link(SimReply *reply, const SimRequest *request, const Asked *asked, const S
 		return;
 	if (sim_fault_trick(request->fault, "preload_link"))
 	{
-		set_header(reply, "Link", "</style.css>; rel=preload; as=style");
+		sim_reply_header(reply, "Link", "</style.css>; rel=preload; as=style");
 		return;
 	}
 	if (more)
@@ -341,7 +333,7 @@ put_link(SimReply *reply, const SimRequest *request, const Asked *asked, const S
 	put_url(&link, request, NULL, asked);
 	SIM_LITERAL(&link, ">; rel=\"first\"");
 	sim_buf_add(&link, "", 1);
-	set_header(reply, "Link", link.data);
+	sim_reply_header(reply, "Link", link.data);
 	sim_buf_free(&link);
 }
 

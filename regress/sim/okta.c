@@ -218,13 +218,11 @@ put_headers(SimReply *reply)
 	static int64_t n;
 	char		id[64];
 
-	if (reply->headers == NULL)
-		reply->headers = json_object();
 	snprintf(id, sizeof(id), "reqSim%020lld", (long long) ++n);
-	json_object_set_new(reply->headers, "X-Okta-Request-Id", json_string(id));
-	json_object_set_new(reply->headers, "X-Rate-Limit-Limit", json_string("600"));
-	json_object_set_new(reply->headers, "X-Rate-Limit-Remaining", json_string("599"));
-	json_object_set_new(reply->headers, "X-Rate-Limit-Reset", json_string("1735689600"));
+	sim_reply_header(reply, "X-Okta-Request-Id", id);
+	sim_reply_header(reply, "X-Rate-Limit-Limit", "600");
+	sim_reply_header(reply, "X-Rate-Limit-Remaining", "599");
+	sim_reply_header(reply, "X-Rate-Limit-Reset", "1735689600");
 }
 
 /*

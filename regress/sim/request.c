@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * request.c
- *		A request's target, taken apart strictly.
+ *		A request, its target taken apart strictly, and the head of its reply.
  *
  * The library under server.c forgives bad escapes and loses the raw target;
  * a strict simulator wants both, so the target is decoded here.
@@ -172,4 +172,25 @@ bool
 sim_request_authorized(const SimRequest *request)
 {
 	return sim_request_bearer(request, sim_config.key);
+}
+
+/*
+ * The body as JSON, read with flags of Jansson; NULL if it is none.
+ */
+json_t *
+sim_request_json(const SimRequest *request, size_t flags)
+{
+	return json_loadb(request->body.data ? request->body.data : "",
+					  request->body.len, flags, NULL);
+}
+
+/*
+ * Set a header, in place of the one of that name.
+ */
+void
+sim_reply_header(SimReply *reply, const char *name, const char *value)
+{
+	if (reply->headers == NULL)
+		reply->headers = json_object();
+	json_object_set_new(reply->headers, name, json_string(value));
 }

@@ -388,6 +388,10 @@ extern const char *sim_request_header(const SimRequest *request,
 extern bool sim_request_authorized(const SimRequest *request);
 extern bool sim_request_bearer(const SimRequest *request, const char *key);
 
+extern json_t *sim_request_json(const SimRequest *request, size_t flags);
+extern void sim_reply_header(SimReply *reply, const char *name,
+							 const char *value);
+
 /* in token.c: access tokens for client credentials, the client being "client" */
 extern void sim_token_answer(SimRequest *request, SimReply *reply,
 							 const char *claims);	/* JSON of the token, or

@@ -97,17 +97,15 @@ set_header(SimReply *reply, const char *name, const char *value)
 {
 	char		full[64];
 
-	if (reply->headers == NULL)
-		reply->headers = json_object();
 	if (takes_family("hexclave"))
 	{
 		snprintf(full, sizeof(full), "x-hexclave-%s", name);
-		json_object_set_new(reply->headers, full, json_string(value));
+		sim_reply_header(reply, full, value);
 	}
 	if (takes_family("stack"))
 	{
 		snprintf(full, sizeof(full), "x-stack-%s", name);
-		json_object_set_new(reply->headers, full, json_string(value));
+		sim_reply_header(reply, full, value);
 	}
 }
 

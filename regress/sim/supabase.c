@@ -65,14 +65,6 @@ prefix(void)
 /* ---- errors ---- */
 
 static void
-set_header(SimReply *reply, const char *name, const char *value)
-{
-	if (reply->headers == NULL)
-		reply->headers = json_object();
-	json_object_set_new(reply->headers, name, json_string(value));
-}
-
-static void
 error(SimReply *reply, int status, const char *code, const char *message)
 {
 	reply->status = status;
@@ -88,7 +80,7 @@ error(SimReply *reply, int status, const char *code, const char *message)
 		sim_buf_printf(&reply->body, ",\"error_id\":\"%08x-0000-4000-8000-000000000000\"",
 					   (unsigned) n_lists);
 	SIM_LITERAL(&reply->body, "}");
-	set_header(reply, "X-Sb-Error-Code", code);
+	sim_reply_header(reply, "X-Sb-Error-Code", code);
 }
 
 static bool
@@ -312,7 +304,7 @@ put_link(SimReply *reply, const Asked *asked, int64_t total)
 					   i == 0 ? "next" : "last");
 	}
 	sim_buf_add(&link, "", 1);
-	set_header(reply, "Link", link.data);
+	sim_reply_header(reply, "Link", link.data);
 	sim_buf_free(&link);
 }
 
@@ -323,7 +315,7 @@ put_total(SimReply *reply, int64_t total, const json_t *fault)
 
 	snprintf(text, sizeof(text), "%lld", (long long) sim_fault_total(fault, total));
 	if (!sim_fault_trick(fault, "no_total"))
-		set_header(reply, "X-Total-Count", sim_fault_trick(fault, "bad_total") ? "many" : text);
+		sim_reply_header(reply, "X-Total-Count", sim_fault_trick(fault, "bad_total") ? "many" : text);
 }
 
 static void
