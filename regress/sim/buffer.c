@@ -10,6 +10,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -273,6 +274,17 @@ sim_parse_int(const char *text, int64_t min, int64_t max, int64_t *value)
 	*value = strtoll(text, &end, 10);
 	return end != text && *end == '\0' && errno == 0 &&
 		*value >= min && *value <= max;
+}
+
+bool
+sim_is_uuid(const char *text)
+{
+	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+
+	for (size_t i = 0; i < sizeof(form); i++)
+		if (form[i] == 'x' ? !isxdigit((unsigned char) text[i]) : text[i] != form[i])
+			return false;
+	return true;
 }
 
 bool

@@ -300,6 +300,7 @@ extern void sim_buf_free(SimBuf *buf);
 extern int64_t sim_parse_iso(const char *text); /* or SIM_TIME_NONE */
 extern bool sim_parse_int(const char *text, int64_t min, int64_t max,
 						  int64_t *value);
+extern bool sim_is_uuid(const char *text);
 extern bool sim_is_one_of(const char *name, const char *const *table, size_t n);
 extern uint64_t sim_hash_text(uint64_t hash, const char *text); /* hash: of what is
 																 * before */

@@ -312,17 +312,6 @@ changed(const SimUser *user, SimEvent event)
 
 /* ---- parameters ---- */
 
-static bool
-is_uuid(const char *text)
-{
-	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-
-	for (size_t i = 0; i < sizeof(form); i++)
-		if (form[i] == 'x' ? !isxdigit((unsigned char) text[i]) : text[i] != form[i])
-			return false;
-	return true;
-}
-
 /*
  * A user by id, which the database compares as a UUID, not as text.
  */
@@ -367,7 +356,7 @@ read_search(const char *text, SimQuery *query, SimReply *reply)
 		return not_simulated(reply, "what a backslash means in a query");
 	if (text[0] == '\0')
 		return true;
-	if (is_uuid(text) && find_user(text, &user))
+	if (sim_is_uuid(text) && find_user(text, &user))
 		sim_indexes_add(&found, user.index);
 	for (int64_t i = 0; i < end; i++)
 		if (sim_users_get(i, &user) && !user.deleted && is_found_by(&user, text))
@@ -401,7 +390,7 @@ read_param(const SimParam *param, StackListing *listing, SimReply *reply)
 	if (strcmp(name, "cursor") == 0)
 	{
 		listing->cursor = value;
-		return is_uuid(value) || refuse(reply, "cursor must be a valid UUID");
+		return sim_is_uuid(value) || refuse(reply, "cursor must be a valid UUID");
 	}
 	if (strcmp(name, "order_by") == 0)
 		return strcmp(value, "signed_up_at") == 0 ||
@@ -623,7 +612,7 @@ answer_get(const SimRequest *request, SimReply *reply)
 		error(reply, 400, "CANNOT_GET_OWN_USER_WITHOUT_USER", "You have specified 'me' as a userId, but did not provide authentication for a user.");
 	else if (request->n_params > 0)
 		refuse(reply, "query contains unknown properties");
-	else if (!is_uuid(id))
+	else if (!sim_is_uuid(id))
 		refuse(reply, "user_id must be a valid UUID");
 	else if (!find_user(id, &user))
 		fail_with(404, reply);

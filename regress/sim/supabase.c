@@ -357,23 +357,8 @@ answer_list(SimRequest *request, SimReply *reply)
 /* ---- one user ---- */
 
 /*
- * Is it a UUID as GoTrue reads one?  Of its other forms none is asked for.
- */
-static bool
-is_uuid(const char *id)
-{
-	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-
-	if (strlen(id) != sizeof(form) - 1)
-		return false;
-	for (size_t i = 0; form[i]; i++)
-		if (form[i] == 'x' ? strchr("0123456789abcdefABCDEF", id[i]) == NULL : id[i] != '-')
-			return false;
-	return true;
-}
-
-/*
- * The audience does not matter here.
+ * The audience does not matter here.  GoTrue reads other forms of a UUID, too, but
+ * none is asked for.
  */
 static void
 answer_get(SimRequest *request, SimReply *reply)
@@ -381,7 +366,7 @@ answer_get(SimRequest *request, SimReply *reply)
 	const char *id = request->path + strlen(prefix()) + sizeof(ROUTE);
 	SimUser		user;
 
-	if (!is_uuid(id))
+	if (!sim_is_uuid(id))
 	{
 		refuse(reply, 404, "validation_failed", "user_id must be an UUID");
 		return;
