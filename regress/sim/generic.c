@@ -509,7 +509,7 @@ is_authorized(const SimRequest *request)
 			return false;
 		given += len + 1;
 	}
-	return strcmp(given, sim_config.key) == 0 || strcmp(given, sim_setting_or("also", "")) == 0;
+	return strcmp(given, sim_config.key) == 0 || sim_setting_is("also", given);
 }
 
 static void
