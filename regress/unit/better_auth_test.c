@@ -236,37 +236,11 @@ test_drift(void)
 						  sizeof(drift_cases) / sizeof(drift_cases[0]));
 }
 
-/* Users who were created before others but appear later are not to be lost. */
-static void
-test_inserted_before(void)
-{
-	Change		change = {1, directory_insert, 0, 5};
-
-	directory_fill(100);
-	ok(directory_list(&server, 20, &change) == NAUTH_OK, "5 added in the part that was read");
-	is_int(directory_wrong(100), 0, "all others were seen once");
-
-	change.count = 50;
-	directory_fill(100);
-	is_int(directory_list(&server, 20, &change) == NAUTH_OK ? directory_lost(100) : 0, 0,
-		   "50 added there: nobody is lost in a complete listing");
-}
-
 /* Any deletion at any time: complete and nobody lost, or not complete. */
 static void
 test_all_deletions(void)
 {
-	for (int after = 1; after <= 6; after++)
-		for (int position = 0; position < 50; position++)
-			for (int count = 1; count <= 50 - position; count++)
-			{
-				Change		change = {after, directory_delete, position, count};
-				NauthErrorKind kind;
-
-				directory_fill(50);
-				kind = directory_list(&server, 8, &change);
-				tally_add(kind, directory_wrong(50));
-			}
+	tally_add_deletions(&server);
 	tally_check(1000, "a listing that says it is complete has lost nobody");
 }
 
@@ -315,7 +289,7 @@ main(void)
 	test_page_cases();
 	test_quiet();
 	test_drift();
-	test_inserted_before();
+	directory_check_inserted_before(&server);
 	test_all_deletions();
 	test_single();
 	test_count();

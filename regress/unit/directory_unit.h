@@ -288,4 +288,36 @@ directory_check_drift(const Server *server, int size, int page_size, int first_n
 	}
 }
 
+/* Users who appear later, in the part that was read, do not have others lost. */
+static inline void
+directory_check_inserted_before(const Server *server)
+{
+	Change		change = {1, directory_insert, 0, 5};
+
+	directory_fill(100);
+	ok(directory_list(server, 20, &change) == NAUTH_OK, "5 added in the part that was read");
+	is_int(directory_wrong(100), 0, "all others were seen once");
+	change.count = 50;
+	directory_fill(100);
+	is_int(directory_list(server, 20, &change) == NAUTH_OK ? directory_lost(100) : 0, 0,
+		   "50 added there: nobody is lost in a complete listing");
+}
+
+/* Count listings of 50 users with any deletion at any time. */
+static inline void
+tally_add_deletions(const Server *server)
+{
+	for (int after = 1; after <= 6; after++)
+		for (int position = 0; position < 50; position++)
+			for (int count = 1; count <= 50 - position; count++)
+			{
+				Change		change = {after, directory_delete, position, count};
+				NauthErrorKind kind;
+
+				directory_fill(50);
+				kind = directory_list(server, 8, &change);
+				tally_add(kind, directory_wrong(50));
+			}
+}
+
 #endif							/* NAUTH_DIRECTORY_UNIT_H */
