@@ -203,17 +203,9 @@ test_pages(void)
 	   "more users than asked for are unreadable");
 }
 
-typedef struct PageCase
-{
-	const char *json;
-	NauthErrorKind kind;
-	bool		last;
-	const char *name;
-} PageCase;
-
 #define ONE	",\"users\":[{\"localId\":\"a\"}]"
 
-static const PageCase page_cases[] = {
+static const struct BodyCase page_cases[] = {
 	{LISTED "}", NAUTH_OK, true, "nobody"},
 	{LISTED ",\"users\":[]}", NAUTH_OK, true, "an empty list"},
 	{LISTED ONE ",\"nextPageToken\":\"\"}", NAUTH_OK, true, "an empty token"},
@@ -245,8 +237,7 @@ test_page_cases(void)
 {
 	unit_settings.page_size = 2;
 	unit_query.kind = NAUTH_QUERY_LIST;
-	for (size_t i = 0; i < sizeof(page_cases) / sizeof(page_cases[0]); i++)
-		unit_check_page(FIREBASE, page_cases[i].json, page_cases[i].kind, page_cases[i].last, page_cases[i].name);
+	unit_check_pages(FIREBASE, page_cases, sizeof(page_cases) / sizeof(page_cases[0]));
 	unit_check_page(FIREBASE, LISTED ",\"nextPageToken\":\"b\"}", NAUTH_OK, false, "nobody, and more");
 	ok(unit_page.reread && unit_page.count == 0, "is read over");
 	is_text(unit_page.next, "b", "where it says");
@@ -329,7 +320,7 @@ test_listings(void)
 
 /* ---- One user, and nobody */
 
-static const PageCase nobody_cases[] = {
+static const struct BodyCase nobody_cases[] = {
 	{"{}", NAUTH_ERROR_UNREADABLE, false, "an empty object"},
 	{LISTED "}", NAUTH_ERROR_UNREADABLE, false, "an empty list"},
 	{LOOKED_UP ",\"users\":[]}", NAUTH_ERROR_UNREADABLE, false, "users that are nobody"},
@@ -390,13 +381,7 @@ test_counts(void)
 static void
 test_errors(void)
 {
-	static const struct
-	{
-		const char *fixture;
-		int			status;
-		const char *code;
-		bool		hint;
-	}			cases[] = {
+	static const struct FailureCase cases[] = {
 		{"firebase/error_400.json", 400, "INVALID_PAGE_SELECTION", false},
 		{"firebase/error_400_project.json", 400, "INVALID_PROJECT_ID", true},
 		{"firebase/error_401.json", 401, "UNAUTHENTICATED", true},
@@ -406,15 +391,7 @@ test_errors(void)
 		{"firebase/error_429.json", 429, "RESOURCE_EXHAUSTED", false}
 	};
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-	{
-		NauthSpan	body = unit_fixture(cases[i].fixture);
-
-		unit_read_failure(FIREBASE, cases[i].status, "", body);
-		is_text(unit_error.code, cases[i].code, cases[i].fixture);
-		ok((unit_error.hint != NULL) == cases[i].hint, "and whether something mends it");
-		unit_free(body);
-	}
+	unit_check_failure_cases(FIREBASE, cases, sizeof(cases) / sizeof(cases[0]));
 	unit_check_failures(FIREBASE, FIREBASE_ERROR);
 }
 

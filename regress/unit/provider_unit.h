@@ -154,6 +154,22 @@ unit_check_page(const NauthProvider *provider, const char *json, NauthErrorKind 
 	unit_free(body);
 }
 
+/* A body, and how the reading of it ends. */
+struct BodyCase
+{
+	const char *json;
+	NauthErrorKind kind;
+	bool		last;
+	const char *name;
+};
+
+static inline void
+unit_check_pages(const NauthProvider *provider, const struct BodyCase *cases, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		unit_check_page(provider, cases[i].json, cases[i].kind, cases[i].last, cases[i].name);
+}
+
 /* No cursor that is damaged may be asked with, nor may a page be read with it. */
 static inline void
 unit_check_cursors(const NauthProvider *provider, const char *fixture, const char *const *damaged,
@@ -450,6 +466,29 @@ unit_check_failures(const NauthProvider *provider, const char *format)
 	is_text(unit_error.request_id, "head-1.:_", "an id of a header");
 	unit_read_failure_with(provider, format, known, "", "ada@example.com");
 	is_text(unit_error.request_id, "", "unless it is none");
+}
+
+/* A failure as a fixture has it, and what is known of it. */
+struct FailureCase
+{
+	const char *fixture;
+	int			status;
+	const char *code;
+	bool		hint;
+};
+
+static inline void
+unit_check_failure_cases(const NauthProvider *provider, const struct FailureCase *cases, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+	{
+		NauthSpan	body = unit_fixture(cases[i].fixture);
+
+		unit_read_failure(provider, cases[i].status, "", body);
+		is_text(unit_error.code, cases[i].code, cases[i].fixture);
+		ok((unit_error.hint != NULL) == cases[i].hint, "and whether something mends it");
+		unit_free(body);
+	}
 }
 
 /* Read a user from a fixture; the user's bytes are not to be looked at. */

@@ -187,15 +187,7 @@ test_pages(void)
 	set_paging(NULL);
 }
 
-typedef struct PageCase
-{
-	const char *json;
-	NauthErrorKind kind;
-	bool		last;
-	const char *name;
-} PageCase;
-
-static const PageCase page_cases[] = {
+static const struct BodyCase page_cases[] = {
 	{"{\"totalResults\":1,\"Resources\":[{\"id\":\"a\"}]}", NAUTH_OK, true, "a page that is not full"},
 	{"{\"totalResults\":2,\"Resources\":[{\"id\":\"a\"},{\"id\":\"b\"}]}", NAUTH_OK, false, "one that is full is not the last"},
 	{"{\"totalResults\":3,\"Resources\":[{\"id\":\"a\"}]}", NAUTH_OK, false, "less than was asked for"},
@@ -222,8 +214,7 @@ test_page_cases(void)
 {
 	unit_settings.page_size = 2;
 	unit_write(SCIM, NAUTH_QUERY_LIST, NULL, NULL);
-	for (size_t i = 0; i < sizeof(page_cases) / sizeof(page_cases[0]); i++)
-		unit_check_page(SCIM, page_cases[i].json, page_cases[i].kind, page_cases[i].last, page_cases[i].name);
+	unit_check_pages(SCIM, page_cases, sizeof(page_cases) / sizeof(page_cases[0]));
 }
 
 /* ---- Changes since a time */

@@ -580,13 +580,7 @@ test_single(void)
 static void
 test_errors(void)
 {
-	static const struct
-	{
-		const char *fixture;
-		int			status;
-		const char *code;
-		bool		hint;
-	}			cases[] = {
+	static const struct FailureCase cases[] = {
 		{"supabase/error_401.json", 401, "no_authorization", true},
 		{"supabase/error_403.json", 403, "not_admin", true},
 		{"supabase/error_jwt.json", 403, "bad_jwt", true},
@@ -596,12 +590,9 @@ test_errors(void)
 		{"supabase/not_found_old.json", 404, "", false}
 	};
 
+	unit_check_failure_cases(SUPABASE, cases, sizeof(cases) / sizeof(cases[0]));
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-	{
 		ok(!unit_is_not_found(SUPABASE, cases[i].status, cases[i].fixture), "no missing user");
-		is_text(unit_error.code, cases[i].code, cases[i].fixture);
-		ok((unit_error.hint != NULL) == cases[i].hint, "with a hint, if there is one");
-	}
 	ok(!unit_is_not_found(SUPABASE, 500, "supabase/error_500.json"), "a failure");
 	is_text(unit_error.request_id, "2f5c7a10-6c0b-4a5e-9b3a-7d1f0e2c4b55", "has the id of its request");
 	unit_check_failures(SUPABASE, "{\"code\":403,\"error_code\":\"%s\",\"msg\":\"x\",\"error_id\":\"%s\"}");

@@ -230,18 +230,10 @@ test_pages(void)
 	ok(unit_error.kind == NAUTH_ERROR_UNREADABLE && !unit_page.last, "are unreadable");
 }
 
-typedef struct PageCase
-{
-	const char *json;
-	NauthErrorKind kind;
-	bool		last;
-	const char *name;
-} PageCase;
-
 #define END		",\"list_metadata\":{\"before\":null,\"after\":null}}"
 #define MORE	",\"list_metadata\":{\"before\":null,\"after\":\"b\"}}"
 
-static const PageCase page_cases[] = {
+static const struct BodyCase page_cases[] = {
 	{"{\"data\":[{\"id\":\"a\"}]" END, NAUTH_OK, true, "the end"},
 	{"{\"data\":[{\"id\":\"a\"},{\"id\":\"b\"}]" END, NAUTH_OK, true, "the end of a full page"},
 	{"{\"data\":[{\"id\":\"a\"}]" MORE, NAUTH_OK, false, "a short page"},
@@ -269,13 +261,6 @@ static const PageCase page_cases[] = {
 	{"[]", NAUTH_ERROR_UNREADABLE, false, "an array"},
 	{"{\"data\":[]" END "x", NAUTH_ERROR_UNREADABLE, false, "bytes behind the end"}
 };
-
-static void
-check_cases(const PageCase *cases, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		unit_check_page(WORKOS, cases[i].json, cases[i].kind, cases[i].last, cases[i].name);
-}
 
 /* The longest ids there are, one that looks like a cursor, and one that is none. */
 static void
@@ -505,7 +490,7 @@ test_event_bytes(void)
 
 #define EVENT(name, data)	"{\"data\":[{\"event\":" name ",\"data\":" data "}]"
 
-static const PageCase event_cases[] = {
+static const struct BodyCase event_cases[] = {
 	{EVENT("\"user.updated\"", "{\"id\":\"a\"}") END, NAUTH_OK, true, "an event"},
 	{EVENT("\"user.updated\"", "{\"id\":\"a\"}") MORE, NAUTH_OK, false, "with more to come"},
 	{EVENT("\"user.updated\"", "{\"id\":\"a\"}") ",\"list_metadata\":{}}", NAUTH_OK, true, "no cursor is the end of events"},
@@ -624,7 +609,7 @@ main(void)
 	test_cursors();
 	test_pages();
 	unit_settings.page_size = 2;
-	check_cases(page_cases, sizeof(page_cases) / sizeof(page_cases[0]));
+	unit_check_pages(WORKOS, page_cases, sizeof(page_cases) / sizeof(page_cases[0]));
 	test_strange_ids();
 	test_quiet();
 	test_lost_cursors();
@@ -634,7 +619,7 @@ main(void)
 	test_event_bytes();
 	unit_query.kind = NAUTH_QUERY_SINCE;
 	unit_settings.page_size = 2;
-	check_cases(event_cases, sizeof(event_cases) / sizeof(event_cases[0]));
+	unit_check_pages(WORKOS, event_cases, sizeof(event_cases) / sizeof(event_cases[0]));
 	unit_check_bodies(WORKOS);
 	test_capacity();
 	test_hostile_events();
