@@ -9,6 +9,8 @@ use warnings FATAL => 'all';
 use IPC::Run;
 use NeonAuth::Redis;
 use NeonAuth::Test;
+use NeonAuth::Tls;
+use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -19,74 +21,21 @@ my $folder = PostgreSQL::Test::Utils::tempdir();
 
 # ---- Certificates
 
-sub openssl
-{
-	my (@command) = @_;
-	my $output = '';
-
-	IPC::Run::run([ 'openssl', @command ], '<', \undef, '>', \$output, '2>&1') or die "openssl @command: $output";
-	return $output;
-}
-
-# A certificate that signs itself, in one file with its key.
-sub self_signed
-{
-	my ($name, $subject, @more) = @_;
-	my $file = "$folder/$name.pem";
-
-	openssl(qw(req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -keyout), $file,
-		'-subj', "/CN=$subject", '-out', "$file.certificate", @more);
-	append_to_file($file, slurp_file("$file.certificate"));
-	return $file;
-}
-
-# A certificate that an authority has signed, in one file with its key.
-sub signed
-{
-	my ($name, $authority, $names, $days) = @_;
-	my ($file, $extensions) = ("$folder/$name.pem", "$folder/$name.txt");
-
-	append_to_file($extensions, "subjectAltName=$names\n");
-	openssl(qw(req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout), $file,
-		'-subj', '/CN=localhost', '-out', "$file.request");
-	openssl(qw(x509 -req -in), "$file.request", '-CA', $authority, '-CAcreateserial', '-days', $days,
-		'-extfile', $extensions, '-out', "$file.certificate");
-	append_to_file($file, slurp_file("$file.certificate"));
-
-	# one of no days ends with the second it was made in
-	my $made = time();
-	wait_until('its end', sub { return time() > $made + 1; }) if $days == 0;
-	return $file;
-}
-
-my $authority = self_signed('authority', 'our authority');
-my $stranger = self_signed('stranger', 'another authority');
-my $impostor = self_signed('impostor', 'our authority');
-my $names = 'DNS:localhost,IP:127.0.0.1';
-my $good = signed('good', $authority, $names, 2);
+my $ours = new_authority("$folder/ours");
+my $foreign = new_authority("$folder/foreign", 'another authority');
+my $impostor = new_authority("$folder/impostor");
+my ($authority, $stranger) = ($ours->file, $foreign->file);
+my $good = $ours->certificate('good');
 my %bad = (
-	'for another host' => signed('elsewhere', $authority, 'DNS:elsewhere.test', 2),
-	'that is expired' => signed('expired', $authority, $names, 0),
-	'of another authority' => signed('foreign', $stranger, $names, 2),
-	'of an authority of the same name' => signed('forged', $impostor, $names, 2),
-	'that signs itself' => self_signed('alone', 'localhost', '-addext', "subjectAltName=$names"));
+	'for another host' => $ours->certificate('elsewhere', names => 'DNS:elsewhere.test'),
+	'that is expired' => $ours->certificate('expired', until => POSIX::strftime('%Y%m%d%H%M%SZ', gmtime(time() - 2))),
+	'of another authority' => $foreign->certificate('foreign'),
+	'of an authority of the same name' => $impostor->certificate('forged'),
+	'that signs itself' => $ours->certificate('alone', alone => 1));
 my $garbage = "$folder/garbage.pem";
 append_to_file($garbage, "no certificate\n");
 
 # ---- The servers
-
-# PostgreSQL's OpenSSL takes old versions of TLS, so that it is for us to refuse them.
-my $config = "$folder/openssl.cnf";
-append_to_file($config, <<'CNF');
-openssl_conf = init
-[init]
-ssl_conf = ssl
-[ssl]
-system_default = lax
-[lax]
-MinProtocol = TLSv1
-CipherString = DEFAULT@SECLEVEL=0
-CNF
 
 my $tls_port = PostgreSQL::Test::Cluster::get_free_port();
 my $redis = start_redis('--requirepass', $canary, '--port', 0, '--tls-port', $tls_port, '--tls-auth-clients', 'no',
@@ -95,7 +44,8 @@ my $redis = start_redis('--requirepass', $canary, '--port', 0, '--tls-port', $tl
 my $sim = start_sim();
 my $node;
 {
-	local $ENV{OPENSSL_CONF} = $config;
+	# PostgreSQL's OpenSSL takes old versions of TLS, so that it is for us to refuse them.
+	local %ENV = (%ENV, lax_openssl("$folder/openssl.cnf"));
 	$node = new_node('main');
 }
 

@@ -37,12 +37,13 @@ sub openssl
 }
 
 # An authority, whose files are in a folder of its own, which must not be there yet.
+# It is called "our authority", unless another name is given.
 sub new_authority
 {
-	my ($folder) = @_;
+	my ($folder, $name) = @_;
 
 	mkdir $folder or die "$folder: $!";
-	openssl(qw(req -x509 -days 2 -subj), '/CN=our authority', @curve, '-keyout', "$folder/ca.key", '-out', "$folder/ca.pem");
+	openssl(qw(req -x509 -days 2 -subj), '/CN=' . ($name // 'our authority'), @curve, '-keyout', "$folder/ca.key", '-out', "$folder/ca.pem");
 	append_to_file("$folder/ca.cnf", <<"CNF");
 [ca]
 default_ca = ours
