@@ -28,29 +28,6 @@ begin_synced($node, provider => 'cognito', mapping => $mapping);
 
 # ---- Helpers
 
-# The SQL prints these rows and asks this of the simulator.
-sub query_is
-{
-	my ($name, $sql, $rows, $requests) = @_;
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-
-	$sim->reset_stats;
-	is($session->ask($sql), $rows, "$name: rows");
-	is($sim->asked, $requests, "$name: requests") if defined $requests;
-	return;
-}
-
-# The same with the answer that there is without asking for anything alone.
-sub pushed_is
-{
-	my ($name, $sql, $requests) = @_;
-	my $rows = sql("SET neon_auth_fdw.pushdown = off; $sql; RESET neon_auth_fdw.pushdown");
-
-	ok($rows ne '' || $name =~ /nobody/, "$name: there are rows");
-	query_is($name, $sql, $rows, $requests);
-	return;
-}
-
 sub query_fails
 {
 	my ($name, $sql, $sqlstate, $message) = @_;

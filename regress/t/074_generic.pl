@@ -28,27 +28,6 @@ my $offset = "$list$columns$one$rule, paging 'offset'";
 
 # ---- Helpers
 
-sub query_is
-{
-	my ($name, $sql, $rows, $requests) = @_;
-
-	$sim->reset_stats;
-	is($session->ask($sql), $rows, "$name: rows");
-	is($sim->asked, $requests, "$name: requests") if defined $requests;
-	return;
-}
-
-# The same with the answer that there is without asking for anything alone.
-sub pushed_is
-{
-	my ($name, $sql, $requests) = @_;
-	my $rows = sql("SET neon_auth_fdw.pushdown = off; $sql; RESET neon_auth_fdw.pushdown");
-
-	ok($rows ne '' || $name =~ /nobody/, "$name: there are rows");
-	query_is($name, $sql, $rows, $requests);
-	return;
-}
-
 # It fails with this message; returns all that was said.
 sub query_fails
 {
@@ -62,7 +41,6 @@ sub query_fails
 
 sub all { return "SELECT count(id), count(DISTINCT id) FROM $server.users"; }
 sub alter { sql("ALTER SERVER $server OPTIONS ($_[0])"); return; }
-sub last_target { return $sim->stats->{last_target}; }
 
 # ---- Every way of paging, in pages of several sizes
 

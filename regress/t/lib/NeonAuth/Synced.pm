@@ -4,6 +4,7 @@
 #	begin_synced($node, provider => 'workos', columns => 'id, name');
 #	directory('small', ", page_size '50'", users => 100);
 #	is(refresh(), 'ok 100/0/0/0', 'the first refresh');
+#	query_is('all users', 'SELECT count(*) FROM small.users', '100', '2 list');
 #
 # Copyright (c) 2026, neon_auth_fdw contributors
 
@@ -15,8 +16,9 @@ use warnings FATAL => 'all';
 use Exporter 'import';
 use NeonAuth::Session;
 use NeonAuth::Test;
+use Test::More;
 
-our @EXPORT = qw($sim $server $session $said begin_synced directory again sql refresh state last_run tombstones row difference heap id_of wrongly_marked);
+our @EXPORT = qw($sim $server $session $said begin_synced directory again sql refresh state last_run tombstones row difference heap id_of wrongly_marked query_is pushed_is last_target);
 
 # Simulator, name and session of the current directory, and what its last refresh said.
 our ($sim, $server, $session, $said);
@@ -62,6 +64,33 @@ sub directory
 }
 
 sub sql { return $session->must($_[0]); }
+
+# The SQL prints these rows and, if that is told, asks this of the simulator.
+sub query_is
+{
+	my ($name, $sql, $rows, $requests) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	$sim->reset_stats;
+	is($session->ask($sql), $rows, "$name: rows");
+	is($sim->asked, $requests, "$name: requests") if defined $requests;
+	return;
+}
+
+# The same with the answer that there is without asking for anything alone.
+sub pushed_is
+{
+	my ($name, $sql, $requests) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $rows = sql("SET neon_auth_fdw.pushdown = off; $sql; RESET neon_auth_fdw.pushdown");
+
+	ok($rows ne '' || $name =~ /nobody/, "$name: there are rows");
+	query_is($name, $sql, $rows, $requests);
+	return;
+}
+
+# What the simulator was asked for last.
+sub last_target { return $sim->stats->{last_target}; }
 
 # Refreshes users_sync: "status inserted/updated/tombstoned/held", or the SQLSTATE.
 sub refresh
