@@ -33,9 +33,7 @@ sub refresh
 	my ($more) = @_;
 
 	$said = $session->ask("CALL neon_auth.refresh_users_sync('better_auth', target => '$target'" . ($more ? ", $more" : '') . ')');
-	return $1 if $said =~ /ERROR:  (\w{5}):/;
-	my ($status, @counts) = split /\|/, ($said =~ /^((?:ok|held|dry run)\|.*)$/m)[0];
-	return "$status " . join('/', @counts[ 0 .. 3, 5 ]);
+	return outcome_of($said, 0 .. 3, 5);
 }
 
 sub option { sql("ALTER SERVER better_auth OPTIONS ($_[0])"); return; }

@@ -50,9 +50,7 @@ sub refresh
 	my ($more) = @_;
 
 	$said = $session->ask("CALL neon_auth.refresh_users_sync('$server', target => '$target'" . ($more ? ", $more" : '') . ')');
-	return $1 if $said =~ /ERROR:  (\w{5}):/;
-	my ($status, @counts) = split /\|/, ($said =~ /^((?:ok|held|dry run)\|.*)$/m)[0];
-	return "$status " . join('/', @counts[ 0 .. 5 ]);
+	return outcome_of($said, 0 .. 5);
 }
 
 sub tombstones { return sql("SELECT coalesce(string_agg(id, ' ' ORDER BY id), '') FROM $target WHERE deleted_at IS NOT NULL"); }

@@ -9,6 +9,7 @@ use warnings FATAL => 'all';
 
 use JSON::PP;
 use NeonAuth::Session;
+use NeonAuth::Synced qw($sim $session $said sql query_is);
 use NeonAuth::Test;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -28,25 +29,10 @@ add_server($node, $sims{older}, name => 'older', schema => 'older', options => $
 add_server($node, $sims{newer}, name => 'newer', schema => 'newer', options => "$options, header_prefix 'x-hexclave'");
 add_server($node, $sims{stack}, name => 'stack', schema => 'app', options => $options);
 add_server($node, $sims{nobody}, name => 'nobody', schema => 'nobody', options => $options);
-my $sim = $sims{stack};
-my $session = new_session($node);
-my $said;
+$sim = $sims{stack};
+$session = new_session($node);
 
 # ---- Helpers
-
-sub sql { return $session->must($_[0]); }
-
-# The SQL prints this, and asks this of the simulator.
-sub query_is
-{
-	my ($name, $sql, $rows, $requests) = @_;
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-
-	$sim->reset_stats;
-	is($session->ask($sql), $rows, $name);
-	is($sim->asked, $requests, "$name: requests");
-	return;
-}
 
 # "status inserted/updated/unchanged/tombstoned/held/quarantined", or the SQLSTATE.
 sub refresh
@@ -54,9 +40,7 @@ sub refresh
 	my ($server, $target) = @_;
 
 	$said = $session->ask("CALL neon_auth.refresh_users_sync('$server', target => '$target')");
-	return $1 if $said =~ /ERROR:  (\w{5}):/;
-	my ($status, @counts) = split /\|/, ($said =~ /^((?:ok|held|dry run)\|.*)$/m)[0];
-	return "$status " . join('/', @counts[ 0 .. 5 ]);
+	return outcome_of($said, 0 .. 5);
 }
 
 sub options { my ($server, $options) = @_; sql("ALTER SERVER $server OPTIONS ($options)"); return; }

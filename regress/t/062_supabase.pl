@@ -55,9 +55,7 @@ sub sql { return $session->must($_[0]); }
 sub refresh
 {
 	$said = $session->ask("CALL neon_auth.refresh_users_sync('$server', target => '$target')");
-	return $1 if $said =~ /ERROR:  (\w{5}):/;
-	my ($status, @counts) = split /\|/, ($said =~ /^((?:ok|held)\|.*)$/m)[0];
-	return "$status " . join('/', @counts[ 0 .. 4 ]);
+	return outcome_of($said, 0 .. 4);
 }
 
 # A new target, equal to the directory.

@@ -11,6 +11,7 @@ use HTTP::Tiny;
 use JSON::PP;
 use NeonAuth::Providers;
 use NeonAuth::Session;
+use NeonAuth::Synced qw($sim $session $said sql query_is);
 use NeonAuth::Test;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -50,25 +51,10 @@ CREATE USER MAPPING FOR CURRENT_USER SERVER emulated OPTIONS (api_key 'owner');
 CREATE SCHEMA emulated;
 IMPORT FOREIGN SCHEMA directory FROM SERVER emulated INTO emulated;
 SQL
-my $sim = $sims{fire};
-my $session = new_session($node);
-my $said;
+$sim = $sims{fire};
+$session = new_session($node);
 
 # ---- Helpers
-
-sub sql { return $session->must($_[0]); }
-
-# The SQL prints this, and asks this of the simulator.
-sub query_is
-{
-	my ($name, $sql, $rows, $requests) = @_;
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-
-	$sim->reset_stats;
-	is($session->ask($sql), $rows, $name);
-	is($sim->asked, $requests, "$name: requests");
-	return;
-}
 
 sub without_pushdown { return sql("SET neon_auth_fdw.pushdown = off; $_[0]; RESET neon_auth_fdw.pushdown"); }
 
@@ -78,9 +64,7 @@ sub refresh
 	my ($server, $target) = @_;
 
 	$said = $session->ask("CALL neon_auth.refresh_users_sync('$server', target => '$target')");
-	return $1 if $said =~ /ERROR:  (\w{5}):/;
-	my ($status, @counts) = split /\|/, ($said =~ /^((?:ok|held|dry run)\|.*)$/m)[0];
-	return "$status " . join('/', @counts[ 0 .. 5 ]);
+	return outcome_of($said, 0 .. 5);
 }
 
 sub row { my ($id, $columns) = @_; return sql("SELECT $columns FROM fire.t WHERE id = '$id'"); }

@@ -55,9 +55,7 @@ sub refresh
 
 	$sim->reset_stats;
 	$said = $session->ask("CALL neon_auth.refresh_users_sync('$server', target => '$target'" . ($more ? ", $more" : '') . ')');
-	return $1 if $said =~ /ERROR:  (\w{5}):/;
-	my ($status, @counts) = split /\|/, ($said =~ /^((?:ok|held)\|.*)$/m)[0];
-	return "$status " . join('/', @counts[ 0 .. 4 ]);
+	return outcome_of($said, 0 .. 4);
 }
 
 sub tombstones { return sql("SELECT coalesce(string_agg(id, ' ' ORDER BY id COLLATE \"C\"), '') FROM $target WHERE deleted_at IS NOT NULL"); }

@@ -6,6 +6,7 @@
 #	$session->begin('SELECT pg_sleep(5)');    # does not wait
 #	... $session->said ...
 #	$text = $session->finish;
+#	is(outcome_of($session->ask('CALL neon_auth.refresh_users_sync()'), 0, 1), 'ok 100/0', 'a refresh');
 #
 # Copyright (c) 2026, neon_auth_fdw contributors
 
@@ -19,7 +20,7 @@ use IO::Select;
 use POSIX ();
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(new_session);
+our @EXPORT = qw(new_session outcome_of);
 
 # Options: database (postgres).
 sub new_session
@@ -94,6 +95,17 @@ sub must
 
 	die $text if $text =~ /^(psql:\S+: )?ERROR:/m;
 	return $text;
+}
+
+# What a refresh came to, by what psql said of its CALL: "status count/count" with the
+# counts at these places behind the status, or the SQLSTATE.
+sub outcome_of
+{
+	my ($said, @places) = @_;
+
+	return $1 if $said =~ /ERROR:  (\w{5}):/;
+	my ($status, @counts) = split /\|/, ($said =~ /^((?:ok|held|busy|dry run)\|.*)$/m)[0];
+	return "$status " . join('/', @counts[@places]);
 }
 
 sub DESTROY

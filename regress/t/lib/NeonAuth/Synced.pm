@@ -99,9 +99,7 @@ sub refresh
 
 	$sim->reset_stats;
 	$said = $session->ask("CALL neon_auth.refresh_users_sync('$server', target => '$server.users_sync'" . ($more ? ", $more" : '') . ')');
-	return $1 if $said =~ /ERROR:  (\w{5}):/;
-	my ($status, @counts) = split /\|/, ($said =~ /^((?:ok|held|busy|dry run)\|.*)$/m)[0];
-	return "$status " . join('/', @counts[ @{ $is{counts} } ]);
+	return outcome_of($said, @{ $is{counts} });
 }
 
 sub state
