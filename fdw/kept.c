@@ -294,9 +294,11 @@ nauth_kept_next(NauthKept *kept, int reader, NauthRow *row)
 	{
 		found = nauth_source_next(kept->source, row);
 		kept->ended = !found;
-		row->nulls[NAUTH_RAW_JSON] |= !kept->wide;
 		if (found)
+		{
+			row->nulls[NAUTH_RAW_JSON] |= !kept->wide;
 			tuplestore_putvalues(kept->rows, kept->slot->tts_tupleDescriptor, row->values, row->nulls);
+		}
 	}
 	kept->places[reader] += found;
 	MemoryContextSwitchTo(old);
