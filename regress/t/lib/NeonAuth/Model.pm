@@ -367,7 +367,7 @@ sub calm
 
 # ---- Runs
 
-my @points = qw(written uncommitted committed listed counted searched confirmed tombstoned recorded);
+my @points = qw(written uncommitted committed listed counted searched confirmed tombstoned recorded answered purged);
 
 # Where a watermark is a time of the provider's clock, it has to be of the clock of
 # this history: events of a day ago would be older than any other.

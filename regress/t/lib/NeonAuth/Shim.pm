@@ -35,12 +35,13 @@ sub new_shim
 	return bless { folder => PostgreSQL::Test::Utils::tempdir() }, __PACKAGE__;
 }
 
-# The environment that preloads it.
+# The environment that preloads it, after the library of a sanitizer where there is one:
+# then what fails for want of memory does not, and all else is as ever.
 sub environment
 {
 	my ($self) = @_;
 
-	return (LD_PRELOAD => $library, NAUTH_SHIM => $self->{folder});
+	return (LD_PRELOAD => join(' ', $ENV{NAUTH_SANITIZER} // (), $library), NAUTH_SHIM => $self->{folder});
 }
 
 # NeonAuth::Test's new_node, preloaded then and whenever it starts again.
