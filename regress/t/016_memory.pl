@@ -55,20 +55,20 @@ BEGIN
 END \$\$;
 SQL
 
-# Starves a query in a session of its own, six times, at each allocation or at
+# Starves a query in a session of its own, four times, at each allocation or at
 # every so many.
 sub starve
 {
 	my ($what, $before, $query, $step) = @_;
 	my $run = "SELECT starve('$before', '$query', " . ($step // 1) . ");\nSELECT leftovers();\n";
 	my ($status, $out, $err) =
-	  $node->psql('postgres', $run x 6, timeout => $PostgreSQL::Test::Utils::timeout_default);
+	  $node->psql('postgres', $run x 4, timeout => $PostgreSQL::Test::Utils::timeout_default);
 	my @ends = $out =~ /^ended\|(.*)$/mg;
 
 	is($status, 0, "$what: the session lives to its end") or diag($err);
-	check_ends($what, \@ends, 0, 6 * 50);
-	check_leftovers($what, $out, 6);
-	note("$what: " . @ends / 6 . ' allocations');
+	check_ends($what, \@ends, 0, 4 * 50);
+	check_leftovers($what, $out, 4);
+	note("$what: " . @ends / 4 . ' allocations');
 	return;
 }
 
