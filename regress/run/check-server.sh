@@ -13,9 +13,9 @@ set -euo pipefail
 
 # Run once more with debug_discard_caches = 1 by check-asserts; one of them takes minutes.
 DISCARD_TESTS=${DISCARD_TESTS-041_sync_user.pl}
-MODULES=(contrib/{auto_explain,dblink,pageinspect,pg_stat_statements,pgcrypto,postgres_fdw} src/test/{perl,regress,isolation})
+MODULES=(contrib/{auto_explain,citext,dblink,file_fdw,pageinspect,pg_stat_statements,pgcrypto,postgres_fdw} src/test/{perl,regress,isolation})
 # What check-sanitized leaves out: they measure memory, which is the sanitizer's, or let allocations fail, which are its too.
-NOT_SANITIZED='^(006_large|014_resources|016_memory|033_cache_resources|034_cache_memory|085_scarce)[.]pl$'
+NOT_SANITIZED='^(014_resources|016_memory|033_cache_resources|034_cache_memory|085_scarce)[.]pl$'
 # What check-valgrind runs: each path of the library once, since it takes twenty times as long.
 VALGRIND_TESTS='001_scan.pl 002_refresh.pl 023_cache.pl 035_incremental.pl 041_sync_user.pl 082_hostile_users.pl 094_forged_cache.pl'
 PACKAGES=(zlib1g-dev libicu-dev pkg-config bison flex valgrind)

@@ -102,7 +102,7 @@ sql('SELECT pg_stat_statements_reset()') if $counts_statements;
 my ($row, $growth) = measure($refresh);
 note(sprintf('first run: %s, memory grew by %.1f MB', $row, $growth));
 like($row, qr/^ok\|${\USERS}\|0\|0\|0\|0\|0\|/, 'the first run writes all users');
-cmp_ok($growth, '<', MEGABYTES, 'F58: the first run takes little memory');
+memory_below($growth, MEGABYTES, 'F58: the first run takes little memory');
 my $requests = list_requests();
 ok($requests >= PAGES && $requests <= 1.25 * PAGES, "the first run takes not many more requests than pages ($requests)");
 is(sql('SELECT count(DISTINCT id) FROM neon_auth.users_sync WHERE deleted_at IS NULL'), USERS, 'every user is there');
@@ -130,7 +130,7 @@ list_requests();
 ($row, $growth) = measure($refresh);
 note(sprintf('next run: %s, memory grew by %.1f MB', $row, $growth));
 like($row, qr/^ok\|0\|1\|${\(USERS - 2)}\|1\|0\|0\|/, 'a change and a deletion among many users');
-cmp_ok($growth, '<', MEGABYTES, 'it takes little memory');
+memory_below($growth, MEGABYTES, 'it takes little memory');
 $requests = list_requests();
 ok($requests >= PAGES && $requests <= 1.25 * PAGES, "it takes not many more requests than pages ($requests)");
 is(sql("SELECT string_agg(id, ' ' ORDER BY deleted_at) FROM neon_auth.users_sync WHERE deleted_at IS NOT NULL OR name = 'Last One'"),
@@ -161,7 +161,7 @@ sub incremental
 	is(sql('SELECT mode FROM neon_auth.sync_run ORDER BY run_id DESC LIMIT 1'), 'incremental', "$what: the run is incremental");
 	cmp_ok($asked, '<=', $requests, "$what: takes at most $requests requests ($asked)");
 	cmp_ok(seq_scans() - $before, '<=', $scans, "$what: and $scans scans of the table");
-	cmp_ok($growth, '<', MEGABYTES, "$what: and little memory");
+	memory_below($growth, MEGABYTES, "$what: and little memory");
 	return;
 }
 
@@ -183,7 +183,7 @@ is(list_requests(), 1, 'takes one request');
 ($row, $growth) = measure('SELECT count(*), count(raw_json), max(length(raw_json::text)) > 100 FROM app.users');
 note(sprintf('scan of all: memory grew by %.1f MB', $growth));
 is($row, (USERS - 1) . '|' . (USERS - 1) . '|t', 'F58: a scan of all users');
-cmp_ok($growth, '<', MEGABYTES, 'takes little memory');
+memory_below($growth, MEGABYTES, 'takes little memory');
 is(sql("SELECT count(*) FROM app.users f FULL JOIN (SELECT * FROM neon_auth.users_sync WHERE deleted_at IS NULL) u USING (id) WHERE (f.updated_at, f.name, f.email) IS DISTINCT FROM (u.updated_at, u.name, u.email)"),
 	0, 'the target equals the foreign table');
 

@@ -9,6 +9,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use IPC::Run ();
+use JSON::PP;
 use NeonAuth::Test;
 use NeonAuth::Wire;
 use PostgreSQL::Test::Cluster;
@@ -197,7 +198,7 @@ $reader->quit;
 # A server may be dropped while a refresh waits for its provider, for that holds
 # no lock then; it ends as it began. A scan holds its table.
 add_server($node, $sim, name => 'gone', schema => 'gone', options => ", page_size '5'");
-$sim->fault({ match => 'list', after => 1, latency_ms => 1000 });
+$sim->fault({ match => 'list', after => 1, hang => JSON::PP::true });
 my ($refreshed, $messages) = ('', '');
 my $refresh = IPC::Run::start(
 	[ 'psql', '-XAt', '-d', $node->connstr('postgres'), '-c', q(CALL neon_auth.refresh_users_sync('gone', target => 'gone.users_sync')) ],
@@ -205,9 +206,9 @@ my $refresh = IPC::Run::start(
 $node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM neon_auth.sync_progress WHERE pages = 1') or die 'no refresh';
 $node->safe_psql('postgres', 'DROP SERVER gone CASCADE');
 is($node->safe_psql('postgres', 'SELECT pages FROM neon_auth.sync_progress'), '1', 'DROP SERVER while a refresh waits');
+$sim->clear_faults;
 $refresh->finish;
 like($refreshed . $messages, qr/^ok\|25\|/, 'does not keep it from its end');
-$sim->clear_faults;
 
 # ---- Other roles of the same session
 

@@ -325,7 +325,7 @@ fault_row('F8', '10 GiB about one user', only => 'refresh', writes => 1,
 	fault => { match => 'get', after => 1, body => $blanks, body_repeat => 10 * 1024 }, error => $body_too_large);
 row('F8', 'memory (REL-9)', 'both columns' => sub {
 		# the largest reply may have 16 MiB
-		cmp_ok(most_memory() - $most, '<', 24 * 1024, 'all that takes no more memory than the largest reply may have');
+		memory_below(most_memory() - $most, 24 * 1024, 'all that takes no more memory than the largest reply may have');
 		$wire->script($request, [ 'send', $bombs[0][1] ], [ 'flood', ' ' ]);
 		flat('too large a reply', 5, "SELECT neon_auth.disconnect_all(); $_") for scan_of('clerk'), refresh_of('clerk');
 		$wire->script(@healthy);

@@ -22,10 +22,11 @@ use File::Spec;
 use POSIX qw(WNOHANG);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Test::More;
 use Time::HiRes qw(sleep);
 
 our @EXPORT = qw(new_node allow_urls add_server start_sim start_better_auth
-  better_auth_missing tree wait_until open_descriptors);
+  better_auth_missing tree wait_until open_descriptors memory_below);
 our @EXPORT_OK = qw(start_process);
 
 my $tree = File::Spec->rel2abs(dirname(__FILE__) . '/../../../..');
@@ -41,6 +42,17 @@ $SIG{$_} = sub { exit 1 }
 sub tree
 {
 	return $tree;
+}
+
+# That a process has less memory than this, or has grown by less.  A sanitizer keeps for a
+# while what was freed.
+sub memory_below
+{
+	my ($memory, $bound, $what) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	$bound *= 10 if $ENV{NAUTH_SANITIZER};
+	return cmp_ok($memory, '<', $bound, $what);
 }
 
 # Waits until the code returns something true, which it returns; dies after as
