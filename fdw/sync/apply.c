@@ -5,9 +5,8 @@
  *
  * Most users of most pages have not changed; they cost a look into the table
  * of what is known.  The others become jsonb and go to the target in one
- * statement a page (write.c), sorted by id so that two writers cannot block each
- * other in a circle.  Every prefix of these statements leaves a valid target, so a
- * crash needs no repair.
+ * statement a page for each kind (write.c).  Every prefix of these statements leaves
+ * a valid target, so a crash needs no repair.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -253,19 +252,7 @@ make_row(NauthRun *run, const NauthUser *user, NauthRow *row)
 	return reason;
 }
 
-/* Users without times first, for theirs is another statement; then by id. */
-static int
-compare_wanted(const void *a, const void *b)
-{
-	const NauthWanted *left = a;
-	const NauthWanted *right = b;
-
-	if (left->timed != right->timed)
-		return left->timed ? 1 : -1;
-	return strcmp(left->id, right->id);
-}
-
-/* The users of the page that have to be written, as rows, sorted. */
+/* The users of the page that have to be written, as rows. */
 static int
 collect_wanted(NauthRun *run, NauthWanted *wanted)
 {
@@ -297,7 +284,6 @@ collect_wanted(NauthRun *run, NauthWanted *wanted)
 		else
 			count++;
 	}
-	qsort(wanted, count, sizeof(NauthWanted), compare_wanted);
 	return count;
 }
 
@@ -308,14 +294,10 @@ nauth_apply_page(NauthRun *run)
 	MemoryContext old = MemoryContextSwitchTo(run->page_cxt);
 	NauthWanted *wanted = palloc(Max(run->page->count, 1) * sizeof(NauthWanted));
 	int			count = collect_wanted(run, wanted);
-	int			timeless = 0;
 
 	run->counts.pages++;
 	run->total = run->page->total;
-	while (timeless < count && !wanted[timeless].timed)
-		timeless++;
-	nauth_write_users(run, wanted, timeless);
-	nauth_write_users(run, wanted + timeless, count - timeless);
+	nauth_write_users(run, wanted, count);
 	NAUTH_FAULT_POINT("written");
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(run->page_cxt);

@@ -124,9 +124,10 @@ changed_sql(const NauthRun *run, bool timed)
 }
 
 /*
- * SQL of the users, which are $1 to $7, arrays of the columns in order.  Neon's own
- * table computes id, name and the others from members that Stack Auth sends, so
- * these are put into raw_json for it.
+ * SQL of the users, which are $1 to $7, arrays of the columns in order, and stay in
+ * their order.  As functions of the list, not of FROM, they are read from the arrays
+ * one by one, without a copy of them all.  Neon's own table computes id, name and the
+ * others from members that Stack Auth sends, so these are put into raw_json for it.
  */
 static const char *
 users_sql(const NauthRun *run)
@@ -135,9 +136,10 @@ users_sql(const NauthRun *run)
 	"raw_json || jsonb_build_object('id', id, 'display_name', name, 'primary_email', email,"
 	" 'signed_up_at_millis', (extract(epoch FROM created_at) * 1000)::bigint)" : "raw_json";
 
-	return psprintf("(SELECT %s AS raw_json, id, name, email, created_at, updated_at, deleted_at"
-					" FROM unnest($1, $2, $3, $4, $5, $6, $7)"
-					" AS p (raw_json, id, name, email, created_at, updated_at, deleted_at)) AS excluded", raw_json);
+	return psprintf("(SELECT %s AS raw_json, id, name, email, created_at, updated_at, deleted_at FROM"
+					" (SELECT unnest($1) AS raw_json, unnest($2) AS id, unnest($3) AS name, unnest($4) AS email,"
+					" unnest($5) AS created_at, unnest($6) AS updated_at, unnest($7) AS deleted_at) AS p) AS excluded",
+					raw_json);
 }
 
 /*
@@ -145,20 +147,22 @@ users_sql(const NauthRun *run)
  *
  * Unchanged users are left out by a join, since ON CONFLICT would lock their
  * rows before it finds that there is nothing to write.  A dry run asks what
- * the join leaves.
+ * the join leaves.  Users without a row need no join, nor a sort after it, which
+ * together cost as much as writing them.
  */
 static char *
-build_sql(const NauthRun *run, bool timed)
+build_sql(const NauthRun *run, bool timed, bool known)
 {
 	const NauthTarget *target = &run->target;
 	bool		generated = target->generated;
 	const char *columns = generated ? "raw_json, updated_at, deleted_at" :
 	"raw_json, id, name, email, created_at, updated_at, deleted_at";
 	const char *changed = changed_sql(run, timed);
-	const char *source =
-	psprintf("%s LEFT JOIN %s t ON t.id = excluded.id WHERE t.id IS NULL OR %s"
-			 " ORDER BY excluded.id COLLATE \"C\"", users_sql(run), target->name, changed);
+	const char *source = users_sql(run);
 
+	if (known)
+		source = psprintf("%s LEFT JOIN %s t ON t.id = excluded.id WHERE t.id IS NULL OR %s"
+						  " ORDER BY excluded.id COLLATE \"C\"", source, target->name, changed);
 	if (run->dry_run)
 		return psprintf("SELECT excluded.id, excluded.updated_at FROM %s", source);
 	return psprintf("INSERT INTO %s AS t (%s) SELECT excluded.%s FROM %s"
@@ -374,7 +378,9 @@ write_batch(NauthRun *run, void *arg)
 	nauth_role_enter(run->target.owner, &saved);
 	if (nauth_since_is_word(run))
 		note_ties(run, types, values);
-	SPI_execute_with_args(batch->sql, WRITE_ARGS, types, values, NULL, false, 0);
+	/* a plan for these very arrays would begin with copies of them */
+	SPI_execute_plan(SPI_prepare_cursor(batch->sql, WRITE_ARGS, types, CURSOR_OPT_GENERIC_PLAN),
+					 values, NULL, false, 0);
 	nauth_role_leave(&saved);
 	count_written(run, batch);
 	SPI_freetuptable(SPI_tuptable);
@@ -450,13 +456,39 @@ write_half(NauthRun *run, const char *sql, NauthWanted *users, int count)
 	write_half(run, sql, users + count / 2, count - count / 2);
 }
 
+/* What decides which statement writes a user, then the id. */
+static int
+compare_wanted(const void *a, const void *b)
+{
+	const NauthWanted *left = a;
+	const NauthWanted *right = b;
+
+	if (left->timed != right->timed)
+		return left->timed ? 1 : -1;
+	if (left->known != right->known)
+		return left->known ? 1 : -1;
+	return strcmp(left->id, right->id);
+}
+
 void
 nauth_write_users(NauthRun *run, NauthWanted *users, int count)
 {
-	if (count == 0)
-		return;
-	if (OidIsValid(run->target.relid))
-		write_half(run, build_sql(run, users[0].timed), users, count);
-	else
+	int			next;
+
+	if (!OidIsValid(run->target.relid))
+	{
 		run->counts.inserted += count;
+		return;
+	}
+	qsort(users, count, sizeof(NauthWanted), compare_wanted);
+	for (int begin = 0; begin < count; begin = next)
+	{
+		bool		timed = users[begin].timed;
+		bool		known = users[begin].known;
+
+		for (next = begin + 1; next < count; next++)
+			if (users[next].timed != timed || users[next].known != known)
+				break;
+		write_half(run, build_sql(run, timed, known), users + begin, next - begin);
+	}
 }

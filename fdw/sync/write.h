@@ -30,8 +30,9 @@ typedef struct NauthWanted
 } NauthWanted;
 
 /*
- * Write users, sorted by id, either all timed or none.  Who cannot be held is
- * quarantined.  Raises an error, with the id of a user where it is about one.
+ * Write users, which it sorts: those of each kind by id, so that two writers cannot
+ * block each other in a circle.  Who cannot be held is quarantined.  Raises an error,
+ * with the id of a user where it is about one.
  */
 extern void nauth_write_users(NauthRun *run, NauthWanted *users, int count);
 
