@@ -15,6 +15,11 @@ CHECK_PACKAGES=(libipc-run-perl pg-bsd-indent cppcheck clang clang-tidy libclang
 NODE_MAJOR=22
 OLDEST_NODE=20
 
+# What a script may ask run_in_work_folder for: packages to be unpacked into the work folder and not installed, since
+# installing them would start a service; and files of the tree that its run makes and the caller gets into the checkout.
+UNPACKED_PACKAGES=()
+RESULTS=()
+
 say()
 {
 	printf '\n== %s\n' "$*"
@@ -138,6 +143,37 @@ install_packages()
 	exec 9<&-
 }
 
+# Unpacks the PACKAGEs into the work folder, where their programs are in usr/sbin and usr/bin of "unpacked".
+unpack_packages()
+{
+	local package
+
+	(($#)) || return 0
+	mkdir "$work/debian" "$work/unpacked"
+	for package; do
+		(
+			cd "$work/debian"
+			apt-get download -qq "$package" || { as_root apt-get update -qq && apt-get download -qq "$package"; }
+			dpkg-deb -x "$package"_*.deb "$work/unpacked"
+		) >>"$work/apt.log" 2>&1 || {
+			tail -n 30 "$work/apt.log" >&2
+			die "package $package could not be unpacked"
+		}
+	done
+}
+
+# Copies the FILEs of the tree's copy that there are to the checkout.
+bring_back()
+{
+	local file
+
+	for file; do
+		if [[ -f $work/tree/$file ]] && mkdir -p "$TOP/${file%/*}" && cp "$work/tree/$file" "$TOP/$file"; then
+			echo "$file"
+		fi
+	done
+}
+
 # A path of a Unix socket has at most 107 bytes, so a deep TMPDIR will not do; nor one that the user cannot enter.
 make_work_folder()
 {
@@ -244,6 +280,7 @@ run_in_work_folder()
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
 	install_packages "$@"
+	unpack_packages "${UNPACKED_PACKAGES[@]}"
 	copy_tree
 	mkdir "$work"/{home,log,tmp}
 	((EUID)) || chown -R nobody: "$work"
@@ -259,6 +296,7 @@ run_in_work_folder()
 	set +m
 	wait "$child" || status=$?
 	child=
+	bring_back "${RESULTS[@]}"
 	exit "$status"
 }
 

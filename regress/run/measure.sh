@@ -18,6 +18,7 @@ main()
 	say "Building"
 	build_and_install
 	build_simulator
+	[[ $NAUTH_MEASURE != bench ]] || make -s -C "$TOP/regress/bench"
 	mkdir "$work/tap"
 	mapfile -t prove < <(prove_command)
 	"${prove[@]}" -v "$TOP/regress/bench/$NAUTH_MEASURE.pl"
@@ -26,5 +27,9 @@ main()
 if [[ -n ${NAUTH_WORK:-} ]]; then
 	main
 else
+	if [[ $NAUTH_MEASURE == bench ]]; then
+		UNPACKED_PACKAGES=(nginx)
+		RESULTS=(regress/bench/out/{bench,growth,sessions,latency,storage,breakdown}.json)
+	fi
 	run_in_work_folder measure.sh "${BUILD_PACKAGES[@]}" "${CHECK_PACKAGES[@]}"
 fi
