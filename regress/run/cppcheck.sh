@@ -6,4 +6,4 @@ cd "$(dirname "$0")/../.."
 exec cppcheck --quiet --enable=warning,portability,performance --inline-suppr \
 	--error-exitcode=1 --suppress=missingIncludeSystem --suppress=unknownMacro \
 	--suppress=preprocessorErrorDirective \
-	--std=c11 -j "$(nproc)" -I. -Ifdw cache fdw regress/sim regress/shim regress/probe regress/unit regress/fuzz regress/forger
+	--std=c11 -j "$(nproc)" -I. -Ifdw cache fdw regress/sim regress/shim regress/probe regress/unit regress/fuzz regress/forger regress/bench
