@@ -20,6 +20,8 @@ main()
 	build_simulator
 	[[ $NAUTH_MEASURE != bench ]] || make -s -C "$TOP/regress/bench"
 	mkdir "$work/tap"
+	# a statement may take as long as it does
+	export PG_TEST_TIMEOUT_DEFAULT=3600
 	mapfile -t prove < <(prove_command)
 	"${prove[@]}" -v "$TOP/regress/bench/$NAUTH_MEASURE.pl"
 }

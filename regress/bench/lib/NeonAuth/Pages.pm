@@ -19,6 +19,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use Exporter 'import';
+use File::Path qw(rmtree);
 use HTTP::Tiny;
 use NeonAuth::Test qw(start_process);
 use PostgreSQL::Test::Cluster;
@@ -109,6 +110,9 @@ sub save_listing
 	}
 	return $bytes;
 }
+
+# Removes all files.
+sub remove { my ($self) = @_; return rmtree("$self->{folder}/pages"); }
 
 sub urls { my ($self) = @_; return map { $self->page_url($_) } @{ $self->{arguments} }; }
 sub files { my ($self) = @_; return map { "$self->{folder}/pages/v1/users/_$_" } @{ $self->{arguments} }; }

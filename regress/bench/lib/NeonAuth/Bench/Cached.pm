@@ -16,7 +16,7 @@ use NeonAuth::Bench;
 use NeonAuth::Bench::Setup;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(prepare_cached scan_all scan_narrow cached_scans measure_cached lookup_script pgbench);
+our @EXPORT = qw(fill_cache scan_all scan_narrow prepare_cached scan_sql lookup_script pgbench measure_cached);
 
 my $lookups = 1000;
 my $transactions = 2000;
@@ -38,21 +38,37 @@ sub scan_sql
 sub scan_all { return sql_seconds(scan_sql($_[0], 'all')); }
 sub scan_narrow { return sql_seconds(scan_sql($_[0], 'narrow')); }
 
-# Fills the cache with the listing, and with the lookup of some users one by one.
+# It must be the cache that answers.
+sub must_hit
+{
+	my ($sql) = @_;
+	my $said = sql("EXPLAIN (ANALYZE, COSTS off, TIMING off) $sql");
+
+	die "not from the cache: $said" if $said !~ /Cache: hits=[1-9]\d* stale=0 misses=0/ || $said !~ /Requests: 0/;
+	return;
+}
+
+# Fills the cache with the listing.
+sub fill_cache
+{
+	my $sql = scan_sql('cached', 'all');
+
+	sql($sql);
+	must_hit($sql);
+	return;
+}
+
+# The cache with the listing, and with the lookup of some users one by one.
 sub prepare_cached
 {
 	rival_table('users', 'clerk.users_sync');
 	sql('VACUUM ANALYZE clerk.users_sync');
-	sql(scan_sql('cached', 'all'));
+	fill_cache();
 	sql("CREATE TABLE bench.ids AS SELECT (row_number() OVER ())::int AS n, id FROM
 		(SELECT id FROM clerk.users_sync ORDER BY hashtext(id) LIMIT $lookups) i; ALTER TABLE bench.ids ADD PRIMARY KEY (n); VACUUM ANALYZE bench.ids");
 	sql(q(DO $$ DECLARE user_id text; BEGIN FOR user_id IN SELECT id FROM bench.ids LOOP
 		EXECUTE format('SELECT FROM cached.users WHERE id = %L', user_id); END LOOP; END $$));
-	for my $sql (scan_sql('cached', 'all'), "SELECT * FROM cached.users WHERE id = '" . sql('SELECT id FROM bench.ids WHERE n = 7') . q('))
-	{
-		my $said = sql("EXPLAIN (ANALYZE, COSTS off, TIMING off) $sql");
-		die "not from the cache: $said" if $said !~ /Cache: hits=[1-9]\d* stale=0 misses=0/ || $said !~ /Requests: 0/;
-	}
+	must_hit("SELECT * FROM cached.users WHERE id = '" . sql('SELECT id FROM bench.ids WHERE n = 7') . q('));
 	return;
 }
 

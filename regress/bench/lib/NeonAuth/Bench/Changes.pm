@@ -14,7 +14,7 @@ use NeonAuth::Bench;
 use NeonAuth::Bench::Setup;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(prepare_changes changed_and_deleted measure_changes);
+our @EXPORT = qw(changed_and_deleted measure_changes);
 
 # The list of changes as the extension asks for it first.
 my $request = '/v1/users?limit=100&offset=0&order_by=-updated_at';

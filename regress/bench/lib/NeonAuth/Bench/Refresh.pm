@@ -16,7 +16,7 @@ use NeonAuth::Bench;
 use NeonAuth::Bench::Setup;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(first_refresh_and_floor unchanged_and_floor measure_refreshes seconds_of_goal);
+our @EXPORT = qw(first_refresh unchanged measure_refreshes seconds_of_goal);
 
 # The table keeps jsonb in line and uncompressed, whatever a row of users has.
 my $plain = 'WITH (toast_tuple_target = 8160)';
@@ -102,18 +102,17 @@ sub split_pages
 	return $seconds;
 }
 
+# Seconds of a refresh by server that finds no change.
+sub unchanged { my ($server) = @_; return refresh($server, 'full', "ok 0/0/$users/0"); }
+
 # Medians of so many rounds: by time of change, by digest; transfer of all pages, splitting them.
 sub unchanged_and_floor
 {
 	my ($times) = @_;
-	my $unchanged = "ok 0/0/$users/0";
 
 	refresh('timeless', 'full', "ok $users/0/0/0") if sql("SELECT to_regclass('timeless.users_sync') IS NULL") eq 't';
 	sql('VACUUM ANALYZE clerk.users_sync; VACUUM ANALYZE timeless.users_sync; VACUUM ANALYZE neon_auth.sync_digest; CHECKPOINT');
-	return medians($times,
-		sub { return refresh('clerk', 'full', $unchanged) },
-		sub { return refresh('timeless', 'full', $unchanged) },
-		\&transfer, \&split_pages);
+	return medians($times, sub { return unchanged('clerk') }, sub { return unchanged('timeless') }, \&transfer, \&split_pages);
 }
 
 # ---- The table
@@ -128,6 +127,9 @@ sub seconds_of_goal
 
 sub measure_refreshes
 {
+	my $bytes = $pages->save_listing;
+
+	progress(sprintf('%d users, %.1f MB, %.0f bytes a user, are at nginx', $users, $bytes / 1e6, $bytes / $users));
 	progress('first refresh');
 	my ($first, $parse, $insert) = first_refresh_and_floor($few_rounds);
 	result('first_refresh', value => $first, unit => 's', floor => $parse + $insert, goal => 1.1, of => 'floor',

@@ -24,7 +24,7 @@ use NeonAuth::Session;
 use NeonAuth::Test;
 use Test::More;
 
-our @EXPORT = qw($node $session $sim $pages $redis $patience set_up allow split_command sql sql_seconds refresh note_settings rival_table);
+our @EXPORT = qw($node $session $sim $pages $redis $patience set_up tear_down allow split_command sql sql_seconds refresh note_settings rival_table);
 
 our ($node, $session, $sim, $pages, $redis);
 
@@ -60,7 +60,7 @@ sub set_up
 	$pages = start_pages($sim);
 	$redis = start_redis();
 	@urls = ($pages->url, $sim->url);
-	$node = new_node('bench', urls => \@urls, conf => $conf);
+	$node = new_node("bench$users", urls => \@urls, conf => $conf);
 	$session = new_session($node);
 	add_server($node, $pages, name => 'clerk', schema => 'clerk', options => $patience);
 	add_server($node, $sim, name => 'changing', schema => 'changing', options => $patience);
@@ -68,8 +68,17 @@ sub set_up
 		options => "$patience, redis_url 'unix:" . $redis->socket . "', redis_timeout '10s', cache_ttl '1d', cache_max_bytes '100GB'");
 	add_timeless();
 	sql('CREATE SCHEMA bench');
-	my $bytes = $pages->save_listing;
-	progress(sprintf('%d users, %.1f MB, %.0f bytes a user, are at nginx', $users, $bytes / 1e6, $bytes / $users));
+	return;
+}
+
+# Ends all of that, and frees what it has taken of the disk.
+sub tear_down
+{
+	undef $session;
+	$node->stop;
+	$node->clean_node;
+	$_->stop for $redis, $pages, $sim;
+	$pages->remove;
 	return;
 }
 

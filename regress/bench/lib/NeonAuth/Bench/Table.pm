@@ -27,7 +27,7 @@ sub run
 	measure_memory();
 	print_results();
 	write_json('bench', json_results());
-	$node->stop;
+	tear_down();
 	return;
 }
 
