@@ -4,6 +4,7 @@
 #	BENCH_PART		what is measured:
 #		table		all goals, in one table; the default
 #		growth		some of it for directories of 1,000 to 1,000,000 users
+#		sessions	fifty sessions at once that ask the cache, or postgres_fdw
 #	BENCH_USERS		of the directory (100000); of the largest one, for growth
 #	BENCH_ROUNDS	measurements of each, whose median counts (5); of what takes long at most 3
 #	BENCH_COMPRESSION	of users_sync: pglz, the server's default, or lz4
@@ -24,7 +25,7 @@ use Test::More;
 my $part = $ENV{BENCH_PART} || 'table';
 my $module = 'NeonAuth::Bench::' . ucfirst $part;
 
-die "there is no BENCH_PART $part\n" unless grep { $part eq $_ } qw(table growth);
+die "there is no BENCH_PART $part\n" unless grep { $part eq $_ } qw(table growth sessions);
 
 eval "require $module" or die $@;
 $module->run;

@@ -17,12 +17,13 @@ use warnings FATAL => 'all';
 
 use Exporter 'import';
 use JSON::PP;
+use List::Util qw(max);
 use NeonAuth::Test;
 use Test::More;
 use Time::HiRes qw(time);
 
 our @EXPORT = qw($users $rounds $few_rounds seconds median medians rounded result print_results
-  json_results write_json progress);
+  json_results print_table report write_json progress);
 
 # Of the directory, and how often each thing is measured; what takes long, less often.
 our $users = $ENV{BENCH_USERS} || 100000;
@@ -124,19 +125,9 @@ sub row_of
 		goal_of($is), $is->{holds} ? 'yes' : 'MISSED');
 }
 
-# A line of a table.
-sub line
-{
-	my ($what, @row) = @_;
-
-	note(sprintf('%-29s %8s %-8s %8s %12s %7s  %-20s %-6s  %s', @row, $what));
-	return;
-}
-
 sub print_results
 {
-	line('what', @head);
-	line($_->{what}, row_of($_)) for @results;
+	print_table([ @head, 'what' ], map { [ row_of($_), $_->{what} ] } @results);
 	return;
 }
 
@@ -150,6 +141,30 @@ sub json_results
 				name => $is->{name}, unit => $is->{unit},
 				holds => $is->{holds} ? JSON::PP::true : JSON::PP::false }
 		} grep { !$_->{aside} } @results ];
+}
+
+# Prints rows below a head, in columns as wide as they need to be.
+sub print_table
+{
+	my ($head, @rows) = @_;
+	my @widths = map { my $i = $_; max(map { length($_->[$i]) } $head, @rows) } 0 .. $#$head - 1;
+
+	note(join('  ', map { sprintf('%-*s', $widths[$_] // 0, $head->[$_]) } 0 .. $#$head));
+	for my $row (@rows)
+	{
+		note(join('  ', map { sprintf($row->[$_] =~ /^[-.\d]+$/ ? '%*s' : '%-*s', $widths[$_] // 0, $row->[$_]) } 0 .. $#$row));
+	}
+	return;
+}
+
+# Prints figures as a table, and writes them as out/NAME.json: hashes with these names.
+sub report
+{
+	my ($name, $names, @figures) = @_;
+
+	print_table($names, map { my $is = $_; [ map { $is->{$_} // '-' } @$names ] } @figures);
+	write_json($name, \@figures);
+	return;
 }
 
 # Writes out/NAME.json, which `make bench` copies to the checkout that it was called in.

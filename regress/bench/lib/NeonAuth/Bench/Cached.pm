@@ -113,7 +113,7 @@ sub lookup_script
 	return $file;
 }
 
-# What pgbench says.
+# What pgbench says, at the end of its arguments the database.
 sub pgbench
 {
 	my (@arguments) = @_;
