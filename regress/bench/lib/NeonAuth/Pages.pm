@@ -9,6 +9,10 @@
 #	$pages->save_listing;                 # all users, page by page
 #	... $pages->urls, $pages->files ...   # of these
 #
+# It can also stand before a simulator and refuse what is more than a plan allows:
+#
+#	my $limited = start_limited($sim, 10, 100);
+#
 # nginx is the one of `make bench`, which has it unpacked, not installed (NAUTH_WORK).
 #
 # Copyright (c) 2026, neon_auth_fdw contributors
@@ -25,15 +29,47 @@ use NeonAuth::Test qw(start_process);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(start_pages);
+our @EXPORT = qw(start_pages start_limited);
 our @ISA = ('NeonAuth::Test::Provider');
 
 # Users of a page, which is the most that Clerk gives.
 my $page_size = 500;
 
+# What is asked for by the same URL comes from the same file.
+my $from_files = <<'CONF';
+		location / {
+			try_files $uri/_$args @provider;
+		}
+		location @provider {
+			proxy_pass http://provider;
+			proxy_http_version 1.1;
+			proxy_set_header Accept-Encoding '';
+			proxy_max_temp_file_size 1024m;
+			proxy_store FOLDER/pages$uri/_$args;
+			proxy_store_access user:rw;
+		}
+CONF
+
+# Requests above the limit get status 429, and each provider's word for when to ask again.
+my $limited = <<'CONF';
+		location / {
+			limit_req zone=plan burst=BURST nodelay;
+			limit_req_status 429;
+			error_page 429 @busy;
+			proxy_pass http://provider;
+			proxy_http_version 1.1;
+			proxy_set_header Connection '';
+		}
+		location @busy {
+			add_header Retry-After 1 always;
+			add_header X-RateLimit-Reset $reset always;
+			return 429;
+		}
+CONF
+
 sub configuration
 {
-	my ($folder, $port, $behind) = @_;
+	my ($folder, $port, $behind, $rate, $locations) = @_;
 
 	return <<"CONF";
 worker_processes 1;
@@ -51,38 +87,45 @@ http {
 	fastcgi_temp_path $folder/temp/fastcgi;
 	uwsgi_temp_path $folder/temp/uwsgi;
 	scgi_temp_path $folder/temp/scgi;
+	limit_req_zone \$server_name zone=plan:1m rate=${rate}r/s;
+	map \$msec \$reset { "~^(?<seconds>\\d+)" \$seconds; }
+	upstream provider {
+		server $behind;
+		keepalive 16;
+	}
 	server {
 		listen 127.0.0.1:$port;
 		root $folder/pages;
-		location / {
-			try_files \$uri/_\$args \@provider;
-		}
-		location \@provider {
-			proxy_pass $behind;
-			proxy_http_version 1.1;
-			proxy_set_header Accept-Encoding '';
-			proxy_max_temp_file_size 1024m;
-			proxy_store $folder/pages\$uri/_\$args;
-			proxy_store_access user:rw;
-		}
+$locations
 	}
 }
 CONF
 }
 
-sub start_pages
+sub start_nginx
 {
-	my ($sim) = @_;
+	my ($sim, $rate, $locations) = @_;
 	my $nginx = ($ENV{NAUTH_WORK} // '') . '/unpacked/usr/sbin/nginx';
 	my $folder = PostgreSQL::Test::Utils::tempdir();
 	my $port = PostgreSQL::Test::Cluster::get_free_port();
 
 	mkdir("$folder/$_") for qw(pages temp);
-	append_to_file("$folder/nginx.conf", configuration($folder, $port, $sim->url));
+	$locations =~ s/FOLDER/$folder/;
+	append_to_file("$folder/nginx.conf", configuration($folder, $port, '127.0.0.1:' . $sim->port, $rate, $locations));
 	my ($pid) = start_process('nginx', $nginx, '-p', $folder, '-e', "$folder/error.log", '-c', "$folder/nginx.conf",
 		'-g', 'daemon off; pid FILE;');
 	return bless { pid => $pid, port => $port, folder => $folder, provider => $sim->provider, key => $sim->key,
 		arguments => [] }, __PACKAGE__;
+}
+
+sub start_pages { my ($sim) = @_; return start_nginx($sim, 1, $from_files); }
+
+# The simulator behind a limit of so many requests a second, and at first so many at once.
+sub start_limited
+{
+	my ($sim, $rate, $burst) = @_;
+
+	return start_nginx($sim, $rate, $limited =~ s/BURST/$burst/r);
 }
 
 # ---- What it can do
