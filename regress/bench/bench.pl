@@ -4,6 +4,8 @@
 #	BENCH_PART		what is measured:
 #		table		all goals, in one table; the default
 #		growth		some of it for directories of 1,000 to 1,000,000 users
+#		latency		a first refresh from providers that are far away, or allow few requests
+#		storage		users_sync with other compression, and raw_json in other places
 #		sessions	fifty sessions at once that ask the cache, or postgres_fdw
 #	BENCH_USERS		of the directory (100000); of the largest one, for growth
 #	BENCH_ROUNDS	measurements of each, whose median counts (5); of what takes long at most 3
@@ -25,7 +27,7 @@ use Test::More;
 my $part = $ENV{BENCH_PART} || 'table';
 my $module = 'NeonAuth::Bench::' . ucfirst $part;
 
-die "there is no BENCH_PART $part\n" unless grep { $part eq $_ } qw(table growth sessions);
+die "there is no BENCH_PART $part\n" unless grep { $part eq $_ } qw(table growth latency sessions storage);
 
 eval "require $module" or die $@;
 $module->run;

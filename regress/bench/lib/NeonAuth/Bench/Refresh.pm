@@ -16,7 +16,7 @@ use NeonAuth::Bench;
 use NeonAuth::Bench::Setup;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(first_refresh unchanged measure_refreshes seconds_of_goal);
+our @EXPORT = qw(first_refresh load_parsed unchanged measure_refreshes seconds_of_goal);
 
 # The table keeps jsonb in line and uncompressed, whatever a row of users has.
 my $plain = 'WITH (toast_tuple_target = 8160)';

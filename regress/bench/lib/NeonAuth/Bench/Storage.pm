@@ -1,0 +1,85 @@
+
+# How users_sync could be stored: compressed in this way or that or not at all, and with
+# raw_json in the row or out of line.  What it costs to write, and what a join costs that
+# wants no more than name and address, for which raw_json only lies in the way.
+#
+# Copyright (c) 2026, neon_auth_fdw contributors
+
+package NeonAuth::Bench::Storage;
+
+use strict;
+use warnings FATAL => 'all';
+
+use NeonAuth::Bench;
+use NeonAuth::Bench::Refresh;
+use NeonAuth::Bench::Setup;
+
+# Of each way: compression, storage, and how large a row may be before parts go out of line.
+my @ways = (
+	[ 'as it is', 'pglz', 'EXTENDED', 2032 ],
+	[ 'as it is', 'lz4', 'EXTENDED', 2032 ],
+	[ 'always out of line', 'pglz', 'EXTENDED', 128 ],
+	[ 'always out of line', 'lz4', 'EXTENDED', 128 ],
+	[ 'in line while it fits', 'pglz', 'MAIN', 2032 ],
+	[ 'in line while it fits', 'lz4', 'MAIN', 2032 ],
+	[ 'not compressed', 'pglz', 'EXTERNAL', 2032 ]);
+
+my @names = qw(raw_json compression storage toast_tuple_target write_s join_s lookups_s read_raw_json_s heap_mb toast_mb);
+
+sub make_table
+{
+	my ($compression, $storage, $target) = @_;
+
+	sql("DROP TABLE IF EXISTS bench.way; CREATE TABLE bench.way (LIKE clerk.users_sync INCLUDING ALL) WITH (toast_tuple_target = $target);
+		ALTER TABLE bench.way ALTER raw_json SET STORAGE $storage, ALTER raw_json SET COMPRESSION $compression");
+	return;
+}
+
+sub write_rows
+{
+	sql('TRUNCATE bench.way; CHECKPOINT');
+	return sql_seconds('INSERT INTO bench.way SELECT * FROM bench.parsed');
+}
+
+# Name and address of the author of each post, by a scan of all users.
+sub join_all { return sql_seconds('SELECT count(u.name), count(u.email) FROM bench.posts p JOIN bench.way u ON u.id = p.author_id'); }
+
+# The same of some posts, by the index.
+sub join_some
+{
+	return sql_seconds('SET enable_hashjoin = off; SET enable_mergejoin = off;
+		SELECT count(u.name), count(u.email) FROM (SELECT * FROM bench.posts LIMIT 10000) p JOIN bench.way u ON u.id = p.author_id;
+		RESET enable_hashjoin; RESET enable_mergejoin');
+}
+
+sub read_raw_json { return sql_seconds(q(SELECT count(raw_json ->> 'last_sign_in_at') FROM bench.way)); }
+
+sub measure_way
+{
+	my ($where, @how) = @_;
+	my %is = (raw_json => $where, compression => $how[1] eq 'EXTERNAL' ? 'none' : $how[0], storage => $how[1], toast_tuple_target => $how[2]);
+
+	make_table(@how);
+	($is{write_s}) = medians($few_rounds, \&write_rows);
+	sql('VACUUM ANALYZE bench.way');
+	@is{qw(join_s lookups_s read_raw_json_s)} = medians($rounds, \&join_all, \&join_some, \&read_raw_json);
+	@is{qw(heap_mb toast_mb)} = map { $_ / 1e6 } split /\|/,
+	  sql(q(SELECT pg_relation_size('bench.way'), pg_total_relation_size(reltoastrelid) FROM pg_class WHERE oid = 'bench.way'::regclass));
+	$is{$_} = rounded($is{$_}) for grep { /_(s|mb)$/ } keys %is;
+	progress(join(', ', map { "$_ $is{$_}" } @names));
+	return \%is;
+}
+
+sub run
+{
+	set_up();
+	note_settings();
+	first_refresh();
+	load_parsed('clerk.users_sync');
+	sql('CREATE TABLE bench.posts AS SELECT id AS author_id FROM clerk.users_sync ORDER BY hashtext(id); VACUUM ANALYZE bench.posts');
+	report('storage', \@names, map { measure_way(@$_) } @ways);
+	tear_down();
+	return;
+}
+
+1;
