@@ -3,6 +3,7 @@
 #
 #	BENCH_PART		what is measured:
 #		table		all goals, in one table; the default
+#		breakdown	where the time goes; with perf, of Debian's package linux-perf
 #		growth		some of it for directories of 1,000 to 1,000,000 users
 #		latency		a first refresh from providers that are far away, or allow few requests
 #		storage		users_sync with other compression, and raw_json in other places
@@ -27,7 +28,7 @@ use Test::More;
 my $part = $ENV{BENCH_PART} || 'table';
 my $module = 'NeonAuth::Bench::' . ucfirst $part;
 
-die "there is no BENCH_PART $part\n" unless grep { $part eq $_ } qw(table growth latency sessions storage);
+die "there is no BENCH_PART $part\n" unless grep { $part eq $_ } qw(table breakdown growth latency sessions storage);
 
 eval "require $module" or die $@;
 $module->run;

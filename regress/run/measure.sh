@@ -31,6 +31,7 @@ if [[ -n ${NAUTH_WORK:-} ]]; then
 else
 	if [[ $NAUTH_MEASURE == bench ]]; then
 		UNPACKED_PACKAGES=(nginx)
+		[[ ${BENCH_PART:-} != breakdown ]] || CHECK_PACKAGES+=(linux-perf)
 		RESULTS=(regress/bench/out/{bench,growth,sessions,latency,storage,breakdown}.json)
 	fi
 	run_in_work_folder measure.sh "${BUILD_PACKAGES[@]}" "${CHECK_PACKAGES[@]}"

@@ -143,16 +143,16 @@ sub json_results
 		} grep { !$_->{aside} } @results ];
 }
 
-# Prints rows below a head, in columns as wide as they need to be.
+# Prints rows below a head, in columns as wide as they need to be; numbers end, and texts
+# begin, below each other.
 sub print_table
 {
-	my ($head, @rows) = @_;
-	my @widths = map { my $i = $_; max(map { length($_->[$i]) } $head, @rows) } 0 .. $#$head - 1;
+	my (@rows) = @_;
+	my @widths = map { my $i = $_; max(map { length($_->[$i]) } @rows) } 0 .. $#{ $rows[0] };
 
-	note(join('  ', map { sprintf('%-*s', $widths[$_] // 0, $head->[$_]) } 0 .. $#$head));
 	for my $row (@rows)
 	{
-		note(join('  ', map { sprintf($row->[$_] =~ /^[-.\d]+$/ ? '%*s' : '%-*s', $widths[$_] // 0, $row->[$_]) } 0 .. $#$row));
+		note(join('  ', map { sprintf($row->[$_] =~ /^[-.\d]+$/ ? '%*s' : '%-*s', $widths[$_], $row->[$_]) } 0 .. $#$row) =~ s/ +$//r);
 	}
 	return;
 }
