@@ -14,7 +14,7 @@ use NeonAuth::Bench::Refresh;
 use NeonAuth::Bench::Setup;
 use NeonAuth::Profile;
 
-# What is done on the way of a refresh.  What an INSERT consists of comes first.
+# What is done on the way of a refresh.  A function within SQL comes before SQL itself.
 my @refresh = (
 	'compression of raw_json' => qr/pglz_compress|lz4_compress_datum|LZ4_compress/,
 	'index of ids' => qr/\b(?:_bt_\w+|bt\w*insert|btgettuple|index_insert)\b/,
@@ -25,8 +25,8 @@ my @refresh = (
 	'comparing with the target' => qr/\b(?:nauth_known_\w+|collect_wanted|see_user|nauth_apply_load)\b/,
 	'splitting pages' => qr/\bnauth_(?:slice|read)_\w+/,
 	'network' => qr/libcurl|\bnauth_(?:http|transfer|engine|connection|stream)_\w+/,
-	'the INSERT otherwise' => qr/\bSPI_execute_with_args\b/,
-	'commit' => qr/\b(?:SPI_commit\w*|CommitTransaction\w*)\b/);
+	'commit' => qr/\b(?:SPI_commit\w*|CommitTransaction\w*)\b/,
+	'SQL otherwise' => qr/\b_?SPI_\w+/);
 
 # What is done on the way of a query of the cache.
 my @cached = (
