@@ -87,7 +87,7 @@ http {
 	fastcgi_temp_path $folder/temp/fastcgi;
 	uwsgi_temp_path $folder/temp/uwsgi;
 	scgi_temp_path $folder/temp/scgi;
-	limit_req_zone \$server_name zone=plan:1m rate=${rate}r/s;
+	limit_req_zone \$server_port zone=plan:1m rate=${rate}r/s;
 	map \$msec \$reset { "~^(?<seconds>\\d+)" \$seconds; }
 	upstream provider {
 		server $behind;
