@@ -72,21 +72,32 @@ sub prepare_cached
 	return;
 }
 
-# All values of the largest hash, over the Redis's socket, read and thrown away.
+# Some fields of a hash, read from a socket and thrown away; returns how many bytes that was.
+sub read_fields
+{
+	my ($link, $key, @fields) = @_;
+	my ($chunk, $end, $bytes) = ('', '', 0);
+
+	$link->syswrite('*' . (2 + @fields) . join('', map { "\r\n\$" . length($_) . "\r\n$_" } 'HMGET', $key, @fields) . "\r\nPING\r\n");
+	while ($end !~ /\+PONG\r\n\z/)
+	{
+		my $got = $link->sysread($chunk, 1048576) or die 'Redis has gone';
+		$bytes += $got;
+		$end = substr($end . ($got > 7 ? substr($chunk, -7) : $chunk), -7);
+	}
+	return $bytes;
+}
+
+# Seconds of all bytes of the listing, over the Redis's socket, eight fields at a time: a
+# Redis that hands out all at once takes longer.  Returns their number as well.
 sub seconds_of_bytes
 {
-	my ($key) = sort { $redis->ask('MEMORY', 'USAGE', $b) <=> $redis->ask('MEMORY', 'USAGE', $a) } grep { $redis->ask('TYPE', $_) eq 'hash' } $redis->keys('*:*:*:*');
+	my %sizes = map { ($_ => $redis->ask('MEMORY', 'USAGE', $_)) } grep { $redis->ask('TYPE', $_) eq 'hash' } $redis->keys('*:*:*:*');
+	my ($key) = sort { $sizes{$b} <=> $sizes{$a} } keys %sizes;
+	my @fields = @{ $redis->ask('HKEYS', $key) };
 	my $link = IO::Socket::UNIX->new(Peer => $redis->socket) // die $redis->socket . ": $!";
-	my ($chunk, $end, $bytes) = ('', '', 0);
-	my $seconds = seconds(sub {
-		$link->syswrite('*2' . join('', map { "\r\n\$" . length($_) . "\r\n$_" } 'HVALS', $key) . "\r\nPING\r\n");
-		while ($end !~ /\+PONG\r\n\z/)
-		{
-			my $got = $link->sysread($chunk, 1048576) or die 'Redis has gone';
-			$bytes += $got;
-			$end = substr($end . ($got > 7 ? substr($chunk, -7) : $chunk), -7);
-		}
-	});
+	my $bytes = 0;
+	my $seconds = seconds(sub { $bytes += read_fields($link, $key, splice(@fields, 0, 8)) while @fields });
 
 	return ($seconds, $bytes);
 }
