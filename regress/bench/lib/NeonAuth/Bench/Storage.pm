@@ -14,24 +14,28 @@ use NeonAuth::Bench;
 use NeonAuth::Bench::Refresh;
 use NeonAuth::Bench::Setup;
 
-# Of each way: compression, storage, and how large a row may be before parts go out of line.
+# Of each way: compression, storage, how large a row may be before parts go out of line,
+# and the storage of the other columns: where raw_json alone is to go out of line, or is to
+# stay, these must not go in its place, which makes a join slower than anything else.
 my @ways = (
-	[ 'as it is', 'pglz', 'EXTENDED', 2032 ],
-	[ 'as it is', 'lz4', 'EXTENDED', 2032 ],
-	[ 'always out of line', 'pglz', 'EXTENDED', 128 ],
-	[ 'always out of line', 'lz4', 'EXTENDED', 128 ],
-	[ 'in line while it fits', 'pglz', 'MAIN', 2032 ],
-	[ 'in line while it fits', 'lz4', 'MAIN', 2032 ],
-	[ 'not compressed', 'pglz', 'EXTERNAL', 2032 ]);
+	[ 'as it is', 'pglz', 'EXTENDED', 2032, 'EXTENDED' ],
+	[ 'as it is', 'lz4', 'EXTENDED', 2032, 'EXTENDED' ],
+	[ 'out of line', 'pglz', 'EXTENDED', 128, 'PLAIN' ],
+	[ 'out of line', 'lz4', 'EXTENDED', 128, 'PLAIN' ],
+	[ 'out of line, other columns, too', 'lz4', 'EXTENDED', 128, 'EXTENDED' ],
+	[ 'in line while it fits', 'pglz', 'MAIN', 2032, 'PLAIN' ],
+	[ 'in line while it fits', 'lz4', 'MAIN', 2032, 'PLAIN' ],
+	[ 'not compressed', 'pglz', 'EXTERNAL', 2032, 'EXTENDED' ]);
 
 my @names = qw(raw_json compression storage toast_tuple_target write_s join_s lookups_s read_raw_json_s heap_mb toast_mb);
 
 sub make_table
 {
-	my ($compression, $storage, $target) = @_;
+	my ($compression, $storage, $target, $others) = @_;
 
 	sql("DROP TABLE IF EXISTS bench.way; CREATE TABLE bench.way (LIKE clerk.users_sync INCLUDING ALL) WITH (toast_tuple_target = $target);
-		ALTER TABLE bench.way ALTER raw_json SET STORAGE $storage, ALTER raw_json SET COMPRESSION $compression");
+		ALTER TABLE bench.way ALTER raw_json SET STORAGE $storage, ALTER raw_json SET COMPRESSION $compression,
+		ALTER id SET STORAGE $others, ALTER name SET STORAGE $others, ALTER email SET STORAGE $others");
 	return;
 }
 
