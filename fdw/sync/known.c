@@ -93,16 +93,42 @@ hash_id(const NauthKnown *known, const char *id)
 }
 
 static void
+move_slot(NauthKnown *known, Slot slot)
+{
+	*find_slot(known, slot.hash) = slot;
+}
+
+/*
+ * Twice as many slots, in place, so that there is never a second table.  In the order
+ * of the slots, beginning after a free one, nobody moves across somebody who has not
+ * moved yet; who is before that slot has come round the end, and is put aside.
+ */
+static void
 grow(NauthKnown *known)
 {
-	NauthKnown	old = *known;
+	uint64		count = known->mask + 1;
+	uint64		first = 0;
+	Slot	   *aside;
 
-	known->mask = old.mask * 2 + 1;
-	known->slots = allocate_slots(GetMemoryChunkContext(old.slots), known->mask + 1);
-	for (uint64 i = 0; i <= old.mask; i++)
-		if (old.slots[i].hash != 0)
-			*find_slot(known, old.slots[i].hash) = old.slots[i];
-	pfree(old.slots);
+	known->slots = repalloc_huge(known->slots, 2 * count * sizeof(Slot));
+	memset(known->slots + count, 0, count * sizeof(Slot));
+	known->mask = 2 * count - 1;
+	while (known->slots[first].hash != 0)
+		first++;
+	aside = palloc(Max(first, 1) * sizeof(Slot));
+	memcpy(aside, known->slots, first * sizeof(Slot));
+	memset(known->slots, 0, first * sizeof(Slot));
+	for (uint64 i = first; i < count; i++)
+	{
+		Slot		slot = known->slots[i];
+
+		known->slots[i].hash = 0;
+		if (slot.hash != 0)
+			move_slot(known, slot);
+	}
+	for (uint64 i = 0; i < first; i++)
+		move_slot(known, aside[i]);
+	pfree(aside);
 }
 
 static NauthKnownUser

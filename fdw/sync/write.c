@@ -43,10 +43,11 @@ enum WriteArg
 	SHAPE_ARGS
 };
 
-/* Wanted users that one statement writes. */
+/* Wanted users that one statement writes.  Its plan outlives a try that fails. */
 typedef struct Batch
 {
 	const char *sql;
+	SPIPlanPtr	plan;
 	NauthWanted *users;
 	int			count;
 } Batch;
@@ -346,6 +347,25 @@ store_digests(NauthRun *run, const Batch *batch)
 	nauth_digest_store(run, batch->count, ids, digests);
 }
 
+static void
+free_plan(Batch *batch)
+{
+	if (batch->plan)
+		SPI_freeplan(batch->plan);
+	batch->plan = NULL;
+}
+
+/* A plan for these very arrays would begin with copies of them. */
+static void
+execute_batch(Batch *batch, Oid *types, Datum *values)
+{
+	free_plan(batch);
+	batch->plan = SPI_prepare_cursor(batch->sql, WRITE_ARGS, types, CURSOR_OPT_GENERIC_PLAN);
+	if (batch->plan == NULL)
+		elog(ERROR, "could not prepare \"%s\": %s", batch->sql, SPI_result_code_string(SPI_result));
+	SPI_execute_plan(batch->plan, values, NULL, false, 0);
+}
+
 /* Step: write a batch. */
 static void
 write_batch(NauthRun *run, void *arg)
@@ -378,9 +398,7 @@ write_batch(NauthRun *run, void *arg)
 	nauth_role_enter(run->target.owner, &saved);
 	if (nauth_since_is_word(run))
 		note_ties(run, types, values);
-	/* a plan for these very arrays would begin with copies of them */
-	SPI_execute_plan(SPI_prepare_cursor(batch->sql, WRITE_ARGS, types, CURSOR_OPT_GENERIC_PLAN),
-					 values, NULL, false, 0);
+	execute_batch(batch, types, values);
 	nauth_role_leave(&saved);
 	count_written(run, batch);
 	SPI_freetuptable(SPI_tuptable);
@@ -432,9 +450,10 @@ note_end(NauthRun *run, NauthWanted *user)
 static void
 write_half(NauthRun *run, const char *sql, NauthWanted *users, int count)
 {
-	Batch		batch = {sql, users, count};
+	Batch		batch = {.sql = sql,.users = users,.count = count};
 	ErrorData  *error = nauth_run_insist(run, write_batch, &batch);
 
+	free_plan(&batch);
 	if (error == NULL)
 	{
 		for (int i = 0; i < count; i++)

@@ -187,4 +187,14 @@ memory_below($growth, MEGABYTES, 'takes little memory');
 is(sql("SELECT count(*) FROM app.users f FULL JOIN (SELECT * FROM neon_auth.users_sync WHERE deleted_at IS NULL) u USING (id) WHERE (f.updated_at, f.name, f.email) IS DISTINCT FROM (u.updated_at, u.name, u.email)"),
 	0, 'the target equals the foreign table');
 
+# ---- Many pages
+
+my $paged = start_sim(users => 5000, seed => 2);
+allow_urls($node, $sim->url, $paged->url);
+add_server($node, $paged, name => 'paged', schema => 'paged', options => ", page_size '5'");
+($row, $growth) = measure("CALL neon_auth.refresh_users_sync('paged', target => 'paged.users_sync')");
+note(sprintf('1000 pages: %s, memory grew by %.1f MB', $row, $growth));
+like($row, qr/^ok\|5000\|/, 'a first run of 1000 small pages');
+memory_below($growth, 16, 'leaves no memory behind for each');
+
 done_testing();
