@@ -143,6 +143,43 @@ for (1 .. 3)
 	$proxy->clear;
 }
 
+# ---- Replies that come late, each of them
+
+add_cached_server('late', $proxy->url, ", redis_timeout '2s'");
+new_session();
+run_sql(lookup('late'));
+$proxy->fault({ do => 'delay', pause => 0.6 });
+{
+	my ($told, @wrong) = ('');
+
+	for (1 .. 12)
+	{
+		my ($out, $err) = run_sql(lookup('late'));
+
+		push @wrong, $out if $out ne $looked_up[0];
+		$told .= $err;
+	}
+	is("@wrong", '', 'F28: a Redis that is slow time and again, right answers');
+	like($told, qr/WARNING:.*answer in time.*its answers take too long to be of use/s, 'it is as good as none');
+	is(count_warnings($told), 1, 'which is told once');
+}
+$proxy->clear;
+
+# ---- An AUTH that is refused in words of its own
+
+# A Redis of before 6 knows no users.
+add_cached_server('keyed', $proxy->url, '');
+$node->safe_psql('postgres', q(ALTER USER MAPPING FOR CURRENT_USER SERVER keyed OPTIONS (ADD redis_user 'me', ADD redis_password 'secret')));
+$proxy->fault({ command => 'AUTH', do => 'error', text => q(-ERR wrong number of arguments for 'auth' command) });
+new_session();
+{
+	my ($out, $err) = run_sql(lookup('keyed'));
+
+	is($out, $looked_up[0], 'F31: a Redis that does not know users, a right answer');
+	like($err, qr/WARNING:.*did not accept user and password/s, 'it says what was refused');
+}
+$proxy->clear;
+
 # ---- The breaker
 
 # How each begins, faults until Redis is left alone, and WARNINGs.

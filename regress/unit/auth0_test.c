@@ -179,7 +179,7 @@ test_cursors(void)
 	};
 
 	unit_settings.page_size = 100;
-	unit_check_cursors(AUTH0, "auth0/empty.json", damaged, sizeof(damaged) / sizeof(damaged[0]));
+	unit_check_cursors(AUTH0, NAUTH_QUERY_LIST, "auth0/empty.json", damaged, sizeof(damaged) / sizeof(damaged[0]));
 	unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, "-62135596800000 0 " IDS_255);
 	ok(!unit_request.overflow && strstr(unit_request.url, "%220001-01-01T") == NULL, "the first cursor is no bound");
 	unit_write(AUTH0, NAUTH_QUERY_LIST, NULL, "253402300799999 49 a|b");

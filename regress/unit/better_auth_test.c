@@ -113,7 +113,7 @@ test_cursors(void)
 	NauthSpan	body;
 	char		cursor[NAUTH_CURSOR_MAX];
 
-	unit_check_cursors(BETTER_AUTH, "better_auth/page.json", damaged, sizeof(damaged) / sizeof(damaged[0]));
+	unit_check_cursors(BETTER_AUTH, NAUTH_QUERY_LIST, "better_auth/page.json", damaged, sizeof(damaged) / sizeof(damaged[0]));
 
 	/* the longest ids there are, and one that looks like a cursor */
 	unit_settings.page_size = 3;

@@ -269,6 +269,9 @@ test_count(void)
 static void
 test_damaged(void)
 {
+	static const char *const cursors[] = {"x", "490", "490 10 1:u1"};
+
+	unit_check_cursors(CLERK, NAUTH_QUERY_CHANGES, "clerk/page.json", cursors, sizeof(cursors) / sizeof(cursors[0]));
 	unit_settings.page_size = 3;
 	unit_check_damaged(CLERK, NAUTH_QUERY_LIST, "clerk/page.json", NULL);
 	unit_check_damaged(CLERK, NAUTH_QUERY_CHANGES, "clerk/page.json", NULL);

@@ -170,7 +170,7 @@ test_cursors(void)
 	memset(wide, 'a', sizeof(wide) - 1);
 	memset(encoded, '/', 1100);
 	unit_settings.page_size = 3;
-	unit_check_cursors(FIREBASE, "firebase/page.json", damaged, sizeof(damaged) / sizeof(damaged[0]));
+	unit_check_cursors(FIREBASE, NAUTH_QUERY_LIST, "firebase/page.json", damaged, sizeof(damaged) / sizeof(damaged[0]));
 	wide[3072] = '\0';
 	unit_write(FIREBASE, NAUTH_QUERY_LIST, NULL, wide);
 	ok(!unit_request.overflow, "a long one fits");

@@ -353,15 +353,42 @@ test_damaged_cursors(void)
 	static const char *const names[] = {"", "x", "=", "!", "!0", "!x", "?", "? ", "?a\n", "#", "#1", "#1 2", "#1 2 0", "#1 2 0 ", "#1 2 2 =x", "#1 2 0 !0", "#x 2 0 =x", "#1 2 0 ?", "#1 2 0 #1 2 0 =x", "1 0 0 0 0 190 10 2:u1"};
 
 	begin_paged("offset");
-	unit_check_cursors(GENERIC, "generic/page.json", places, sizeof(places) / sizeof(places[0]));
+	unit_check_cursors(GENERIC, NAUTH_QUERY_LIST, "generic/page.json", places, sizeof(places) / sizeof(places[0]));
 	begin_paged("page");
-	unit_check_cursors(GENERIC, "generic/page.json", places, sizeof(places) / sizeof(places[0]));
+	unit_check_cursors(GENERIC, NAUTH_QUERY_LIST, "generic/page.json", places, sizeof(places) / sizeof(places[0]));
 	begin_paged("cursor");
 	set(NAUTH_SETTING_NEXT_MEMBER, "next");
-	unit_check_cursors(GENERIC, "generic/page.json", names, sizeof(names) / sizeof(names[0]));
+	unit_check_cursors(GENERIC, NAUTH_QUERY_LIST, "generic/page.json", names, sizeof(names) / sizeof(names[0]));
 }
 
 /* ---- One user, columns, counts */
+
+/* One that the directory names and that has no room for what is put before it. */
+static void
+test_long_cursors(void)
+{
+	static char body[NAUTH_CURSOR_MAX + 128];
+
+	for (int total = 0; total < 2; total++)
+	{
+		begin_cursors("next");
+		if (total)
+			set(NAUTH_SETTING_TOTAL_MEMBER, "total");
+		snprintf(body, sizeof(body), "{\"users\":[{\"id\":\"u1\",\"updatedAt\":\"2026-02-01T08:30:00.456Z\"}],"
+				 "\"total\":7,\"next\":\"%0*d\"}", NAUTH_CURSOR_MAX - (total ? 6 : 1), 1);
+		unit_query.kind = NAUTH_QUERY_LIST;
+		unit_check_page(GENERIC, body, NAUTH_ERROR_INCOMPLETE, false, "a cursor that is too long");
+	}
+}
+
+static void
+test_nameless(void)
+{
+	begin_paged("offset");
+	unit_settings.page_size = 2;
+	set(NAUTH_SETTING_SIZE_PARAMETER, "limit");
+	unit_check_page(GENERIC, "{\"users\":[{\"name\":\"A\"},{\"name\":\"B\"}]}", NAUTH_ERROR_UNREADABLE, false, "a page of users without ids");
+}
 
 static void
 test_single(void)
@@ -539,6 +566,8 @@ main(void)
 	test_middles();
 	test_pages();
 	test_damaged_cursors();
+	test_long_cursors();
+	test_nameless();
 	test_single();
 	test_count();
 	test_refused();

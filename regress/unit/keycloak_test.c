@@ -202,7 +202,7 @@ test_cursors(void)
 	};
 
 	unit_settings.page_size = 4;
-	unit_check_cursors(KEYCLOAK, "keycloak/page.json", damaged, sizeof(damaged) / sizeof(damaged[0]));
+	unit_check_cursors(KEYCLOAK, NAUTH_QUERY_LIST, "keycloak/page.json", damaged, sizeof(damaged) / sizeof(damaged[0]));
 }
 
 static void

@@ -172,14 +172,14 @@ unit_check_pages(const NauthProvider *provider, const struct BodyCase *cases, si
 
 /* No cursor that is damaged may be asked with, nor may a page be read with it. */
 static inline void
-unit_check_cursors(const NauthProvider *provider, const char *fixture, const char *const *damaged,
-				   int count)
+unit_check_cursors(const NauthProvider *provider, NauthQueryKind kind, const char *fixture,
+				   const char *const *damaged, int count)
 {
 	for (int i = 0; i < count; i++)
 	{
 		char		name[64];
 
-		unit_write(provider, NAUTH_QUERY_LIST, NULL, damaged[i]);
+		unit_write(provider, kind, NULL, damaged[i]);
 		snprintf(name, sizeof(name), "damaged cursor %d is not asked with", i);
 		ok(unit_request.overflow, name);
 		ok(!unit_read_fixture(provider, damaged[i], fixture) && !unit_page.last &&

@@ -200,7 +200,7 @@ test_cursors(void)
 	};
 
 	unit_settings.page_size = 3;
-	unit_check_cursors(STACK, "stack/page.json", damaged, sizeof(damaged) / sizeof(damaged[0]));
+	unit_check_cursors(STACK, NAUTH_QUERY_LIST, "stack/page.json", damaged, sizeof(damaged) / sizeof(damaged[0]));
 }
 
 /* Read the page behind the one that was read last. */

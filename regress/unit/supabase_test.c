@@ -201,7 +201,7 @@ test_cursors(void)
 		"500 10 1 " IDS_255 "i"
 	};
 
-	unit_check_cursors(SUPABASE, "supabase/page.json", damaged, sizeof(damaged) / sizeof(damaged[0]));
+	unit_check_cursors(SUPABASE, NAUTH_QUERY_LIST, "supabase/page.json", damaged, sizeof(damaged) / sizeof(damaged[0]));
 	unit_write(SUPABASE, NAUTH_QUERY_LIST, NULL, "500 10 1 " IDS_255);
 	ok(!unit_request.overflow, "the longest id");
 }

@@ -197,7 +197,7 @@ test_cursors(void)
 	};
 
 	unit_settings.page_size = 4;
-	unit_check_cursors(WORKOS, "workos/page.json", damaged, sizeof(damaged) / sizeof(damaged[0]));
+	unit_check_cursors(WORKOS, NAUTH_QUERY_LIST, "workos/page.json", damaged, sizeof(damaged) / sizeof(damaged[0]));
 }
 
 static void
