@@ -44,13 +44,6 @@ struct NauthKnown
 	Slot	   *slots;
 };
 
-static Slot *
-allocate_slots(MemoryContext cxt, uint64 count)
-{
-	return MemoryContextAllocExtended(cxt, count * sizeof(Slot),
-									  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-}
-
 NauthKnown *
 nauth_known_create(int64 users)
 {
@@ -62,7 +55,7 @@ nauth_known_create(int64 users)
 				errcode(ERRCODE_INTERNAL_ERROR),
 				errmsg("could not generate a random number"));
 	known->mask = slots - 1;
-	known->slots = allocate_slots(CurrentMemoryContext, slots);
+	known->slots = palloc_extended(slots * sizeof(Slot), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	return known;
 }
 
@@ -110,12 +103,13 @@ grow(NauthKnown *known)
 	uint64		first = 0;
 	Slot	   *aside;
 
-	known->slots = repalloc_huge(known->slots, 2 * count * sizeof(Slot));
-	memset(known->slots + count, 0, count * sizeof(Slot));
-	known->mask = 2 * count - 1;
 	while (known->slots[first].hash != 0)
 		first++;
 	aside = palloc(Max(first, 1) * sizeof(Slot));
+	known->slots = repalloc_huge(known->slots, 2 * count * sizeof(Slot));
+	/* from here on nothing can fail, and leave a table that is half of each */
+	known->mask = 2 * count - 1;
+	memset(known->slots + count, 0, count * sizeof(Slot));
 	memcpy(aside, known->slots, first * sizeof(Slot));
 	memset(known->slots, 0, first * sizeof(Slot));
 	for (uint64 i = first; i < count; i++)
