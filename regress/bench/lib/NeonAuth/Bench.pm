@@ -23,7 +23,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 our @EXPORT = qw($users $rounds $few_rounds seconds median medians rounded result print_results
-  json_results print_table report write_json progress);
+  json_results print_table report write_json progress figures);
 
 # Of the directory, and how often each thing is measured; what takes long, less often.
 our $users = $ENV{BENCH_USERS} || 100000;
@@ -85,6 +85,23 @@ sub progress
 
 	note(sprintf('%4d s: %s', time() - $begin, $what));
 	return;
+}
+
+# One line of figures by name, also of figures within figures.
+sub text_of
+{
+	my ($is) = @_;
+
+	return join(', ', map { ref $is->{$_} ? "$_: (" . text_of($is->{$_}) . ')' : "$_ $is->{$_}" } sort keys %$is);
+}
+
+# Says what was measured; returns it.
+sub figures
+{
+	my (%is) = @_;
+
+	progress(text_of(\%is));
+	return \%is;
 }
 
 # ---- Results

@@ -76,7 +76,6 @@ sub break_down
 sub run
 {
 	set_up();
-	note_settings();
 	first_refresh();
 	report('breakdown', [qw(way part ms percent)], map { break_down(@$_) } @ways);
 	tear_down();

@@ -26,7 +26,6 @@ sub measure_size
 	my %is = (users => $users, rounds => $times);
 
 	set_up();
-	note_settings() if $users == $sizes[0];
 	($is{first_refresh_s}) = medians($times, \&first_refresh);
 	($is{full_refresh_unchanged_s}) = medians($times, sub { return unchanged('clerk') });
 	progress("$users users: refreshes measured");
@@ -40,15 +39,7 @@ sub measure_size
 	my $peaks = peaks();
 	$is{memory_mib} = { map { ($_ => rounded($peaks->{$_})) } keys %$peaks };
 	tear_down();
-	return \%is;
-}
-
-# One line of what was measured, those of memory as well.
-sub text_of
-{
-	my ($is) = @_;
-
-	return join(', ', map { ref $is->{$_} ? "$_: (" . text_of($is->{$_}) . ')' : "$_ $is->{$_}" } sort keys %$is);
+	return figures(%is);
 }
 
 sub run
@@ -60,7 +51,6 @@ sub run
 	{
 		$users = $size;
 		push @measured, measure_size();
-		progress(text_of($measured[-1]));
 		write_json('growth', \@measured);
 	}
 	return;

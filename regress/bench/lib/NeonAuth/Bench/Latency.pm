@@ -41,12 +41,10 @@ sub first_refresh_of
 	add_server($node, $asked, name => $name, schema => $name, options => "$patience$options");
 	$seconds = refresh($name, 'auto', "ok $size/0/0/0");
 	my ($requests) = sql('SELECT requests FROM neon_auth.sync_run ORDER BY run_id DESC LIMIT 1');
-	my %is = (provider => $what, users => $size, requests => $requests, seconds => rounded($seconds), for_users => $users,
-		how => $size == $users ? 'measured' : 'computed', seconds_for_users => rounded($seconds * $users / $size));
 	sql("DROP SCHEMA $name CASCADE");
 	$_->stop for @limit ? ($asked, $sim) : $sim;
-	progress(join(', ', map { "$_ $is{$_}" } sort keys %is));
-	return \%is;
+	return figures(provider => $what, users => $size, requests => $requests, seconds => rounded($seconds), for_users => $users,
+		how => $size == $users ? 'measured' : 'computed', seconds_for_users => rounded($seconds * $users / $size));
 }
 
 sub run
@@ -54,7 +52,6 @@ sub run
 	my @measured;
 
 	set_up();
-	note_settings();
 	for my $latency (0, 20, 100)
 	{
 		my $what = "Clerk, $latency ms a request";

@@ -57,11 +57,9 @@ sub load
 	my @scripts = $loads{$load}->($schemas{$side});
 	my $took = seconds(sub { pgbench('-c', $sessions, '-j', '2', '--log', '--log-prefix', "$folder/log", @how, @scripts) });
 	my @times = logged($folder);
-	my %is = (sessions => $what, load => $load, asked => $side, transactions => scalar @times, seconds => rounded($took), per_second => rounded(@times / $took),
-		median_ms => rounded(quantile(0.5, @times)), p99_ms => rounded(quantile(0.99, @times)));
 
-	progress(join(', ', map { "$_ $is{$_}" } sort keys %is));
-	return \%is;
+	return figures(sessions => $what, load => $load, asked => $side, transactions => scalar @times, seconds => rounded($took), per_second => rounded(@times / $took),
+		median_ms => rounded(quantile(0.5, @times)), p99_ms => rounded(quantile(0.99, @times)));
 }
 
 sub run
@@ -69,7 +67,6 @@ sub run
 	my @measured;
 
 	set_up();
-	note_settings();
 	first_refresh();
 	prepare_cached();
 	for my $load (sort keys %loads)

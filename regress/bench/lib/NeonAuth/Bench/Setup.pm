@@ -24,7 +24,7 @@ use NeonAuth::Session;
 use NeonAuth::Test;
 use Test::More;
 
-our @EXPORT = qw($node $session $sim $pages $redis $patience set_up tear_down allow split_command sql sql_seconds refresh note_settings rival_table);
+our @EXPORT = qw($node $session $sim $pages $redis $patience set_up tear_down allow split_command sql sql_seconds refresh rival_table);
 
 our ($node, $session, $sim, $pages, $redis);
 
@@ -68,6 +68,8 @@ sub set_up
 		options => "$patience, redis_url 'unix:" . $redis->socket . "', redis_timeout '10s', cache_ttl '1d', cache_max_bytes '100GB'");
 	add_timeless();
 	sql('CREATE SCHEMA bench');
+	note(join(', ', map { "$_ " . sql("SHOW $_") } @settings));
+	note("medians of $rounds rounds, of $few_rounds where it takes long, after one that does not count");
 	return;
 }
 
@@ -139,13 +141,6 @@ sub rival_table
 	  if sql("SELECT to_regnamespace('rival') IS NULL") eq 't';
 	sql("CREATE FOREIGN TABLE rival.$name (raw_json jsonb, id text, name text, email text, created_at timestamptz,
 		updated_at timestamptz, deleted_at timestamptz) SERVER rival OPTIONS (schema_name '$schema', table_name '$relation')");
-	return;
-}
-
-sub note_settings
-{
-	note(join(', ', map { "$_ " . sql("SHOW $_") } @settings));
-	note("medians of $rounds rounds, of $few_rounds where it takes long, after one that does not count");
 	return;
 }
 

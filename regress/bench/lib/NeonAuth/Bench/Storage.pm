@@ -70,14 +70,12 @@ sub measure_way
 	@is{qw(heap_mb toast_mb)} = map { $_ / 1e6 } split /\|/,
 	  sql(q(SELECT pg_relation_size('bench.way'), pg_total_relation_size(reltoastrelid) FROM pg_class WHERE oid = 'bench.way'::regclass));
 	$is{$_} = rounded($is{$_}) for grep { /_(s|mb)$/ } keys %is;
-	progress(join(', ', map { "$_ $is{$_}" } @names));
-	return \%is;
+	return figures(%is);
 }
 
 sub run
 {
 	set_up();
-	note_settings();
 	first_refresh();
 	load_parsed('clerk.users_sync');
 	sql('CREATE TABLE bench.posts AS SELECT id AS author_id FROM clerk.users_sync ORDER BY hashtext(id); VACUUM ANALYZE bench.posts');

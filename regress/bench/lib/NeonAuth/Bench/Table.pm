@@ -19,7 +19,6 @@ use NeonAuth::Bench::Setup;
 sub run
 {
 	set_up();
-	note_settings();
 	measure_refreshes();
 	measure_changes();
 	measure_cached();
