@@ -402,8 +402,7 @@ sub measure
 	for my $one (@sessions)
 	{
 		$one->{session}->must("${fresh}SELECT neon_auth.disconnect_all()");
-		my ($kilobytes) = slurp_file("/proc/$one->{pid}/status") =~ /^RssAnon:\s+(\d+)/m;
-		$measured{ $one->{name} } = [ 1024 * $kilobytes, open_descriptors($one->{pid}) ];
+		$measured{ $one->{name} } = [ 1024 * process_memory($one->{pid}, 'RssAnon'), open_descriptors($one->{pid}) ];
 	}
 	return \%measured;
 }

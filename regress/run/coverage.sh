@@ -23,7 +23,7 @@ run_tests()
 	mkdir "$work/tap"
 	mapfile -t prove < <(prove_command)
 	read -ra scripts <<<"${COVERAGE_TESTS:-$(cd "$TOP/regress/t" && echo *.pl)}"
-	export PERL5OPT="-I$TOP/regress/t/lib -I$(dirname "$(pg_config --pgxs)")/../test/perl -MNeonAuth::Gently"
+	export NAUTH_COVERAGE=1
 	for script in "${scripts[@]}"; do
 		"${prove[@]}" --timer "$TOP/regress/t/$script" || true
 	done

@@ -139,9 +139,7 @@ sub list_is
 # Kilobytes that the backend has, and those it had at most.
 sub memory
 {
-	my $status = slurp_file("/proc/$backend/status");
-
-	return map { $status =~ /^$_:\s*(\d+) kB/m ? $1 : die "no $_" } qw(VmRSS VmHWM);
+	return map { process_memory($backend, $_) } qw(VmRSS VmHWM);
 }
 
 my $unreadable = 'HV00M could not read the reply .*';

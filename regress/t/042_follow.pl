@@ -96,7 +96,7 @@ is_sql(q(pg_stat_get_backend_start(1) IS NULL OR bool_and(backend_xmin IS NULL A
 
 # nothing is kept of a beat: without that it was 33 KB of each
 my $pid = sql(q(SELECT pid FROM neon_auth.sync_progress));
-sub memory { return slurp_file("/proc/$pid/status") =~ /RssAnon:\s+(\d+)/ && $1; }
+sub memory { return process_memory($pid, 'RssAnon'); }
 sub lists { return $sim->stats->{list}; }
 sub wait_for_beats { my $end = lists() + 60; return wait_until('sixty beats', sub { return lists() >= $end }); }
 wait_for_beats();

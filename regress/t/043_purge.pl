@@ -70,7 +70,7 @@ is_sql('count(*) FROM keeping', 0, 'with what refers to them');
 
 # ever so many that are kept
 my $pid = sql('SELECT pg_backend_pid()');
-sub memory { return slurp_file("/proc/$pid/status") =~ /RssAnon:\s+(\d+)/ && $1; }
+sub memory { return process_memory($pid, 'RssAnon'); }
 sql(<<'SQL');
 INSERT INTO own.users_sync (id, raw_json, deleted_at) SELECT 'k' || i, '{}', timestamptz '2020-01-01' + interval '1 s' * i FROM generate_series(1, 6000) i;
 CREATE TABLE keeping_all (id text REFERENCES own.users_sync (id));

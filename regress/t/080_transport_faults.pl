@@ -301,7 +301,7 @@ my @bombs = (
 
 # Kilobytes that the session had at most.
 my $pid = $session->must('SELECT pg_backend_pid()');
-sub most_memory { return slurp_file("/proc/$pid/status") =~ /^VmHWM:\s*(\d+) kB/m ? $1 : die 'no VmHWM'; }
+sub most_memory { return process_memory($pid, 'VmHWM'); }
 
 for my $column (scan_of('clerk'), refresh_of('clerk'))
 {

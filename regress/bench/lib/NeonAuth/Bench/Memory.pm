@@ -15,18 +15,9 @@ use List::Util qw(max);
 use NeonAuth::Bench;
 use NeonAuth::Bench::Setup;
 use NeonAuth::Session;
-use PostgreSQL::Test::Utils;
+use NeonAuth::Test;
 
 our @EXPORT = qw(peaks measure_memory);
-
-# Kilobytes of a process, by a name of /proc/PID/status.
-sub kilobytes
-{
-	my ($pid, $name) = @_;
-	my ($kilobytes) = slurp_file("/proc/$pid/status") =~ /^$name:\s+(\d+) kB/m;
-
-	return $kilobytes;
-}
 
 # MiB that a new session takes for the statement.
 sub peak
@@ -34,13 +25,13 @@ sub peak
 	my ($sql) = @_;
 	my $new = new_session($node);
 	my $pid = $new->must('SELECT pg_backend_pid()');
-	my $idle = kilobytes($pid, 'VmRSS');
+	my $idle = process_memory($pid, 'VmRSS');
 
 	open(my $file, '>', "/proc/$pid/clear_refs") or die "/proc/$pid/clear_refs: $!";
 	print $file "5\n";
 	close($file) or die "/proc/$pid/clear_refs: $!";
 	$new->must($sql);
-	return (kilobytes($pid, 'VmHWM') - $idle) / 1024;
+	return (process_memory($pid, 'VmHWM') - $idle) / 1024;
 }
 
 # MiB by what was done: refreshes, and scans of the provider and of the cache.
