@@ -361,8 +361,6 @@ test_damaged_cursors(void)
 	unit_check_cursors(GENERIC, NAUTH_QUERY_LIST, "generic/page.json", names, sizeof(names) / sizeof(names[0]));
 }
 
-/* ---- One user, columns, counts */
-
 /* One that the directory names and that has no room for what is put before it. */
 static void
 test_long_cursors(void)
@@ -389,6 +387,8 @@ test_nameless(void)
 	set(NAUTH_SETTING_SIZE_PARAMETER, "limit");
 	unit_check_page(GENERIC, "{\"users\":[{\"name\":\"A\"},{\"name\":\"B\"}]}", NAUTH_ERROR_UNREADABLE, false, "a page of users without ids");
 }
+
+/* ---- One user, columns, counts */
 
 static void
 test_single(void)

@@ -355,6 +355,22 @@ test_config(void)
 	set_paging(NULL);
 }
 
+/* One that the service names and that has no room for what is put before it. */
+static void
+test_long_cursor(void)
+{
+	static char text[NAUTH_CURSOR_MAX + 128];
+	NauthSpan	body;
+
+	snprintf(text, sizeof(text), "{\"totalResults\":5,\"Resources\":[{\"id\":\"a\"}],\"nextCursor\":\"%0*d\"}",
+			 NAUTH_CURSOR_MAX - 4, 1);
+	body = unit_copy_text(text);
+	unit_query.kind = NAUTH_QUERY_LIST;
+	ok(!unit_read(SCIM, "csc0 1 0 ", body) && unit_error.kind == NAUTH_ERROR_INCOMPLETE,
+	   "a cursor that has no room beside ours");
+	unit_free(body);
+}
+
 /* A page that came by cursor, of a service that may know none. */
 static void
 test_told_cursors(void)
@@ -378,29 +394,20 @@ test_told_cursors(void)
 		{"csc3 2 0 x", "{\"totalResults\":2,\"Resources\":[{\"id\":\"b\"}]}", NAUTH_OK, "", "the end by a cursor"},
 		{"csc6 2 0 x", "{\"totalResults\":5,\"Resources\":[{\"id\":\"b\"}]}", NAUTH_ERROR_INCOMPLETE, "", "which must be by the total, too"}
 	};
-	static char text[NAUTH_CURSOR_MAX + 128];
-	NauthSpan	body;
 
 	unit_query.kind = NAUTH_QUERY_LIST;
 	unit_settings.page_size = 2;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
-		bool		read;
+		NauthSpan	body = unit_copy_text(cases[i].json);
+		bool		read = unit_read(SCIM, cases[i].cursor, body);
 
-		body = unit_copy_text(cases[i].json);
-		read = unit_read(SCIM, cases[i].cursor, body);
 		ok(read == (cases[i].kind == NAUTH_OK) && unit_error.kind == cases[i].kind, cases[i].name);
 		ok(unit_page.last == (read && cases[i].next[0] == '\0'), "and whether it is the end");
 		if (read && !unit_page.last)
 			is_text(unit_page.next, cases[i].next, "and how it goes on");
 		unit_free(body);
 	}
-	snprintf(text, sizeof(text), "{\"totalResults\":5,\"Resources\":[{\"id\":\"a\"}],\"nextCursor\":\"%0*d\"}",
-			 NAUTH_CURSOR_MAX - 4, 1);
-	body = unit_copy_text(text);
-	ok(!unit_read(SCIM, "csc0 1 0 ", body) && unit_error.kind == NAUTH_ERROR_INCOMPLETE,
-	   "a cursor that has no room beside ours");
-	unit_free(body);
 	ok(unit_read_fixture(SCIM, NULL, "scim/config.json") && unit_page.reread, "what a service says");
 	is_text(unit_page.next, "cscp201 0 1 0 ", "leads to pages as it has them");
 }
@@ -511,6 +518,7 @@ main(void)
 	test_asks_config();
 	test_config();
 	test_told_cursors();
+	test_long_cursor();
 
 	/* all others begin with a page, as a listing of some does */
 	unit_query.limit = 3000;
