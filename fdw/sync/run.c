@@ -14,6 +14,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
@@ -306,6 +307,19 @@ nauth_run_commit(const NauthRun *run)
 }
 
 /*
+ * End a batch that others follow, without a wait for the disk.  It gets there in the
+ * order of the commits: no later batch outlives it, and it outlives the end of the run.
+ */
+static void
+commit_unflushed(const NauthRun *run)
+{
+	if (run->toplevel && synchronous_commit > SYNCHRONOUS_COMMIT_OFF)
+		(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
+	nauth_run_commit(run);
+}
+
+/*
  * Deferred triggers and constraints cannot fire as another role.  In a batch of
  * our own they need not be deferred.
  */
@@ -336,5 +350,8 @@ nauth_run_step(NauthRun *run, NauthPhase phase, NauthStep step, void *arg)
 		nauth_run_commit(run);
 		ReThrowError(error);
 	}
-	nauth_run_commit(run);
+	if (phase == NAUTH_PHASE_FINISHING)
+		nauth_run_commit(run);
+	else
+		commit_unflushed(run);
 }

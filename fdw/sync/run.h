@@ -291,7 +291,7 @@ extern ErrorData *nauth_run_insist(NauthRun *run, NauthStep step, void *arg);
  * level, and nauth_run_commit ends the batch, at top level: what was written so far
  * stays, whatever comes.  nauth_run_step runs a step as a batch of its own; if
  * it fails, that is written down, which stays at top level, and its error is
- * raised again.
+ * raised again.  Only the phase that finishes a run waits until all of it is on disk.
  */
 extern void nauth_run_check_at_once(const NauthRun *run);
 extern void nauth_run_commit(const NauthRun *run);

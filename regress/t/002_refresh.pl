@@ -425,6 +425,23 @@ is(refresh('app.middle', "mode => 'auto'"), 'ok 51/0/200/0/0/0', 'the next run r
 is(last_run("concat_ws(': ', mode, reason)", 'app.middle'), 'full: the last refresh could not prove who is missing', 'for it is full');
 is(sql($middle_state) =~ s/.*\|//r, 'f', 'and ends the doubt');
 
+# ---- When it waits for the disk
+
+# How often that was waited for, by whomever.
+sub syncs
+{
+	return sql($node->pg_version >= 18 ? q(SELECT sum(fsyncs) FROM pg_stat_io WHERE object = 'wal') : 'SELECT wal_sync FROM pg_stat_wal');
+}
+
+sql($_) for "ALTER SYSTEM SET wal_writer_flush_after = '1GB'", "ALTER SYSTEM SET wal_writer_delay = '10s'", 'ALTER SYSTEM SET fsync = on';
+sql("SELECT pg_reload_conf(); ALTER SERVER clerk OPTIONS (SET page_size '5')");
+wait_until('the settings are in effect', sub { sql('SHOW fsync') eq 'on' });
+my $synced = syncs();
+is(refresh('app.pages'), 'ok 251/0/0/0/0/0', 'a run of fifty pages');
+cmp_ok(syncs() - $synced, '<', 25, 'does not wait for the disk after each');
+sql("ALTER SERVER clerk OPTIONS (SET page_size '100')");
+sql($_) for 'ALTER SYSTEM RESET ALL', 'SELECT pg_reload_conf()';
+
 # ---- What others see, and how it ends
 
 sub unlocked
@@ -460,6 +477,7 @@ is(sql("SELECT status FROM neon_auth.sync_run WHERE target = 'app.middle'::regcl
 sql('DELETE FROM app.middle');
 $session = begin_hanging('app.middle', 1);
 my $pid = activity('pid');
+wait_until('the log is on disk', sub { sql('SELECT pg_current_wal_flush_lsn() = pg_current_wal_insert_lsn()') eq 't' });
 kill('KILL', $pid);
 finish($session);
 $sim->clear_faults;
