@@ -43,6 +43,18 @@ enum WriteArg
 	SHAPE_ARGS
 };
 
+/*
+ * How users are written.  That there is no row of a new one is only what was so when
+ * the rows were read, but to look again for each costs a tenth of writing it.  So they
+ * are inserted, and if somebody else was faster, once more as rows that may be there.
+ */
+typedef enum WriteWay
+{
+	WAY_NEW,
+	WAY_DISPUTED,
+	WAY_KNOWN
+} WriteWay;
+
 /* Wanted users that one statement writes.  Its plan outlives a try that fails. */
 typedef struct Batch
 {
@@ -151,8 +163,8 @@ users_sql(const NauthRun *run)
  * the join leaves.  Users without a row need no join, nor a sort after it, which
  * together cost as much as writing them.
  */
-static char *
-build_sql(const NauthRun *run, bool timed, bool known)
+static const char *
+build_sql(const NauthRun *run, bool timed, WriteWay way)
 {
 	const NauthTarget *target = &run->target;
 	bool		generated = target->generated;
@@ -160,23 +172,24 @@ build_sql(const NauthRun *run, bool timed, bool known)
 	"raw_json, id, name, email, created_at, updated_at, deleted_at";
 	const char *changed = changed_sql(run, timed);
 	const char *source = users_sql(run);
+	const char *replace = "";
 
-	if (known)
+	if (way == WAY_KNOWN)
 		source = psprintf("%s LEFT JOIN %s t ON t.id = excluded.id WHERE t.id IS NULL OR %s"
 						  " ORDER BY excluded.id COLLATE \"C\"", source, target->name, changed);
 	if (run->dry_run)
 		return psprintf("SELECT excluded.id, excluded.updated_at FROM %s", source);
-	return psprintf("INSERT INTO %s AS t (%s) SELECT excluded.%s FROM %s"
-					" ON CONFLICT (id) DO UPDATE SET raw_json = excluded.raw_json,%s"
-					" updated_at = excluded.updated_at, deleted_at = " DELETED_AT
-					" WHERE %s RETURNING t.id::text, t.updated_at::timestamptz",
+	if (way != WAY_NEW)
+		replace = psprintf(" ON CONFLICT (id) DO UPDATE SET raw_json = excluded.raw_json,%s"
+						   " updated_at = excluded.updated_at, deleted_at = " DELETED_AT " WHERE %s",
+						   generated ? "" : " name = excluded.name, email = excluded.email,"
+						   " created_at = excluded.created_at,", changed);
+	return psprintf("INSERT INTO %s AS t (%s) SELECT excluded.%s FROM %s%s"
+					" RETURNING t.id::text, t.updated_at::timestamptz",
 					target->name, columns,
 					generated ? "raw_json, excluded.updated_at, excluded.deleted_at" :
 					"raw_json, excluded.id, excluded.name, excluded.email,"
-					" excluded.created_at, excluded.updated_at, excluded.deleted_at", source,
-					generated ? "" : " name = excluded.name, email = excluded.email,"
-					" created_at = excluded.created_at,",
-					changed);
+					" excluded.created_at, excluded.updated_at, excluded.deleted_at", source, replace);
 }
 
 /* One column of a batch as an array. */
@@ -448,9 +461,9 @@ note_end(NauthRun *run, NauthWanted *user)
  * PostgreSQL cannot hold is left out, any other ends the run.
  */
 static void
-write_half(NauthRun *run, const char *sql, NauthWanted *users, int count)
+write_half(NauthRun *run, WriteWay way, NauthWanted *users, int count)
 {
-	Batch		batch = {.sql = sql,.users = users,.count = count};
+	Batch		batch = {.sql = build_sql(run, users->timed, way),.users = users,.count = count};
 	ErrorData  *error = nauth_run_insist(run, write_batch, &batch);
 
 	free_plan(&batch);
@@ -458,6 +471,11 @@ write_half(NauthRun *run, const char *sql, NauthWanted *users, int count)
 	{
 		for (int i = 0; i < count; i++)
 			note_end(run, &users[i]);
+		return;
+	}
+	if (way == WAY_NEW && error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION)
+	{
+		write_half(run, WAY_DISPUTED, users, count);
 		return;
 	}
 	if (!nauth_blame_user(error))
@@ -471,8 +489,8 @@ write_half(NauthRun *run, const char *sql, NauthWanted *users, int count)
 									  unpack_sql_state(error->sqlerrcode)));
 		return;
 	}
-	write_half(run, sql, users, count / 2);
-	write_half(run, sql, users + count / 2, count - count / 2);
+	write_half(run, way, users, count / 2);
+	write_half(run, way, users + count / 2, count - count / 2);
 }
 
 /* What decides which statement writes a user, then the id. */
@@ -508,6 +526,6 @@ nauth_write_users(NauthRun *run, NauthWanted *users, int count)
 		for (next = begin + 1; next < count; next++)
 			if (users[next].timed != timed || users[next].known != known)
 				break;
-		write_half(run, build_sql(run, timed, known), users + begin, next - begin);
+		write_half(run, known ? WAY_KNOWN : WAY_NEW, users + begin, next - begin);
 	}
 }

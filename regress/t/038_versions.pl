@@ -8,7 +8,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use JSON::PP;
-use POSIX ();
+use NeonAuth::Hanging;
 use NeonAuth::Session;
 use NeonAuth::Test;
 use PostgreSQL::Test::Utils;
@@ -144,27 +144,24 @@ is(refresh('auto'), '0/0/1', 'a user who is created again after the provider sai
 is(refresh('auto'), '0/1/0', 'is live after the next run');
 is(difference(), 0, 'and the target equals the directory');
 
-# ---- Somebody else writes the row meanwhile
+# ---- Somebody else writes rows meanwhile
 
 fresh();
-$user = $sim->user('index/250');
-$sim->update($user->{id}, { name => 'From The List' });
-$sim->fault({ match => 'list', after => 2, hang => JSON::PP::true });
-my $other = new_session($node);
-my $before = $sim->stats->{faults};
-my $pid = fork() // die "fork: $!";
-if ($pid == 0)
-{
-	$node->safe_psql('postgres', call('full'));
-	POSIX::_exit(0);
-}
-wait_until('the request hangs', sub { $sim->stats->{faults} > $before });
-$other->ask("UPDATE $target SET name = 'From Elsewhere', updated_at = now() WHERE id = '$user->{id}'");
-$sim->clear_faults;
-$sim->stats;
-waitpid($pid, 0);
-is($?, 0, 'a run during which a newer version of a row is written');
-is(name_of($user->{id}), 'From Elsewhere', 'leaves it');
+my ($changed, $newer, $older, $same) = map { $sim->user("index/$_") } 250, 251, 252, 253;
+$sim->update($changed->{id}, { name => 'From The List' });
+sql("DELETE FROM $target WHERE id IN ('$newer->{id}', '$older->{id}', '$same->{id}')");
+my $run = hang_refresh($node, $sim, { match => 'list', after => 2 }, call('full'));
+my $columns = 'raw_json, id, name, email, created_at, updated_at';
+sql("UPDATE $target SET name = 'From Elsewhere', updated_at = now() WHERE id = '$changed->{id}';
+	INSERT INTO $target ($columns) SELECT raw_json, id, 'From Elsewhere', email, created_at, now() FROM app.users WHERE id = '$newer->{id}';
+	INSERT INTO $target ($columns) SELECT raw_json, id, 'From Before', email, created_at, updated_at - interval '1 hour' FROM app.users WHERE id = '$older->{id}';
+	INSERT INTO $target ($columns) SELECT $columns FROM app.users WHERE id = '$same->{id}'");
+my $row = sql("SELECT ctid FROM $target WHERE id = '$same->{id}'");
+is(outcome_of($run->release, 0 .. 3), 'ok 1/0/401/0', 'a run during which others write rows');
+is(name_of($changed->{id}), 'From Elsewhere', 'leaves a newer version of a row');
+is(name_of($newer->{id}), 'From Elsewhere', 'also of one that was inserted');
+is(name_of($older->{id}), sql("SELECT name FROM app.users WHERE id = '$older->{id}'"), 'replaces an older version');
+is(sql("SELECT ctid FROM $target WHERE id = '$same->{id}'"), $row, 'and does not write what is the same');
 
 # ---- A table that rounds
 
