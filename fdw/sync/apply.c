@@ -136,16 +136,17 @@ note_listed(NauthRun *run, const NauthUser *user, const NauthWanted *wanted, int
 	bool		live = wanted->live;
 	int			place = nauth_id_list_find(&run->held_before, user->id);
 	bool		held = place >= 0;
+	bool		hidden = nauth_id_list_find(&run->hidden_before, user->id) >= 0;
 	bool		quarantined = nauth_id_list_find(&run->quarantined_before, user->id) >= 0;
 
 	if (held)
 		run->held_returned[place] = true;
 	if (held || quarantined)
 		nauth_id_list_add(&run->returned_users, run->cxt, user->id, NULL);
-	if (!held && (quarantined || ((live || wanted->marked) && !is_uncounted(run, user, version))))
+	if (!held && !hidden && (quarantined || ((live || wanted->marked) && !is_uncounted(run, user, version))))
 		return;
 	run->counts.listed++;
-	run->counts.live += live && !held;
+	run->counts.live += live && !held && !hidden;
 	nauth_id_list_add(&run->counted_users, run->cxt, user->id, NULL);
 }
 

@@ -178,7 +178,8 @@ list_new(const NauthRun *run)
 	for (int i = 0; i < run->counted_users.count; i++)
 		nauth_id_list_add(&new, run->cxt, run->counted_users.ids[i], NULL);
 	for (int i = 0; i < run->counted_before.count; i++)
-		nauth_id_list_add(&new, run->cxt, run->counted_before.ids[i], NULL);
+		if (nauth_id_list_find(&run->hidden_before, run->counted_before.ids[i]) < 0)
+			nauth_id_list_add(&new, run->cxt, run->counted_before.ids[i], NULL);
 	nauth_id_list_sort(&new);
 	return new;
 }
@@ -312,6 +313,8 @@ ask_about(NauthRun *run, const char *id, const char *version)
 	{
 		if (!found)
 			nauth_id_list_add(&run->deleted_users, run->cxt, id, version);
+		else if (!run->incremental)
+			nauth_id_list_add(&run->hidden_users, run->cxt, id, NULL);
 	}
 	else if (nauth_directory_error(run->directory)->kind == NAUTH_ERROR_UNFIT)
 		hold(run, id, "another user answers to its id at the provider");

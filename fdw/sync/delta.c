@@ -8,6 +8,11 @@
  * behind an insertion; but whoever does so must not wait for others, nor they
  * for him.  So it is a row of its own for each user, in sync_delta.
  *
+ * A user may be live here and at the provider, and hidden from the listing of a full
+ * run: its search does not know him yet, say.  He is in the numbers of that run, and a
+ * delta takes him off those who are listed, until he is.  So he cannot be taken for
+ * somebody who comes, and behind whom a deletion could hide.
+ *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
  *-------------------------------------------------------------------------
@@ -30,11 +35,16 @@ nauth_delta_load(NauthRun *run)
 							" WHERE target = $1 ORDER BY id COLLATE \"C\"", &args);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		nauth_id_list_add(&run->counted_before, run->cxt, nauth_result_text(i, 1),
-						  MemoryContextStrdup(run->cxt, psprintf(INT64_FORMAT "," INT64_FORMAT,
-																 nauth_result_int(i, 2), nauth_result_int(i, 3))));
-		run->counts.listed += nauth_result_int(i, 2);
-		run->live_before += nauth_result_int(i, 3);
+		const char *id = nauth_result_text(i, 1);
+		int64		listed = nauth_result_int(i, 2);
+		int64		live = nauth_result_int(i, 3);
+
+		nauth_id_list_add(&run->counted_before, run->cxt, id,
+						  MemoryContextStrdup(run->cxt, psprintf(INT64_FORMAT "," INT64_FORMAT, listed, live)));
+		if (listed < 0 && live == 0)
+			nauth_id_list_add(&run->hidden_before, run->cxt, id, NULL);
+		run->counts.listed += listed;
+		run->live_before += live;
 	}
 }
 
@@ -89,6 +99,15 @@ note_marked(NauthRun *run, const char *id, int64 live)
 	nauth_known_set(run->known, id, &user);
 }
 
+/* Who was hidden and was not read by an incremental run still is. */
+static void
+keep_hidden(NauthRun *run)
+{
+	for (int i = 0; run->incremental && i < run->hidden_before.count; i++)
+		if (nauth_id_list_find(&run->counted_users, run->hidden_before.ids[i]) < 0)
+			nauth_id_list_add(&run->hidden_users, run->cxt, run->hidden_before.ids[i], NULL);
+}
+
 /*
  * Take away what was loaded, and has become a part of the numbers; a sync_user
  * may have added to it.
@@ -113,14 +132,12 @@ subtract_loaded(const NauthRun *run)
 }
 
 /* Forget the deltas that are in the numbers that the run now stores. */
-void
-nauth_delta_settle(NauthRun *run)
+static void
+forget_included(NauthRun *run)
 {
 	NauthIdList included = {0};
 	NauthArgs	args = {0};
 
-	subtract_loaded(run);
-	nauth_id_list_sort(&run->counted_users);
 	nauth_args_relation(&args, run->target.relid);
 	nauth_statement_execute("SELECT id, listed::int8, live::int8 FROM neon_auth.sync_delta WHERE target = $1", &args);
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -136,4 +153,18 @@ nauth_delta_settle(NauthRun *run)
 		return;
 	nauth_args_texts(&args, included.count, (const char *const *) included.ids);
 	nauth_statement_execute("DELETE FROM neon_auth.sync_delta WHERE target = $1 AND id = ANY ($2)", &args);
+}
+
+/*
+ * Leave the deltas that the numbers of the run, which it now stores, do not include.
+ * Who is hidden is in these numbers.
+ */
+void
+nauth_delta_settle(NauthRun *run)
+{
+	nauth_id_list_sort(&run->counted_users);
+	keep_hidden(run);
+	subtract_loaded(run);
+	forget_included(run);
+	nauth_delta_store(run, run->hidden_users.count, run->hidden_users.ids, -1, 0);
 }

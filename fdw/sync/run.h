@@ -209,6 +209,10 @@ struct NauthRun
 	NauthIdList held_before;	/* of the last run, sorted by id */
 	bool	   *held_returned;	/* which of these were read by this run */
 	NauthIdList counted_before; /* since the last success, sorted by id */
+	NauthIdList hidden_before;	/* of these, hidden from the last full run,
+								 * sorted */
+	NauthIdList hidden_users;	/* live, and not listed though the provider
+								 * has them */
 	NauthIdList returned_users; /* held or quarantined, read by this run */
 	NauthIdList counted_users;	/* by this run, as new in the directory */
 	int			counted_stored; /* of these, in sync_delta */

@@ -338,6 +338,23 @@ is(sql("SELECT count(*) FROM late.users_sync WHERE name = 'Late Change'"), 1, 'i
 is(tombstones(), join(' ', sort($gone, id_of(81))), 'so is the deletion');
 is(difference(), 0, 'and the target equals the directory');
 
+# a user with a row whom a full refresh does not list, and who is not younger than all that it lists
+$time = $sim->user('index/80')->{updated_at} - 60_000;
+my $numbers = q(SELECT concat_ws(' ', live_users, listed_users, (SELECT string_agg(concat_ws(' ', id, listed, live), ', ') FROM neon_auth.sync_delta d WHERE d.target = s.target))
+	FROM neon_auth.sync_state s WHERE target = 'late.users_sync'::regclass);
+$new = $sim->create({ name => 'Hidden', created_at => $time, updated_at => $time });
+sql("SELECT neon_auth.sync_user('late', '$new->{id}', target => 'late.users_sync')");
+full();
+is(sql($numbers), "200 200 $new->{id} -1 0", 'a user whom a full refresh did not list is noted as such');
+refresh();
+is(sql($numbers), "200 200 $new->{id} -1 0", 'also by the next one, which does not list it either');
+$sim->remove(id_of(82));
+$sim->fault({ match => 'list', trick => 'index' });
+refresh();
+is(tombstones(), join(' ', sort($gone, map { id_of($_) } 81, 82)), 'and does not hide that somebody goes when it is listed');
+is(sql($numbers), '199 199', 'and is then counted once');
+is(difference(), 0, 'and the target equals the directory');
+
 # ---- Tokens
 
 directory('tokens', ", page_size '20', max_concurrency '1'", users => 300, set => [ 'token_uses=7', 'idp_tokens=1' ]);
