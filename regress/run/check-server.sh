@@ -47,7 +47,7 @@ check_sanitized()
 	tests=$(all_tests | grep -vE "$NOT_SANITIZED")
 	NAUTH_SANITIZER=$(gcc -print-file-name=libasan.so)
 	export NAUTH_SANITIZER
-	export ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0:abort_on_error=1:log_path=$logs/report
+	export ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0:quarantine_size_mb=16:abort_on_error=1:log_path=$logs/report
 	export UBSAN_OPTIONS=print_stacktrace=1:log_path=$logs/report
 }
 

@@ -16,6 +16,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use Exporter 'import';
+use NeonAuth::Test qw(memory_below);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -122,7 +123,7 @@ sub flat
 	{
 		my $grown = $after{$kind} - $before{$kind};
 
-		cmp_ok($grown, '<', $bounds{$kind}, "$what: no growth ($kind)");
+		memory_below($grown, $bounds{$kind}, "$what: no growth ($kind)");
 		note("$what: $before{$kind} bytes, then $grown more");
 	}
 	return;
