@@ -21,14 +21,11 @@
 #include "common/cryptohash.h"
 #include "common/sha2.h"
 #include "executor/spi.h"
-#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
 #include "sync/digest.h"
 #include "sync/statement.h"
-
-#define READ_BATCH	10000
 
 static int
 compare_spans(const void *a, const void *b)
@@ -104,52 +101,32 @@ nauth_digest_version(const NauthDigest *digest)
 
 /* Add a digest to what is known of its user, if that is known at all. */
 static void
-load_digest(NauthRun *run, const char *id, bytea *stored)
+load_digest(HeapTuple tuple, TupleDesc desc, void *arg)
 {
+	NauthRun   *run = arg;
+	bool		isnull;
+	char	   *id = TextDatumGetCString(SPI_getbinval(tuple, desc, 1, &isnull));
+	bytea	   *stored = DatumGetByteaPP(SPI_getbinval(tuple, desc, 2, &isnull));
 	NauthKnownUser user;
 	NauthDigest digest;
 
-	if (VARSIZE_ANY_EXHDR(stored) != NAUTH_DIGEST_BYTES ||
-		!nauth_known_get(run->known, id, &user))
-		return;
-	memcpy(digest.bytes, VARDATA_ANY(stored), NAUTH_DIGEST_BYTES);
-	user.version = nauth_digest_version(&digest);
-	user.digested = true;
-	nauth_known_set(run->known, id, &user);
+	if (VARSIZE_ANY_EXHDR(stored) == NAUTH_DIGEST_BYTES && nauth_known_get(run->known, id, &user))
+	{
+		memcpy(digest.bytes, VARDATA_ANY(stored), NAUTH_DIGEST_BYTES);
+		user.version = nauth_digest_version(&digest);
+		user.digested = true;
+		nauth_known_set(run->known, id, &user);
+	}
+	pfree(id);
 }
 
 void
 nauth_digest_load(NauthRun *run)
 {
 	NauthArgs	args = {0};
-	uint64		read;
-	char	   *after = "";
 
-	/* by pages of ids, since a cursor would have to stay within the role */
-	do
-	{
-		args.count = 0;
-		nauth_args_relation(&args, run->target.relid);
-		nauth_args_text(&args, after);
-		nauth_args_int(&args, READ_BATCH);
-		nauth_statement_execute("SELECT id, digest FROM neon_auth.sync_digest WHERE target = $1"
-								" AND id > $2 ORDER BY id LIMIT $3", &args);
-		read = SPI_processed;
-		for (uint64 i = 0; i < read; i++)
-		{
-			bool		isnull;
-			Datum		digest = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull);
-			char	   *id = nauth_result_text(i, 1);
-
-			load_digest(run, id, DatumGetByteaPP(digest));
-			if (i == read - 1)
-				after = id;
-			else
-				pfree(id);
-		}
-		SPI_freetuptable(SPI_tuptable);
-		CHECK_FOR_INTERRUPTS();
-	} while (read == READ_BATCH);
+	nauth_args_relation(&args, run->target.relid);
+	nauth_statement_read("SELECT id, digest FROM neon_auth.sync_digest WHERE target = $1", &args, load_digest, run);
 }
 
 void

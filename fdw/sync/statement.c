@@ -12,6 +12,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -19,6 +20,9 @@
 
 #include "sync/role.h"
 #include "sync/statement.h"
+
+/* Rows that are fetched at a time. */
+#define READ_BATCH		10000
 
 void
 nauth_args_add(NauthArgs *args, Oid type, Datum value, bool isnull)
@@ -114,6 +118,32 @@ nauth_statement_execute_as(Oid role, const char *sql, NauthArgs *args)
 	nauth_role_leave(&saved);
 	if (result < 0)
 		elog(ERROR, "statement failed: %s", SPI_result_code_string(result));
+}
+
+void
+nauth_statement_read(const char *sql, NauthArgs *args, NauthRowReader reader, void *arg)
+{
+	nauth_statement_read_as(state_owner(), sql, args, reader, arg);
+}
+
+void
+nauth_statement_read_as(Oid role, const char *sql, NauthArgs *args, NauthRowReader reader, void *arg)
+{
+	NauthRole	saved;
+	Portal		cursor;
+
+	nauth_role_enter(role, &saved);
+	cursor = SPI_cursor_open_with_args(NULL, sql, args->count, args->types, args->values, args->nulls, false, 0);
+	do
+	{
+		SPI_cursor_fetch(cursor, true, READ_BATCH);
+		for (uint64 i = 0; i < SPI_processed; i++)
+			reader(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, arg);
+		SPI_freetuptable(SPI_tuptable);
+		CHECK_FOR_INTERRUPTS();
+	} while (SPI_processed > 0);
+	SPI_cursor_close(cursor);
+	nauth_role_leave(&saved);
 }
 
 static Datum

@@ -13,6 +13,8 @@
 #ifndef NAUTH_STATEMENT_H
 #define NAUTH_STATEMENT_H
 
+#include "access/htup.h"
+#include "access/tupdesc.h"
 #include "datatype/timestamp.h"
 
 #define NAUTH_MAX_ARGS	24
@@ -56,5 +58,12 @@ extern bool nauth_result_bool(int row, int column);
 extern int64 nauth_result_int(int row, int column);
 extern TimestampTz nauth_result_time(int row, int column);
 extern char *nauth_result_text(int row, int column);
+
+/* Called with each row, which is valid until it returns; must not use SPI. */
+typedef void (*NauthRowReader) (HeapTuple tuple, TupleDesc desc, void *arg);
+
+/* Read the result of a query row by row, in bounded memory. */
+extern void nauth_statement_read(const char *sql, NauthArgs *args, NauthRowReader reader, void *arg);
+extern void nauth_statement_read_as(Oid role, const char *sql, NauthArgs *args, NauthRowReader reader, void *arg);
 
 #endif							/* NAUTH_STATEMENT_H */

@@ -38,8 +38,6 @@
 #include "sync/statement.h"
 #include "users.h"
 
-#define READ_BATCH		10000
-
 /* Columns that Neon's shape generates: id, name, email and created_at. */
 #define GENERATED_COLUMNS	4
 
@@ -379,23 +377,10 @@ nauth_target_read(const NauthTarget *target, const char *columns,
 				  const char *condition, const NauthIdList *ids,
 				  NauthRowReader reader, void *arg)
 {
-	const char *sql = psprintf("SELECT %s FROM %s WHERE id IS NOT NULL AND %s",
-							   columns, target->name, condition);
-	Oid			type = TEXTARRAYOID;
-	Datum		value = ids ? nauth_text_array(ids->count, (const char *const *) ids->ids) : (Datum) 0;
-	NauthRole	saved;
-	Portal		cursor;
+	NauthArgs	args = {0};
 
-	nauth_role_enter(target->owner, &saved);
-	cursor = SPI_cursor_open_with_args(NULL, sql, ids ? 1 : 0, &type, &value, NULL, false, 0);
-	do
-	{
-		SPI_cursor_fetch(cursor, true, READ_BATCH);
-		for (uint64 i = 0; i < SPI_processed; i++)
-			reader(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, arg);
-		SPI_freetuptable(SPI_tuptable);
-		CHECK_FOR_INTERRUPTS();
-	} while (SPI_processed > 0);
-	SPI_cursor_close(cursor);
-	nauth_role_leave(&saved);
+	if (ids)
+		nauth_args_texts(&args, ids->count, (const char *const *) ids->ids);
+	nauth_statement_read_as(target->owner, psprintf("SELECT %s FROM %s WHERE id IS NOT NULL AND %s",
+													columns, target->name, condition), &args, reader, arg);
 }

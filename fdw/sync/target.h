@@ -10,8 +10,7 @@
 #ifndef NAUTH_TARGET_H
 #define NAUTH_TARGET_H
 
-#include "access/htup.h"
-#include "access/tupdesc.h"
+#include "sync/statement.h"
 
 struct NauthIdList;
 
@@ -50,9 +49,6 @@ extern void nauth_target_describe(Oid relid, NauthTarget *target);
 
 /* An error unless the current role is its owner or belongs to it. */
 extern void nauth_target_check_owner(const NauthTarget *target);
-
-/* Called with each row, which is valid until it returns. */
-typedef void (*NauthRowReader) (HeapTuple tuple, TupleDesc desc, void *arg);
 
 /*
  * Read the target as its owner, row by row in bounded memory: the columns of
