@@ -10,7 +10,6 @@
 #		sessions	fifty sessions at once that ask the cache, or postgres_fdw
 #	BENCH_USERS		of the directory (100000); of the largest one, for growth
 #	BENCH_ROUNDS	measurements of each, whose median counts (5); of what takes long at most 3
-#	BENCH_COMPRESSION	of users_sync: pglz, the server's default, or lz4
 #
 # Each part leaves its figures in regress/bench/out/, as JSON.
 #

@@ -7,6 +7,9 @@ GRANT ALL ON SCHEMA nauth_t TO PUBLIC;
 SELECT neon_auth.create_users_sync('nauth_t.users_sync');
 \d+ nauth_t.users_sync
 SELECT obj_description('nauth_t.users_sync'::regclass);
+-- compressed with lz4 where the server has that
+SELECT attcompression = CASE WHEN 'lz4' = ANY (enumvals) THEN 'l' ELSE '' END AS compressed FROM pg_attribute, pg_settings s
+	WHERE attrelid = 'nauth_t.users_sync'::regclass AND attname = 'raw_json' AND s.name = 'default_toast_compression';
 -- PUBLIC may do nothing with it, whatever the default privileges are
 ALTER DEFAULT PRIVILEGES IN SCHEMA nauth_t GRANT SELECT ON TABLES TO PUBLIC;
 SELECT neon_auth.create_users_sync('nauth_t.private');

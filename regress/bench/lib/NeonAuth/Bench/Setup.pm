@@ -31,9 +31,8 @@ our ($node, $session, $sim, $pages, $redis);
 my @urls;
 
 # Of no goal is it a part how an installation is configured, so it is one as usual: it syncs
-# what it commits, and compresses by default.  Nothing happens in the background that is
-# not measured.
-my $conf = <<"CONF";
+# what it commits.  Nothing happens in the background that is not measured.
+my $conf = <<'CONF';
 fsync = on
 wal_level = replica
 shared_buffers = '512MB'
@@ -45,10 +44,9 @@ autovacuum = off
 jit = off
 log_statement = none
 max_connections = 200
-default_toast_compression = @{[ $ENV{BENCH_COMPRESSION} || 'pglz' ]}
 CONF
 
-my @settings = qw(server_version fsync synchronous_commit shared_buffers work_mem wal_level jit autovacuum default_toast_compression);
+my @settings = qw(server_version fsync synchronous_commit shared_buffers work_mem wal_level jit autovacuum);
 
 # How long a large directory may take, whatever the machine.
 our $patience = ", scan_timeout '1d', refresh_timeout '1d'";
