@@ -201,14 +201,15 @@ static NauthCheck
 check_clock(const NauthHttpStats *stats)
 {
 	int64		skew = stats->skew;
+	int64		size = skew < 0 ? -skew : skew;
 
 	if (!stats->dated)
 		return nauth_check_say(NAUTH_VERDICT_UNKNOWN, "the provider has not told its time", NULL);
-	if (Abs(skew) <= SKEW_MAX)
+	if (size <= SKEW_MAX)
 		return nauth_check_say(NAUTH_VERDICT_OK, "agrees with the provider's", NULL);
 	return nauth_check_say(NAUTH_VERDICT_WARNING,
 						   psprintf("the clock of this server is " INT64_FORMAT " seconds %s the provider's",
-									Abs(skew), skew > 0 ? "ahead of" : "behind"),
+									size, skew > 0 ? "ahead of" : "behind"),
 						   "Set the clock, and let NTP keep it: by it times of users that lie in the future are told.");
 }
 
