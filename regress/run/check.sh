@@ -153,6 +153,24 @@ sdk_tests()
 		SIM_URL=$clerk_url COGNITO_URL=$cognito_url STACK_URL=$sim_url SIM_KEY=sk_test_x bounded node --test --test-reporter=tap)
 }
 
+# What `make dist` packs is all that is needed, and what META.json says of it is so: built from the zip into a server
+# of its own, the extension can be created.
+dist_installs()
+(
+	mkdir "$work/dist" && "$TOP/regress/run/dist.sh" "$work/dist" && cd "$work/dist" && unzip -q neon_auth_fdw-*.zip || exit
+	TOP=$(echo "$work"/dist/neon_auth_fdw-*/)
+	prefix=$work/dist/prefix
+	pg_bin=$prefix/usr/lib/postgresql/$PG_VERSION/bin
+	PATH=$pg_bin:$PATH
+	clusters=()
+	cd "$TOP" && perl -MJSON::PP -e 'local $/; my $is = decode_json(<>)->{provides}{neon_auth_fdw}; -s $is->{$_} or die "no $_" for qw(file docfile)' META.json &&
+		build_and_install COPT=-Werror && start_postgres packed </dev/null || exit
+	psql -Xq -v ON_ERROR_STOP=1 -d postgres -c 'CREATE EXTENSION neon_auth_fdw' -c 'SELECT count(*) FROM neon_auth.providers()'
+	status=$?
+	stop_all
+	exit "$status"
+)
+
 no_process_left()
 {
 	local pid found=0
@@ -185,6 +203,7 @@ main()
 	where_any 'specs/*.spec' isolation lines target installcheck REGRESS= TAP_TESTS=
 	where_any 't/*.pl' tap lines tap_tests
 	layer sdk lines sdk_tests
+	layer dist one dist_installs
 	layer demo one bounded "$TOP/regress/run/demo.sh"
 	stop_all
 	# Asked before the layer, whose own processes are not meant.
