@@ -223,7 +223,7 @@ CREATE TABLE neon_auth.sync_delta (
 	PRIMARY KEY (target, id)
 );
 
-COMMENT ON TABLE neon_auth.sync_delta IS 'users who came or went since the last successful run: what they add to the numbers in sync_state';
+COMMENT ON TABLE neon_auth.sync_delta IS 'users who came or went since the last successful run, or whom the last full listing lacked though the provider has them: what they add to the numbers in sync_state';
 COMMENT ON COLUMN neon_auth.sync_delta.target IS 'the table with the row';
 COMMENT ON COLUMN neon_auth.sync_delta.id IS 'id of the user';
 COMMENT ON COLUMN neon_auth.sync_delta.listed IS 'to be added to listed_users';
