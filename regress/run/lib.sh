@@ -480,7 +480,7 @@ npm_ci()
 # Node, and the servers from npm that TAP tests start.
 npm_parts()
 {
-	make_node && npm_ci regress/better_auth && npm_ci regress/feathers && npm_ci regress/scim
+	make_node && npm_ci regress/better_auth && npm_ci regress/clients && npm_ci regress/feathers && npm_ci regress/scim
 }
 
 # Starts Better Auth on the database "auth" of the server started last; sets BETTER_AUTH_URL and BETTER_AUTH_TOKEN.
