@@ -417,6 +417,27 @@ LEFT JOIN LATERAL (SELECT * FROM neon_auth.sync_run e
 				   WHERE e.target OPERATOR(pg_catalog.=) s.target AND e.error IS NOT NULL ORDER BY e.run_id DESC LIMIT 1) e ON true;
 
 COMMENT ON VIEW neon_auth.sync_status IS 'one row a target: lag, last success, last error, what waits for a decision';
+COMMENT ON COLUMN neon_auth.sync_status.target IS 'the table';
+COMMENT ON COLUMN neon_auth.sync_status.server IS 'the foreign server it was refreshed from last';
+COMMENT ON COLUMN neon_auth.sync_status.provider IS 'its provider';
+COMMENT ON COLUMN neon_auth.sync_status.last_status IS 'how the last run in the log ended, or running';
+COMMENT ON COLUMN neon_auth.sync_status.last_started_at IS 'when that began';
+COMMENT ON COLUMN neon_auth.sync_status.last_success_at IS 'when the last run that reached its end ended';
+COMMENT ON COLUMN neon_auth.sync_status.success_age IS 'how long ago that is';
+COMMENT ON COLUMN neon_auth.sync_status.lag IS 'how long ago that run began: so far behind the directory the table may be';
+COMMENT ON COLUMN neon_auth.sync_status.last_full_at IS 'when the whole directory was listed last';
+COMMENT ON COLUMN neon_auth.sync_status.next_full_at IS 'from when on the next run lists it again, by full_refresh_every';
+COMMENT ON COLUMN neon_auth.sync_status.live_users IS 'rows without deleted_at';
+COMMENT ON COLUMN neon_auth.sync_status.deleted_users IS 'rows with deleted_at; null while the table is locked, or where its owner may not read it';
+COMMENT ON COLUMN neon_auth.sync_status.held IS 'deletions that wait: SELECT * FROM neon_auth.held_deletion';
+COMMENT ON COLUMN neon_auth.sync_status.quarantined IS 'users left out: SELECT * FROM neon_auth.quarantined_user';
+COMMENT ON COLUMN neon_auth.sync_status.watermark IS 'all changes until then are in the table';
+COMMENT ON COLUMN neon_auth.sync_status.last_note IS 'why the last run held deletions, or did not look for them';
+COMMENT ON COLUMN neon_auth.sync_status.last_error_class IS 'in a word, what the last failed run failed for';
+COMMENT ON COLUMN neon_auth.sync_status.last_error_sqlstate IS 'its SQLSTATE';
+COMMENT ON COLUMN neon_auth.sync_status.last_error IS 'its error; it stays to be seen after a success';
+COMMENT ON COLUMN neon_auth.sync_status.last_error_hint IS 'what mends that';
+COMMENT ON COLUMN neon_auth.sync_status.last_error_at IS 'when it failed';
 
 REVOKE ALL ON neon_auth.sync_status FROM PUBLIC;
 GRANT SELECT ON neon_auth.sync_status TO PUBLIC;
@@ -442,6 +463,14 @@ SELECT p.pid, p.target::pg_catalog.regclass AS target, p.phase, p.users, p.total
 FROM neon_auth.progress_of_refreshes() p;
 
 COMMENT ON VIEW neon_auth.sync_progress IS 'refreshes of this database that are running now';
+COMMENT ON COLUMN neon_auth.sync_progress.pid IS 'process id of the session';
+COMMENT ON COLUMN neon_auth.sync_progress.target IS 'the table that is refreshed';
+COMMENT ON COLUMN neon_auth.sync_progress.phase IS 'what the run is at';
+COMMENT ON COLUMN neon_auth.sync_progress.users IS 'users read so far';
+COMMENT ON COLUMN neon_auth.sync_progress.total IS 'users in the directory as the provider says; null where it does not';
+COMMENT ON COLUMN neon_auth.sync_progress.pages IS 'pages read so far';
+COMMENT ON COLUMN neon_auth.sync_progress.requests IS 'requests made so far';
+COMMENT ON COLUMN neon_auth.sync_progress.elapsed IS 'how long it has been running';
 
 REVOKE ALL ON neon_auth.sync_progress FROM PUBLIC;
 GRANT SELECT ON neon_auth.sync_progress TO PUBLIC;

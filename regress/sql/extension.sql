@@ -45,6 +45,13 @@ AND c.relname IN ('sync_state', 'sync_run', 'held_deletion', 'quarantined_user',
 AND has_table_privilege('nauth_regress_app', c.oid, p.privilege)
 ORDER BY c.relname COLLATE "C", p.privilege;
 
+-- all that psql lists says what it is
+SELECT pg_describe_object(d.classid, d.objid, 0) FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+	WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'neon_auth_fdw' AND d.classid <> 'pg_type'::regclass
+	AND obj_description(d.objid, d.classid::regclass::name) IS NULL AND d.objid <> 'neon_auth.sync_run_run_id_seq'::regclass
+UNION ALL SELECT format('column %s of %s', attname, attrelid::regclass) FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+	WHERE relnamespace = 'neon_auth'::regnamespace AND relkind IN ('r', 'v') AND attnum > 0 AND col_description(attrelid, attnum) IS NULL;
+
 -- settings of our prefix are ours alone, and the allow-list is the superuser's
 SET neon_auth_fdw.no_such_setting = 'x';
 SET ROLE nauth_regress_app;
