@@ -270,11 +270,7 @@ sub shape
 }
 
 my $rest = 'name text, email text, created_at timestamptz, updated_at timestamptz, deleted_at timestamptz';
-shape("Neon's generated columns", 'app.neon', q{CREATE TABLE app.neon (raw_json jsonb NOT NULL,
-	id text GENERATED ALWAYS AS (raw_json ->> 'id') STORED PRIMARY KEY, name text GENERATED ALWAYS AS (raw_json ->> 'display_name') STORED,
-	email text GENERATED ALWAYS AS (raw_json ->> 'primary_email') STORED,
-	created_at timestamptz GENERATED ALWAYS AS (to_timestamp(trunc(((raw_json ->> 'signed_up_at_millis')::bigint)::float8) / 1000::float8)) STORED,
-	updated_at timestamptz, deleted_at timestamptz)},
+shape("Neon's generated columns", 'app.neon', neon_table('app.neon'),
 	"SELECT count(*) FROM app.neon n JOIN app.users u USING (id, created_at, updated_at) WHERE (n.name, n.email) IS NOT DISTINCT FROM (u.name, u.email)", 251);
 shape('extra columns and another order', 'app.extra', "CREATE TABLE app.extra (note text DEFAULT 'mine', deleted_at timestamptz, updated_at timestamptz,
 	created_at timestamptz, email text, name text, seen int, id text PRIMARY KEY, raw_json jsonb)",

@@ -172,11 +172,7 @@ is(sql('SELECT reason FROM neon_auth.sync_run ORDER BY run_id DESC LIMIT 1'), 'n
 
 # ---- Neon's generated columns
 
-sql(q{CREATE TABLE app.neon (raw_json jsonb NOT NULL,
-	id text GENERATED ALWAYS AS (raw_json ->> 'id') STORED PRIMARY KEY, name text GENERATED ALWAYS AS (raw_json ->> 'display_name') STORED,
-	email text GENERATED ALWAYS AS (raw_json ->> 'primary_email') STORED,
-	created_at timestamptz GENERATED ALWAYS AS (to_timestamp(trunc(((raw_json ->> 'signed_up_at_millis')::bigint)::float8) / 1000::float8)) STORED,
-	updated_at timestamptz, deleted_at timestamptz)});
+sql(neon_table('app.neon'));
 $target = 'app.neon';
 is(refresh(), 'ok 151/0/0/0/0', "Neon's own table");
 $heap = heap($target);

@@ -42,23 +42,13 @@ sub blocks
 # "status inserted updated unchanged tombstoned held" of the last row that looks like one.
 sub counts { return join(' ', (split /\|/, ($_[0] =~ /^((?:ok|held|dry run)\|.*)$/mg)[-1])[ 0 .. 5 ]); }
 
-my $neon_table = q{CREATE TABLE neon_auth.users_sync (
-	raw_json jsonb NOT NULL,
-	id text GENERATED ALWAYS AS (raw_json ->> 'id') STORED PRIMARY KEY,
-	name text GENERATED ALWAYS AS (raw_json ->> 'display_name') STORED,
-	email text GENERATED ALWAYS AS (raw_json ->> 'primary_email') STORED,
-	created_at timestamptz GENERATED ALWAYS AS (to_timestamp(trunc(((raw_json ->> 'signed_up_at_millis')::bigint)::float8) / 1000::float8)) STORED,
-	updated_at timestamptz,
-	deleted_at timestamptz);
-CREATE INDEX users_sync_deleted_at_idx ON neon_auth.users_sync (deleted_at)};
-
 # ---- What Neon has
 
 in('postgres', 'CREATE DATABASE neon; CREATE DATABASE own');
 add_server($node, $stack, name => 'stack', schema => 'app', options => $providers{stack}{options}, mapping => $providers{stack}{mapping});
 my $folder = PostgreSQL::Test::Utils::tempdir();
 in('postgres', "COPY (SELECT raw_json, updated_at FROM app.users) TO '$folder/users'");
-in('neon', "CREATE SCHEMA neon_auth; $neon_table;
+in('neon', 'CREATE SCHEMA neon_auth;' . neon_table('neon_auth.users_sync') . "CREATE INDEX ON neon_auth.users_sync (deleted_at);
 	COPY neon_auth.users_sync (raw_json, updated_at) FROM '$folder/users';
 	INSERT INTO neon_auth.users_sync (raw_json, updated_at, deleted_at) VALUES ('{\"id\": \"long-gone\", \"display_name\": \"Long Gone\", \"signed_up_at_millis\": 1700000000000}', '2024-01-01', '2024-02-01');
 	CREATE TABLE posts (id serial PRIMARY KEY, author_id text REFERENCES neon_auth.users_sync (id) ON DELETE SET NULL);

@@ -26,7 +26,8 @@ use Test::More;
 use Time::HiRes qw(sleep);
 
 our @EXPORT = qw(new_node allow_urls add_server start_sim start_better_auth
-  better_auth_missing tree wait_until open_descriptors process_memory memory_below);
+  better_auth_missing tree wait_until open_descriptors process_memory memory_below
+  neon_table);
 our @EXPORT_OK = qw(start_process);
 
 my $tree = File::Spec->rel2abs(dirname(__FILE__) . '/../../../..');
@@ -69,6 +70,23 @@ sub memory_below
 
 	$bound *= 10 if $ENV{NAUTH_SANITIZER};
 	return cmp_ok($memory, '<', $bound, $what);
+}
+
+# SQL for a users_sync as Neon makes it: all but three columns are computed.
+sub neon_table
+{
+	my ($name) = @_;
+
+	return <<"SQL";
+CREATE TABLE $name (
+	raw_json jsonb NOT NULL,
+	id text GENERATED ALWAYS AS (raw_json ->> 'id') STORED PRIMARY KEY,
+	name text GENERATED ALWAYS AS (raw_json ->> 'display_name') STORED,
+	email text GENERATED ALWAYS AS (raw_json ->> 'primary_email') STORED,
+	created_at timestamptz GENERATED ALWAYS AS (to_timestamp(trunc(((raw_json ->> 'signed_up_at_millis')::bigint)::float8) / 1000::float8)) STORED,
+	updated_at timestamptz,
+	deleted_at timestamptz);
+SQL
 }
 
 # Waits until the code returns something true, which it returns; dies after as
