@@ -193,6 +193,7 @@ main()
 	layer symbols one target symbols
 	layer layers one target layers
 	layer scripts one target scripts
+	layer spelling one target spelling
 	layer indent one target indent
 	layer cppcheck one target cppcheck
 	layer analyze one target analyze
