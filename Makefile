@@ -24,7 +24,7 @@ ISOLATION_OPTS = $(REGRESS_OPTS)
 EXTRA_CLEAN = regress/results regress/output_iso regress/regression.diffs regress/regression.out
 
 # these need no PostgreSQL, or bring their own
-OWN_TARGETS = demo check check-versions dist soak freshness bench unit fuzz fuzz-smoke layers indent cppcheck analyze symbols scripts spelling coverage check-asserts check-sanitized check-valgrind
+OWN_TARGETS = demo check check-versions dist deb soak freshness bench unit fuzz fuzz-smoke layers indent cppcheck analyze symbols scripts spelling coverage check-asserts check-sanitized check-valgrind
 .PHONY: $(OWN_TARGETS)
 
 ifeq (,$(filter $(OWN_TARGETS),$(MAKECMDGOALS)))
@@ -33,7 +33,7 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 $(OBJS): $(HEADER_FILES)
 else
-demo check check-versions dist soak layers indent cppcheck analyze symbols scripts spelling coverage:
+demo check check-versions dist deb soak layers indent cppcheck analyze symbols scripts spelling coverage:
 	@regress/run/$@.sh
 check-asserts check-sanitized check-valgrind:
 	@NAUTH_SERVER=$@ regress/run/check-server.sh
