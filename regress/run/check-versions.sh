@@ -39,8 +39,7 @@ make_release()
 		return 1
 	}
 	cp /etc/resolv.conf "$root/etc/resolv.conf"
-	mkdir "$root/srv/neon_auth_fdw"
-	(cd "$TOP" && tree_files | tar -c --null --no-recursion -T - -f - | tar -x --no-same-owner -C "$root/srv/neon_auth_fdw" -f -)
+	copy_tree "$root/srv/neon_auth_fdw"
 }
 
 check_release()

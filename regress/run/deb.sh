@@ -15,12 +15,11 @@ main()
 	local folder version
 
 	folder=$(cd "${1:-$TOP/regress/package}" && pwd)
-	version=$(sed -n "s/^default_version = '\(.*\)'\$/\1/p" "$TOP/neon_auth_fdw.control")
+	version=$(control default_version)
 	command -v dh >/dev/null || die "debhelper is missing: apt-get install debhelper"
 	work=$(mktemp -d)
 	trap 'rm -rf "$work"' EXIT
-	mkdir "$work/neon-auth-fdw"
-	(cd "$TOP" && tree_files | tar -c --null --no-recursion -T - -f - | tar -x --no-same-owner -C "$work/neon-auth-fdw" -f -)
+	copy_tree "$work/neon-auth-fdw"
 	cd "$work/neon-auth-fdw"
 	mv regress/package/debian debian
 	cp LICENSE debian/copyright
@@ -32,7 +31,7 @@ main()
 		die "the package could not be built"
 	}
 	cp "$work"/*.deb "$folder/"
-	(cd "$folder" && printf '%s\n' "$folder"/postgresql-*-neon-auth-fdw_*.deb)
+	printf '%s\n' "$folder"/postgresql-*-neon-auth-fdw_*.deb
 }
 
 main "$@"

@@ -10,12 +10,6 @@ set -euo pipefail
 # shellcheck source=SCRIPTDIR/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-# What the control file has of a name, without its quotes.
-control()
-{
-	sed -n "s/^$1 = '\(.*\)'\$/\1/p" "$TOP/neon_auth_fdw.control"
-}
-
 main()
 {
 	local folder version name
@@ -26,8 +20,7 @@ main()
 	command -v zip >/dev/null || die "zip is missing: apt-get install zip"
 	work=$(mktemp -d)
 	trap 'rm -rf "$work"' EXIT
-	mkdir "$work/$name"
-	(cd "$TOP" && tree_files | tar -c --null --no-recursion -T - -f - | tar -x --no-same-owner -C "$work/$name" -f -)
+	copy_tree "$work/$name"
 	sed "s/@VERSION@/$version/; s/@ABSTRACT@/$(control comment)/" "$TOP/regress/package/META.json.in" >"$work/$name/META.json"
 	rm -f "$folder/$name.zip"
 	(cd "$work" && zip -q -r -X "$folder/$name.zip" "$name")

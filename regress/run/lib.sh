@@ -203,10 +203,17 @@ tree_files()
 	fi
 }
 
+# Copies them into the new folder $1; $work is the caller's.
 copy_tree()
 {
-	mkdir "$work/tree"
-	(cd "$TOP" && tree_files | tar -c --null --no-recursion -T - -f - | tar -x --no-same-owner -C "$work/tree" -f -)
+	mkdir "$1"
+	(cd "$TOP" && tree_files | tar -c --null --no-recursion -T - -f - | tar -x --no-same-owner -C "$1" -f -)
+}
+
+# What the control file has of a name, without its quotes.
+control()
+{
+	sed -n "s/^$1 = '\(.*\)'\$/\1/p" "$TOP/neon_auth_fdw.control"
 }
 
 end_process()
@@ -283,7 +290,7 @@ run_in_work_folder()
 	trap 'exit 143' TERM
 	install_packages "$@"
 	unpack_packages "${UNPACKED_PACKAGES[@]}"
-	copy_tree
+	copy_tree "$work/tree"
 	mkdir "$work"/{home,log,tmp}
 	((EUID)) || chown -R nobody: "$work"
 	# The user has a home of its own and so no .npmrc; a registry set there still counts.
