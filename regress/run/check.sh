@@ -14,6 +14,7 @@ SHOWN_LINES=100
 
 passed=0
 failed=0
+failures=()
 
 # Counts the result lines in a log: prints passed, failed and skipped. They are TAP (also pg_regress from 16 on), or
 # pg_regress's "test name ... ok" of 15; the lines of a parallel group begin with blanks.
@@ -26,6 +27,16 @@ count_lines()
 		/^(test|    ) +.* \.\.\. +FAILED/ { failed++ }
 		/^(test|    ) +.* \.\.\. +failed \(ignored\)/ { skipped++ }
 		END { print passed + 0, failed + 0, skipped + 0 }' "$1"
+}
+
+# The failed result lines of a log, each behind the script that it is of where there are several.
+failed_lines()
+{
+	awk '
+		/^[^ ]+\.pl \.\./ { n = split($1, part, "/"); script = part[n] ": " }
+		/^not ok [0-9]+( |$)/ && !/# *TODO/ { print script $0 }
+		/^(test|    ) +.* \.\.\. +FAILED/ { print }
+		/^(Bailout called|Result: FAIL)/ { print script $0 }' "$1"
 }
 
 # Runs COMMAND as the layer NAME. HOW says what its results are: "one" is its exit code, "lines" is what count_lines
@@ -55,7 +66,10 @@ layer()
 	fi
 	passed=$((passed + good))
 	failed=$((failed + bad))
-	((bad == 0)) || explain "$name"
+	if ((bad)); then
+		explain "$name"
+		failures+=("-- $name: $bad failed" "$(failed_lines "$log")")
+	fi
 	echo "-- $name: $good passed, $bad failed, $skipped skipped ($((SECONDS - begin)) s)"
 }
 
@@ -210,6 +224,8 @@ main()
 	# Asked before the layer, whose own processes are not meant.
 	# shellcheck disable=SC2046
 	layer processes one no_process_left $(left_over)
+	# Once more, where the last screen of a long log shows them.
+	((!failed)) || printf '%s\n' '' "${failures[@]}"
 	printf '\n%d passed, %d failed\n' "$passed" "$failed"
 	((passed > 0 && failed == 0))
 }
