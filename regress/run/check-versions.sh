@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # `make check-versions`: `make check` on other releases of Debian, and so with other versions of PostgreSQL and of the
 # libraries, each release in a folder of its own. DEBIAN_RELEASES names them (trixie has PostgreSQL 17, sid has 18).
-# The last line and the exit code are those of `make check`, of all releases together.
+# There the Debian package is then built and installed, and pg_virtualenv creates the extension from it. The last line and
+# the exit code are those of `make check`, of all releases together.
 #
 # It needs root, or sudo: a folder with a system is made and entered by root alone. The folder is all that root writes.
 #
@@ -42,6 +43,16 @@ make_release()
 	copy_tree "$root/srv/neon_auth_fdw"
 }
 
+# As anybody would do it: the release is ours.
+package_works()
+{
+	inside "$1" sh -ec '
+		cd /srv/neon_auth_fdw
+		make deb
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends ./regress/package/postgresql-*-neon-auth-fdw_*.deb
+		pg_virtualenv -t psql -Xq -v ON_ERROR_STOP=1 -c "CREATE EXTENSION neon_auth_fdw" -c "SELECT version(), count(*) FROM neon_auth.providers()"'
+}
+
 check_release()
 {
 	local release=$1 root=$work/$1 counts
@@ -54,6 +65,12 @@ check_release()
 	[[ -n $counts ]] || counts='0 1'
 	passed=$((passed + ${counts% *}))
 	failed=$((failed + ${counts#* }))
+	say "Debian $release: package"
+	if package_works "$root"; then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1))
+	fi
 	rm -rf --one-file-system "$root"
 }
 

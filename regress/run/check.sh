@@ -167,23 +167,38 @@ sdk_tests()
 		SIM_URL=$clerk_url COGNITO_URL=$cognito_url STACK_URL=$sim_url SIM_KEY=sk_test_x bounded node --test --test-reporter=tap)
 }
 
-# What `make dist` packs is all that is needed, and what META.json says of it is so: built from the zip into a server
-# of its own, the extension can be created.
-dist_installs()
+# The extension can be created in a server of its own, below FOLDER, into which COMMAND installs what it finds there.
+creates_extension()
 (
-	mkdir "$work/dist" && "$TOP/regress/run/dist.sh" "$work/dist" && cd "$work/dist" && unzip -q neon_auth_fdw-*.zip || exit
-	TOP=$(echo "$work"/dist/neon_auth_fdw-*/)
-	prefix=$work/dist/prefix
+	folder=$1
+	shift
+	mkdir "$folder" || exit
+	# shellcheck disable=SC2030
+	prefix=$folder/prefix
 	pg_bin=$prefix/usr/lib/postgresql/$PG_VERSION/bin
 	PATH=$pg_bin:$PATH
 	clusters=()
-	cd "$TOP" && perl -MJSON::PP -e 'local $/; my $is = decode_json(<>)->{provides}{neon_auth_fdw}; -s $is->{$_} or die "no $_" for qw(file docfile)' META.json &&
-		build_and_install COPT=-Werror && start_postgres packed </dev/null || exit
+	cd "$folder" && make_prefix && "$@" && start_postgres "${folder##*/}-server" </dev/null || exit
 	psql -Xq -v ON_ERROR_STOP=1 -d postgres -c 'CREATE EXTENSION neon_auth_fdw' -c 'SELECT count(*) FROM neon_auth.providers()'
 	status=$?
 	stop_all
 	exit "$status"
 )
+
+# What `make dist` packs is all that is needed, and what META.json says of it is so.
+install_dist()
+{
+	"$TOP/regress/run/dist.sh" . && unzip -q neon_auth_fdw-*.zip && TOP=$(echo "$PWD"/neon_auth_fdw-*/) && cd "$TOP" || return
+	perl -MJSON::PP -e 'local $/; my $is = decode_json(<>)->{provides}{neon_auth_fdw}; -s $is->{$_} or die "no $_" for qw(file docfile)' META.json &&
+		build_and_install COPT=-Werror
+}
+
+# The package has its files where those of the server are, so that it can be unpacked over a copy of it.
+install_deb()
+{
+	# shellcheck disable=SC2031 # called in that subshell
+	"$TOP/regress/run/deb.sh" . && dpkg-deb -x "postgresql-$PG_VERSION"-neon-auth-fdw_*.deb "$prefix"
+}
 
 no_process_left()
 {
@@ -218,7 +233,8 @@ main()
 	where_any 'specs/*.spec' isolation lines target installcheck REGRESS= TAP_TESTS=
 	where_any 't/*.pl' tap lines tap_tests
 	layer sdk lines sdk_tests
-	layer dist one dist_installs
+	layer dist one creates_extension "$work/dist" install_dist
+	layer deb one creates_extension "$work/deb" install_deb
 	layer demo one bounded "$TOP/regress/run/demo.sh"
 	stop_all
 	# Asked before the layer, whose own processes are not meant.

@@ -11,7 +11,7 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BUILD_PACKAGES=(build-essential 'libcurl4-openssl-dev|libcurl4-gnutls-dev' libjansson-dev libhiredis-dev liblz4-dev
 	libssl-dev libmicrohttpd-dev ca-certificates curl redis-tools)
 # VERSION stands for that of PostgreSQL.
-CHECK_PACKAGES=(libipc-run-perl pg-bsd-indent cppcheck clang clang-tidy libclang-rt-dev openssl postgresql-VERSION-cron zip unzip codespell)
+CHECK_PACKAGES=(libipc-run-perl pg-bsd-indent cppcheck clang clang-tidy libclang-rt-dev openssl postgresql-VERSION-cron zip unzip codespell debhelper)
 NODE_MAJOR=22
 OLDEST_NODE=20
 
