@@ -52,7 +52,7 @@ sub blocks
 			next;
 		}
 		die "$file:$number: \"$1\" is no known kind of block"
-		  unless $1 =~ /^(sql|sql error|sh|text|c|make|perl|ts)$/;
+		  unless $1 =~ /^(sql|sql error|sh|text|c|make|perl|ts|prisma)$/;
 		$block = { line => $number, info => $1, text => '' };
 	}
 	die "$file: a block is not closed" if $block;
