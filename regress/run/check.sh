@@ -33,7 +33,7 @@ count_lines()
 failed_lines()
 {
 	awk '
-		/^[^ ]+\.pl \.\./ { n = split($1, part, "/"); script = part[n] ": " }
+		/\.pl \.\.+ *$/ { n = split($(NF - 1), part, "/"); script = part[n] ": " }
 		/^not ok [0-9]+( |$)/ && !/# *TODO/ { print script $0 }
 		/^(test|    ) +.* \.\.\. +FAILED/ { print }
 		/^(Bailout called|Result: FAIL)/ { print script $0 }' "$1"
@@ -141,18 +141,38 @@ start_server()
 	start_postgres check </dev/null
 }
 
-# One script a run of prove: when a server crashes, its script bails out, and that would end the others too.
-tap_tests()
+# One script a run of prove: when a server crashes, its script bails out, and that would end the others too. Its output
+# comes when it has ended, undivided.
+tap_script()
 {
-	local prove script status=0
+	local log=$logs/tap-${1##*/}.log status=0
 
-	mkdir "$work/tap" || return
-	mapfile -t prove < <(prove_command)
-	for script in "$TOP"/regress/t/*.pl; do
-		bounded "${prove[@]}" -v --timer "$script" || status=1
-	done
+	bounded "${prove[@]}" -v --timer "$1" >"$log" 2>&1 || status=1
+	flock "$work/tap" cat "$log"
 	return "$status"
 }
+
+# As many at a time as there are processors: they mostly wait. A subshell, so that it has no other child to wait for.
+tap_tests()
+(
+	mkdir "$work/tap" || exit
+	mapfile -t prove < <(prove_command)
+	status=0
+	running=0
+	for script in "$TOP"/regress/t/*.pl; do
+		if ((running >= $(nproc))); then
+			wait -n || status=1
+			running=$((running - 1))
+		fi
+		tap_script "$script" &
+		running=$((running + 1))
+	done
+	while ((running > 0)); do
+		wait -n || status=1
+		running=$((running - 1))
+	done
+	exit "$status"
+)
 
 sdk_tests()
 {
