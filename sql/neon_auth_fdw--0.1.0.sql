@@ -113,7 +113,7 @@ RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME', 'neon_auth_connections'
 LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 
-COMMENT ON FUNCTION neon_auth.connections() IS 'connections that this session keeps open; valid is false after a change of any server or user mapping';
+COMMENT ON FUNCTION neon_auth.connections() IS 'connections that this session keeps open; kind: provider or redis; valid: false after a change of any server or user mapping; sockets: open now; uses: how often it was used; idle: since the last use';
 
 CREATE FUNCTION neon_auth.disconnect(server pg_catalog.text)
 RETURNS pg_catalog.bool
@@ -257,6 +257,9 @@ CREATE TABLE neon_auth.sync_run (
 
 CREATE INDEX sync_run_target_idx ON neon_auth.sync_run (target, run_id);
 CREATE INDEX sync_run_running_idx ON neon_auth.sync_run (target) WHERE status OPERATOR(pg_catalog.=) 'running';
+COMMENT ON INDEX neon_auth.sync_run_target_idx IS 'the last runs of a target';
+COMMENT ON INDEX neon_auth.sync_run_running_idx IS 'runs that have not ended';
+COMMENT ON SEQUENCE neon_auth.sync_run_run_id_seq IS 'numbers of runs';
 
 COMMENT ON TABLE neon_auth.sync_run IS 'log of refresh runs';
 COMMENT ON COLUMN neon_auth.sync_run.run_id IS 'counts up over all targets';
@@ -575,7 +578,7 @@ AS 'MODULE_PATHNAME', 'neon_auth_refresh_users_sync'
 LANGUAGE C;
 
 COMMENT ON PROCEDURE neon_auth.refresh_users_sync(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.bool, pg_catalog.text, pg_catalog.int8, pg_catalog.int8, pg_catalog.int8, pg_catalog.int8, pg_catalog.int8, pg_catalog.int8, pg_catalog.int8, pg_catalog.interval)
-	IS 'makes target equal to the user directory of a server and says what it did';
+	IS 'makes target equal to the user directory of a server and says what it did; mode: auto, incremental or full';
 
 /*
  * The end.  A function that was in the schema before, with the name of one of ours
