@@ -290,6 +290,7 @@ CREATE TABLE neon_auth.held_deletion (
 	target pg_catalog.regclass NOT NULL,
 	id pg_catalog.text NOT NULL,
 	reason pg_catalog.text NOT NULL,
+	brake pg_catalog.text,
 	held_since pg_catalog.timestamptz NOT NULL,
 	PRIMARY KEY (target, id)
 );
@@ -298,6 +299,7 @@ COMMENT ON TABLE neon_auth.held_deletion IS 'users missing at the provider that 
 COMMENT ON COLUMN neon_auth.held_deletion.target IS 'the table with the row';
 COMMENT ON COLUMN neon_auth.held_deletion.id IS 'id of the user';
 COMMENT ON COLUMN neon_auth.held_deletion.reason IS 'why the deletion was held';
+COMMENT ON COLUMN neon_auth.held_deletion.brake IS 'which brake a person can release: first run, empty, many, share; null: it waits for the provider';
 COMMENT ON COLUMN neon_auth.held_deletion.held_since IS 'the first run that held it';
 
 CREATE TABLE neon_auth.quarantined_user (

@@ -39,10 +39,10 @@
 /*
  * Why deletions wait for a person.  Other reasons pass by themselves, and so
  * may these when fewer users are missing; only the users that a table had
- * before us wait for as long as it takes.  The texts are stored with the held
- * users and follow the constants above.
+ * before us wait for as long as it takes.  The names are stored, and stay what
+ * they are in later versions; the reasons are for people.
  */
-enum BrakeReason
+enum Brake
 {
 	BRAKE_FIRST_RUN,
 	BRAKE_EMPTY,
@@ -50,22 +50,39 @@ enum BrakeReason
 	BRAKE_SHARE
 };
 
+static const char *const brake_names[] = {
+	[BRAKE_FIRST_RUN] = "first run",
+	[BRAKE_EMPTY] = "empty",
+	[BRAKE_MANY] = "many",
+	[BRAKE_SHARE] = "share",
+};
+
 static const char *const brake_reasons[] = {
 	[BRAKE_FIRST_RUN] = "the table had users before its first refresh",
 	[BRAKE_EMPTY] = "the directory is empty",
-	[BRAKE_MANY] = "more than 500 users are missing",
-	[BRAKE_SHARE] = "more than 20 % of the users are missing",
+	[BRAKE_MANY] = "more than " CppAsString2(BRAKE_MAX) " users are missing",
+	[BRAKE_SHARE] = "more than " CppAsString2(BRAKE_PERCENT) " % of the users are missing",
 };
 
 static const char lost_witness[] = "the provider does not find by id a user that it listed";
 
 const char *
-nauth_deletion_approvable(const char *reason)
+nauth_deletion_brake_name(const char *reason)
 {
 	for (int i = 0; i < lengthof(brake_reasons); i++)
-		if (strcmp(brake_reasons[i], reason) == 0)
-			return brake_reasons[i];
+		if (brake_reasons[i] == reason)
+			return brake_names[i];
 	return NULL;
+}
+
+const char *
+nauth_deletion_brake_reason(const char *name)
+{
+	for (int i = 0; i < lengthof(brake_names); i++)
+		if (strcmp(brake_names[i], name) == 0)
+			return brake_reasons[i];
+	/* of a later version: the one that never passes by itself */
+	return brake_reasons[BRAKE_FIRST_RUN];
 }
 
 /* Note a live user of the target that did not turn up. */
@@ -82,16 +99,14 @@ note_missing(HeapTuple tuple, TupleDesc desc, void *arg)
 	pfree(id);
 }
 
-/*
- * Why this deletion has waited for a person since an earlier run, or NULL.
- * Only those reasons are constants.
- */
+/* Why this deletion has waited for a person since an earlier run, or NULL. */
 static const char *
 held_before(const NauthRun *run, const char *id)
 {
 	int			i = nauth_id_list_find(&run->held_before, id);
 
-	return i < 0 ? NULL : nauth_deletion_approvable(run->held_before.reasons[i]);
+	return i < 0 || nauth_deletion_brake_name(run->held_before.reasons[i]) == NULL ?
+		NULL : run->held_before.reasons[i];
 }
 
 /*
@@ -177,9 +192,8 @@ list_new(const NauthRun *run)
 
 	for (int i = 0; i < run->counted_users.count; i++)
 		nauth_id_list_add(&new, run->cxt, run->counted_users.ids[i], NULL);
-	for (int i = 0; i < run->counted_before.count; i++)
-		if (nauth_id_list_find(&run->hidden_before, run->counted_before.ids[i]) < 0)
-			nauth_id_list_add(&new, run->cxt, run->counted_before.ids[i], NULL);
+	for (int i = 0; i < run->come_before.count; i++)
+		nauth_id_list_add(&new, run->cxt, run->come_before.ids[i], NULL);
 	nauth_id_list_sort(&new);
 	return new;
 }

@@ -41,7 +41,9 @@ nauth_delta_load(NauthRun *run)
 
 		nauth_id_list_add(&run->counted_before, run->cxt, id,
 						  MemoryContextStrdup(run->cxt, psprintf(INT64_FORMAT "," INT64_FORMAT, listed, live)));
-		if (listed < 0 && live == 0)
+		if (listed > 0)
+			nauth_id_list_add(&run->come_before, run->cxt, id, NULL);
+		else if (listed < 0 && live == 0)
 			nauth_id_list_add(&run->hidden_before, run->cxt, id, NULL);
 		run->counts.listed += listed;
 		run->live_before += live;

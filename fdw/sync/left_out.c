@@ -21,7 +21,10 @@
 #include "sync/run.h"
 #include "sync/statement.h"
 
-/* Users in these lists, read back in the order that nauth_id_list_find needs. */
+/*
+ * Users in these lists, read back in the order that nauth_id_list_find needs, with
+ * reason and brake where they have one.
+ */
 static void
 load_list(NauthRun *run, const char *sql, NauthIdList *list)
 {
@@ -32,13 +35,14 @@ load_list(NauthRun *run, const char *sql, NauthIdList *list)
 	nauth_statement_execute(sql, &args);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		char	   *id = nauth_result_text(i, 1);
-		char	   *reason = nauth_result_text(i, 2);
-		const char *known = nauth_deletion_approvable(reason);
+		const char *reason = nauth_result_text(i, 2);
+		const char *brake = nauth_result_text(i, 3);
 
-		nauth_id_list_add(list, run->cxt, id, known ? known : MemoryContextStrdup(run->cxt, reason));
-		pfree(id);
-		pfree(reason);
+		if (brake)
+			reason = nauth_deletion_brake_reason(brake);
+		else if (reason)
+			reason = MemoryContextStrdup(run->cxt, reason);
+		nauth_id_list_add(list, run->cxt, nauth_result_text(i, 1), reason);
 	}
 }
 
@@ -49,7 +53,7 @@ check_approval(const NauthRun *run)
 	int			count = 0;
 
 	for (int i = 0; i < run->held_before.count; i++)
-		if (nauth_deletion_approvable(run->held_before.reasons[i]))
+		if (nauth_deletion_brake_name(run->held_before.reasons[i]))
 			count++;
 	if (run->approved >= 0 && run->approved != count)
 		ereport(ERROR,
@@ -63,10 +67,10 @@ check_approval(const NauthRun *run)
 void
 nauth_left_out_load(NauthRun *run)
 {
-	load_list(run, "SELECT id, reason FROM neon_auth.held_deletion WHERE target = $1"
+	load_list(run, "SELECT id, reason, brake FROM neon_auth.held_deletion WHERE target = $1"
 			  " ORDER BY id COLLATE \"C\"", &run->held_before);
 	run->held_returned = MemoryContextAllocZero(run->cxt, Max(run->held_before.count, 1) * sizeof(bool));
-	load_list(run, "SELECT id, reason FROM neon_auth.quarantined_user WHERE target = $1"
+	load_list(run, "SELECT id, NULL, NULL FROM neon_auth.quarantined_user WHERE target = $1"
 			  " ORDER BY id COLLATE \"C\"", &run->quarantined_before);
 	check_approval(run);
 }
@@ -109,8 +113,15 @@ static void
 store_held(NauthRun *run)
 {
 	const NauthIdList *list = &run->held_users;
+	const char **brakes = palloc(Max(list->count, 1) * sizeof(char *));
 	NauthArgs	args = {0};
 
+	for (int i = 0; i < list->count; i++)
+	{
+		const char *name = nauth_deletion_brake_name(list->reasons[i]);
+
+		brakes[i] = name ? name : "";
+	}
 	forget_others(run, "held_deletion", &run->held_before, list->count, (const char *const *) list->ids);
 	forget_marked(run);
 	if (list->count == 0)
@@ -119,10 +130,11 @@ store_held(NauthRun *run)
 	nauth_args_relation(&args, run->target.relid);
 	nauth_args_texts(&args, list->count, (const char *const *) list->ids);
 	nauth_args_texts(&args, list->count, list->reasons);
-	nauth_statement_execute("INSERT INTO neon_auth.held_deletion AS t (target, id, reason, held_since)"
-							" SELECT $1, n.id, n.reason, now() FROM unnest($2, $3) AS n (id, reason)"
-							" ON CONFLICT (target, id) DO UPDATE SET reason = excluded.reason"
-							" WHERE t.reason <> excluded.reason", &args);
+	nauth_args_texts(&args, list->count, brakes);
+	nauth_statement_execute("INSERT INTO neon_auth.held_deletion AS t (target, id, reason, brake, held_since)"
+							" SELECT $1, n.id, n.reason, nullif(n.brake, ''), now() FROM unnest($2, $3, $4) AS n (id, reason, brake)"
+							" ON CONFLICT (target, id) DO UPDATE SET reason = excluded.reason, brake = excluded.brake"
+							" WHERE (t.reason, t.brake) IS DISTINCT FROM (excluded.reason, excluded.brake)", &args);
 }
 
 /* Times as a timestamptz[], DT_NOBEGIN as null. */

@@ -210,7 +210,6 @@ find_target(NauthRun *run, const char *name)
 	if (!OidIsValid(relid) && !run->dry_run)
 	{
 		relid = nauth_target_create(name);
-		nauth_state_forget_dropped();
 		nauth_run_commit(run);
 		MemoryContextSwitchTo(run->cxt);
 	}

@@ -186,7 +186,7 @@ static void
 add_held(NauthHeld *held, const char *reason)
 {
 	held->count++;
-	held->approvable += nauth_deletion_approvable(reason) != NULL;
+	held->approvable += nauth_deletion_brake_name(reason) != NULL;
 	if (held->reason == NULL)
 		held->reason = reason;
 }
@@ -326,12 +326,10 @@ commit_unflushed(const NauthRun *run)
 void
 nauth_run_check_at_once(const NauthRun *run)
 {
-	ConstraintsSetStmt *all;
+	ConstraintsSetStmt all = {.type = T_ConstraintsSetStmt};
 
-	if (!run->toplevel)
-		return;
-	all = makeNode(ConstraintsSetStmt);
-	AfterTriggerSetState(all);
+	if (run->toplevel)
+		AfterTriggerSetState(&all);
 }
 
 void

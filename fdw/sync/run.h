@@ -90,9 +90,8 @@ typedef struct NauthCounts
 	int64		unchanged;
 	int64		tombstoned;
 	int64		quarantined;
-	int64		live;			/* rows without deleted_at; of an incremental
-								 * run and while a full one has not loaded
-								 * what is known */
+	int64		live;			/* by how many the rows without deleted_at
+								 * have become more, by what was written */
 	int64		listed;			/* users that a listing would have now; of an
 								 * incremental run */
 } NauthCounts;
@@ -209,6 +208,7 @@ struct NauthRun
 	NauthIdList held_before;	/* of the last run, sorted by id */
 	bool	   *held_returned;	/* which of these were read by this run */
 	NauthIdList counted_before; /* since the last success, sorted by id */
+	NauthIdList come_before;	/* of these, who is listed since */
 	NauthIdList hidden_before;	/* of these, hidden from the last full run,
 								 * sorted */
 	NauthIdList hidden_users;	/* live, and not listed though the provider
@@ -358,12 +358,13 @@ extern void nauth_apply_some(NauthRun *run, const NauthPage *page);
 
 /*
  * deletion.c: decide who is gone, ask the provider, mark; see there.  The
- * first turns a reason read from held_deletion into the one that a person can
- * approve, or NULL.  nauth_deletion_brake takes who must not be asked about
+ * first tells under which name a reason that a person can approve is stored, NULL
+ * of others; the second is the way back.  nauth_deletion_brake takes who must not be asked about
  * from run->missing_users to run->held_users.  Where no list shows a witness, some
  * live users other than these are chosen, and then asked for until one is found.
  */
-extern const char *nauth_deletion_approvable(const char *reason);
+extern const char *nauth_deletion_brake_name(const char *reason);
+extern const char *nauth_deletion_brake_reason(const char *name);
 extern bool nauth_deletion_too_many(const NauthRun *run, int64 deletions);
 extern void nauth_deletion_find(NauthRun *run);
 extern void nauth_deletion_brake(NauthRun *run);

@@ -211,31 +211,27 @@ step_find(NauthRun *run, void *arg)
 		nauth_deletion_choose_witnesses(run, &run->gone_users, witnesses);
 }
 
-/* Write those whom events have brought back, if the provider still has them. */
+/* Step, with a request: write one whom events have brought back, if the provider still has him. */
 static void
-ask_revived(NauthRun *run)
+step_revive(NauthRun *run, void *arg)
 {
+	int			place = *(int *) arg;
+	const char *id = run->revived_users.ids[place];
 	NauthUser  *user = palloc(sizeof(NauthUser));
 	NauthPage	page = {.users = user,.count = 1,.total = -1,.last = true};
 
-	run->verified = true;
-	for (int i = 0; i < run->revived_users.count; i++)
-	{
-		const char *id = run->revived_users.ids[i];
-
-		if (run->revived_users.reasons[i] == NULL && nauth_id_list_find(&run->gone_users, id) >= 0)
-			continue;
-		run->asked_at = GetCurrentTimestamp();
-		if (nauth_directory_user(run->directory, id, user))
-			nauth_apply_some(run, &page);
-	}
+	if (run->revived_users.reasons[place] == NULL && nauth_id_list_find(&run->gone_users, id) >= 0)
+		return;
+	run->asked_at = GetCurrentTimestamp();
+	if (nauth_directory_user(run->directory, id, user))
+		nauth_apply_some(run, &page);
+	pfree(user);
 }
 
-/* Step, with requests: ask about all on whom the word of an event is not enough. */
+/* Step, with requests: ask about the deletions that events have told. */
 static void
 step_confirm(NauthRun *run, void *arg)
 {
-	ask_revived(run);
 	nauth_deletion_ask_witnesses(run, arg);
 	nauth_deletion_confirm(run);
 }
@@ -324,6 +320,9 @@ nauth_since_run(NauthRun *run)
 		return;
 	}
 	nauth_run_step(run, NAUTH_PHASE_SEARCHING, step_find, &witnesses);
+	run->verified = true;
+	for (int i = 0; i < run->revived_users.count; i++)
+		nauth_run_step(run, NAUTH_PHASE_CONFIRMING, step_revive, &i);
 	nauth_run_step(run, NAUTH_PHASE_CONFIRMING, step_confirm, &witnesses);
 }
 

@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * state.c
- *	  Which directory a target belongs to and how far it was read, and the
- *	  log of runs.
+ *	  Which directory a target belongs to, and how far it was read.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -26,13 +25,15 @@
 static void
 fingerprint(char *out, const char *first, const char *second)
 {
-	char	   *text = psprintf("neon_auth_fdw %zu %s %s", strlen(first), first, second);
-	Datum		hash = DirectFunctionCall1(sha256_bytea, PointerGetDatum(cstring_to_text(text)));
-	bytea	   *bytes = DatumGetByteaPP(hash);
+	char	   *string = psprintf("neon_auth_fdw %zu %s %s", strlen(first), first, second);
+	text	   *text = cstring_to_text(string);
+	bytea	   *bytes = DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, PointerGetDatum(text)));
 
 	for (int i = 0; i < (NAUTH_FINGERPRINT - 1) / 2; i++)
 		sprintf(out + 2 * i, "%02x", (unsigned char) VARDATA_ANY(bytes)[i]);
-	explicit_bzero(text, strlen(text));
+	/* one of them is a credential */
+	explicit_bzero(VARDATA(text), VARSIZE(text) - VARHDRSZ);
+	explicit_bzero(string, strlen(string));
 }
 
 /* Whether the target has any row, whoever's it is. */
@@ -161,13 +162,23 @@ nauth_state_begin(NauthRun *run)
 		return;
 	nauth_args_relation(&args, run->target.relid);
 	nauth_args_text(&args, run->options->server);
+	if (run->has_state)
+	{
+		nauth_statement_execute("UPDATE neon_auth.sync_state SET server = $2 WHERE target = $1", &args);
+		return;
+	}
 	nauth_args_text(&args, run->options->provider->name);
 	nauth_args_text(&args, run->tenant);
 	nauth_args_text(&args, run->credential);
 	nauth_args_text(&args, run->cluster);
+
+	/*
+	 * what is there of another server, by a run that failed, is not of this
+	 * one
+	 */
 	nauth_statement_execute("INSERT INTO neon_auth.sync_state (target, server, provider, tenant, credential, cluster)"
 							" VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (target) DO UPDATE"
-							" SET server = $2, provider = $3, tenant = $4", &args);
+							" SET server = $2, provider = $3, tenant = $4, credential = $5, cluster = $6", &args);
 }
 
 /*

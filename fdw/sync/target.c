@@ -126,6 +126,7 @@ nauth_target_create(const char *name)
 	char	   *table = nauth_target_creation_name(name);
 	StringInfoData sql;
 
+	nauth_state_forget_dropped();
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "CREATE TABLE %s (", table);
 	for (int i = 0; i < NAUTH_NUM_COLUMNS; i++)
@@ -198,6 +199,18 @@ count_marked(Oid relid, int64 *count)
 	return done;
 }
 
+/* Refuse a relation whose state the role may not see; none at all is nothing to hide. */
+static void
+check_seen(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+
+	if (name && !nauth_role_sees(relid))
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("permission denied for table %s", name));
+}
+
 /*
  * SQL function deleted_users(target): rows that are marked; NULL of what is no
  * target, is locked, or has become something else.  A view over all targets must
@@ -212,16 +225,20 @@ neon_auth_deleted_users(PG_FUNCTION_ARGS)
 	bool		counted;
 	int64		count;
 
-	/* first, for what is read before may be gone afterwards */
+	/*
+	 * also before the lock, which is nothing for others; after it, for what
+	 * was read may be gone
+	 */
+	check_seen(relid);
 	if (!ConditionalLockRelationOid(relid, AccessShareLock))
 		PG_RETURN_NULL();
+	check_seen(relid);
 	kind = get_rel_relkind(relid);
 	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+	{
+		UnlockRelationOid(relid, AccessShareLock);
 		PG_RETURN_NULL();
-	if (!nauth_role_sees(relid))
-		ereport(ERROR,
-				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				errmsg("permission denied for table %s", get_rel_name(relid)));
+	}
 	SPI_connect();
 	nauth_args_relation(&args, relid);
 	nauth_statement_execute("SELECT FROM neon_auth.sync_state WHERE target = $1", &args);

@@ -258,16 +258,34 @@ write_batch(NauthRun *run, void *arg)
 		store_digests(run, batch);
 }
 
-/* Whether somebody else has written a row of the user, who is then counted. */
-static bool
-has_row(NauthRun *run, const char *id)
+/*
+ * Of users who were to be new and were not written: whether somebody else has written
+ * a row, which then counts.  users are sorted by id.
+ */
+static void
+find_rows(NauthRun *run, NauthWanted *users, int count)
 {
-	nauth_target_execute_user(&run->target, psprintf("SELECT deleted_at IS NULL FROM %s WHERE id = ANY ($1)",
-													 run->target.name), id);
-	if (SPI_processed == 0)
-		return false;
-	run->counts.live += nauth_result_bool(0, 1);
-	return true;
+	NauthIdList unwritten = {0};
+
+	for (int i = 0; i < count; i++)
+		if (!users[i].known && !users[i].written)
+			nauth_id_list_add(&unwritten, CurrentMemoryContext, users[i].id, NULL);
+	if (unwritten.count == 0)
+		return;
+	nauth_target_execute(&run->target, psprintf("SELECT id::text, deleted_at IS NULL FROM %s WHERE id = ANY ($1)"
+												" ORDER BY id::text COLLATE \"C\"", run->target.name), &unwritten);
+	for (uint64 row = 0, i = 0; row < SPI_processed; row++)
+	{
+		char	   *id = nauth_target_id(SPI_tuptable->vals[row], SPI_tuptable->tupdesc);
+
+		while (i < count && strcmp(users[i].id, id) < 0)
+			i++;
+		if (i == count || strcmp(users[i].id, id) != 0)
+			continue;
+		users[i].found = true;
+		run->counts.live += nauth_result_bool(row, 2);
+	}
+	SPI_freetuptable(SPI_tuptable);
 }
 
 /*
@@ -279,7 +297,7 @@ static void
 note_end(NauthRun *run, NauthWanted *user)
 {
 	user->now.deleted = user->written ? user->marked : user->known && !user->live;
-	if (!user->known && !user->written && !has_row(run, user->id))
+	if (!user->known && !user->written && !user->found)
 	{
 		nauth_run_quarantine(run, user->user, false, "a trigger of the table keeps it out");
 		return;
@@ -302,28 +320,29 @@ write_half(NauthRun *run, NauthWriteWay way, NauthWanted *users, int count)
 	free_plan(&batch);
 	if (error == NULL)
 	{
+		find_rows(run, users, count);
 		for (int i = 0; i < count; i++)
 			note_end(run, &users[i]);
 		return;
 	}
 	if (way == NAUTH_WAY_NEW && error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION)
-	{
 		write_half(run, NAUTH_WAY_DISPUTED, users, count);
-		return;
-	}
-	if (!nauth_blame_user(error))
+	else if (!nauth_blame_user(error))
 		ReThrowError(error);
-	if (count == 1)
+	else if (count == 1)
 	{
 		if (!nauth_blame_value(error) || run->counts.quarantined >= NAUTH_MAX_QUARANTINED)
 			nauth_blame_raise(psprintf("could not write user \"%s\" to table %s", users->id, run->target.name), error);
 		nauth_run_quarantine(run, users[0].user, users[0].live,
 							 psprintf("the table does not take it (SQLSTATE %s)",
 									  unpack_sql_state(error->sqlerrcode)));
-		return;
 	}
-	write_half(run, way, users, count / 2);
-	write_half(run, way, users + count / 2, count - count / 2);
+	else
+	{
+		write_half(run, way, users, count / 2);
+		write_half(run, way, users + count / 2, count - count / 2);
+	}
+	FreeErrorData(error);
 }
 
 /* What decides which statement writes a user, then the id. */

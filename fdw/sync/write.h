@@ -24,6 +24,7 @@ typedef struct NauthWanted
 	bool		timed;			/* the provider tells a time of change */
 	bool		retimed;		/* and did not do so before */
 	bool		written;		/* the statement says so */
+	bool		found;			/* somebody else has written a row */
 	NauthDigest digest;			/* unless timed */
 	NauthKnownUser now;			/* what will be known of it */
 	NauthRow	row;

@@ -32,6 +32,11 @@ SET ROLE nauth_regress_other;
 SELECT neon_auth.create_users_sync('nauth_t.mine');
 RESET ROLE;
 
+-- a new table may get the Oid of a dropped one, and must not inherit its state
+INSERT INTO neon_auth.held_deletion VALUES (4294967000, 'a', 'because', NULL, now());
+SELECT neon_auth.create_users_sync('nauth_t.fresh');
+SELECT count(*) FROM neon_auth.held_deletion WHERE target = 4294967000;
+
 -- shapes that will do: columns in another order with more beside them, Neon's own
 CREATE TABLE nauth_t.other_order (note text, id text UNIQUE NOT NULL, email text, name text,
 	deleted_at timestamptz, updated_at timestamptz, created_at timestamptz, raw_json jsonb);

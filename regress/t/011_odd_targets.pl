@@ -114,7 +114,10 @@ sql("SELECT neon_auth.create_users_sync('app.seeded');
 	INSERT INTO app.seeded (id, raw_json) VALUES ('seed-admin', '{}'), ('seed-bot', '{}'), ('seed-test', '{}'), ('count', '{}')");
 is(refresh('app.seeded'), 'held 60/0/0/0/4/0', 'users that a table had before its first refresh are held, however few');
 like($stderr, qr/the table had users before its first refresh/, 'with the reason');
+sql(q(UPDATE neon_auth.held_deletion SET reason = 'as an earlier version put it'));
 is(refresh('app.seeded'), 'held 0/0/60/0/4/0', 'and go on waiting in the next run');
+is(sql(q(SELECT DISTINCT concat_ws(': ', brake, reason) FROM neon_auth.held_deletion WHERE target = 'app.seeded'::regclass)),
+	'first run: the table had users before its first refresh', 'whatever words the reason was in');
 sql("ALTER USER MAPPING FOR CURRENT_USER SERVER clerk OPTIONS (SET api_key 'sk_test_y')");
 my $port = $sim->port;
 $sim->stop;
@@ -130,6 +133,16 @@ is(refresh('app.seeded', server => 'renamed'), 'held 0/0/60/0/1/0', 'a server th
 is(sql(q(SELECT server FROM neon_auth.sync_state WHERE target = 'app.seeded'::regclass)), 'renamed', 'under its new name');
 add_server($node, $sim, schema => 'second');
 is(refresh('app.seeded'), '55000', 'another server does not get it');
+
+# An empty table may change its server, and then has nothing of the one before
+add_server($node, $sim, name => 'wrong', schema => 'third', mapping => "api_key 'sk_test_wrong'");
+sql("SELECT neon_auth.create_users_sync('app.undecided')");
+is(refresh('app.undecided', server => 'wrong'), '28000', 'a first run that fails');
+$sim->fault({ status => 500 });
+is(refresh('app.undecided'), 'HV00L', 'and one of another server');
+$sim->clear_faults;
+is(sql(q(SELECT s.server || (s.credential = o.credential) FROM neon_auth.sync_state s, neon_auth.sync_state o
+	WHERE s.target = 'app.undecided'::regclass AND o.target = 'app.seeded'::regclass)), 'clerktrue', 'which the table is of now, with its credential');
 
 # ---- A directory that shows nobody
 

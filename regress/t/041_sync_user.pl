@@ -194,6 +194,25 @@ $sim->remove($new->{id});
 refresh();
 is(live($new->{id}), 0, 'is marked by a refresh when it is gone');
 
+# who was gone and is back is not new: the brake counts him as all others
+my @back = map { $sim->user("index/$_")->{id} } 14 .. 25;
+for my $id (@back)
+{
+	my $user = $sim->user($id);
+
+	$sim->remove($id);
+	sync_user($id);
+	$sim->create({ id => $id, map { ($_ => $user->{$_}) } qw(first_name last_name) });
+	like(sync_user($id), qr/^$id\|t$/m, 'gone, and back');
+}
+is_true("count(*) = 12 FROM neon_auth.sync_delta WHERE id = ANY ('{" . join(',', @back) . "}') AND listed = 0 AND live = 0", 'they are counted as before');
+$sim->remove($_) for @back, map { "index/$_" } 26 .. 29, 32 .. 37;
+like(sql(q(CALL neon_auth.refresh_users_sync('clerk'))), qr/^held\|/m, 'the brake counts them');
+is_true("count(*) = 22 FROM neon_auth.held_deletion WHERE brake = 'share'", 'and holds all who are missing');
+is(sql("CALL neon_auth.refresh_users_sync('clerk', approve_deletions => 22)") =~ /^(\w+)/ && $1, 'ok', 'until they are let go');
+is_counted('and all is right again');
+sql("UPDATE $target SET deleted_at = deleted_at - interval '2 hours' WHERE deleted_at IS NOT NULL");
+
 # one call after the other, the brake counts them all
 my @gone = map { $sim->user("index/$_")->{id} } 40 .. 69;
 $sim->remove("index/$_") for 40 .. 69;

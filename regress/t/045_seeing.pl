@@ -76,6 +76,15 @@ is(sql($all), 'app.users_sync -1, neon_auth.users_sync 1', 'one whose owner may 
 sql(q(ALTER TABLE app.users_sync OWNER TO CURRENT_USER));
 sql(q(CREATE TABLE private (deleted_at timestamptz); INSERT INTO private VALUES (now()); CREATE VIEW seen AS SELECT now() AS deleted_at));
 is(sql(q(SET ROLE guest; SELECT neon_auth.deleted_users('private') IS NULL AND neon_auth.deleted_users('seen') IS NULL; RESET ROLE)), 't', 'what is no target is not read');
+$locker->must('BEGIN; SET ROLE guest');
+$locker->must("SELECT neon_auth.deleted_users('seen')");
+my $locks = q(SELECT count(*) FROM pg_locks WHERE relation IN ('private'::regclass, 'seen'::regclass));
+is($locker->must($locks), 0, 'and no lock on it stays');
+$locker->must('ROLLBACK; CREATE ROLE stranger; BEGIN; SAVEPOINT s; SET ROLE stranger');
+like($locker->ask("SELECT neon_auth.deleted_users('private')"), qr/42501: permission denied for table private/, 'who may not see a table is told nothing');
+sql(q(SET lock_timeout = '1s'; ALTER TABLE private ADD COLUMN more int; RESET lock_timeout));
+pass('nor has he a lock on it while his transaction lasts');
+$locker->must('ROLLBACK');
 
 for my $row (
 	[ { status => 401 }, '28000', 'credential', qr/ALTER USER MAPPING FOR .* SERVER clerk OPTIONS \(SET api_key/ ],

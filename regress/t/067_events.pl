@@ -31,7 +31,7 @@ is(refresh("approve_deletions => $hint"), 'ok 0/0/40/0', 'what the hint says can
 # Marked, though it was held: still said to be held
 directory('twice_b', ", page_size '50'", users => 100);
 refresh();
-sql("INSERT INTO neon_auth.held_deletion SELECT 'twice_b.users_sync'::regclass, '" . id_of(10) . "', 'more than 20 % of the users are missing', now()");
+sql("INSERT INTO neon_auth.held_deletion SELECT 'twice_b.users_sync'::regclass, '" . id_of(10) . "', 'more than 20 % of the users are missing', 'share', now()");
 $sim->remove("index/10");
 is(refresh(), 'held 0/0/0/1', 'what is held stays so until a listing, and is counted once');
 
