@@ -20,7 +20,6 @@
 #include "storage/latch.h"
 
 #include "neon_auth_fdw.h"
-#include "pgcompat.h"
 #include "scan.h"
 
 /* All are: with option max_concurrency 1, scans of one server come in turn. */

@@ -216,8 +216,8 @@ exchange(NauthDirectory *directory, const NauthQuery *query, const char *cursor,
 	if (ahead)
 		answered = nauth_ahead_end(directory, ahead, deadline, reply);
 	else
-		answered = nauth_http_get(directory->http, &directory->request,
-								  deadline, reply, &directory->error);
+		answered = nauth_http_send(directory->http, &directory->request,
+								   deadline, reply, &directory->error);
 	directory->budget -= nauth_clock() - start;
 	return answered;
 }

@@ -121,7 +121,6 @@ extern int64 nauth_directory_count(NauthDirectory *directory, const NauthQuery *
 extern bool nauth_directory_try_count(NauthDirectory *directory, const NauthQuery *query,
 									  int64_t *count);
 
-
 extern const NauthHttpStats *nauth_directory_stats(const NauthDirectory *directory);
 
 /* Why the last request failed, and to raise that as an error. */
@@ -135,7 +134,7 @@ extern void nauth_directory_hurry(NauthDirectory *directory, NauthHurry hurry);
 extern int64 nauth_directory_budget(const NauthDirectory *directory);
 extern void nauth_directory_spend(NauthDirectory *directory, int64 time);
 
-/* The cache of the directory, or NULL if its server has none. */
+/* The cache of the directory, or NULL if its server has none, or its keys cannot be made. */
 extern NauthCache *nauth_directory_cache(const NauthDirectory *directory);
 
 /* How to reach the Redis of a server that has one. */

@@ -74,7 +74,6 @@ datum_of_span(NauthSpan span)
 void
 nauth_decode_user(const NauthCodecUser *user, NauthRow *row)
 {
-	memset(row->nulls, true, sizeof(row->nulls));
 	for (int i = 0; i < lengthof(text_columns); i++)
 	{
 		NauthSpan	text = user->texts[text_columns[i].text];

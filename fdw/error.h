@@ -36,7 +36,8 @@ typedef enum NauthErrorKind
 	NAUTH_ERROR_CONNECT,		/* no connection: name, TCP, TLS */
 	NAUTH_ERROR_CERTIFICATE,	/* somebody answers whom we do not trust */
 	NAUTH_ERROR_FORBIDDEN_URL,	/* not in neon_auth_fdw.allowed_urls */
-	NAUTH_ERROR_FORBIDDEN_ADDRESS,	/* link-local */
+	NAUTH_ERROR_FORBIDDEN_ADDRESS,	/* link-local, or where clouds hand out
+									 * credentials */
 	NAUTH_ERROR_TIMEOUT,		/* a deadline passed */
 	NAUTH_ERROR_TRANSFER,		/* connection broke in mid reply */
 	NAUTH_ERROR_TOO_LARGE,		/* reply beyond the size caps */

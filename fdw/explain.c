@@ -13,7 +13,6 @@
 #include "postgres.h"
 
 #include "nodes/makefuncs.h"
-#include "utils/builtins.h"
 #include "utils/ruleutils.h"
 
 #include "neon_auth_fdw.h"
@@ -102,7 +101,7 @@ void
 neonAuthExplainForeignScan(ForeignScanState *node, ExplainState *es)
 {
 	NauthScan  *scan = node->fdw_state;
-	NauthSource *source = scan->kept ? nauth_kept_source(scan->kept) : scan->source;
+	NauthSource *source = nauth_scan_source(scan);
 
 	if (es->verbose)
 		explain_request(node, es);

@@ -74,7 +74,7 @@ struct NauthHttp
 	MemoryContextCallback on_reset; /* ends all calls */
 	NauthCall  *calls;
 	NauthCall  *spare;			/* freed, with all they once needed */
-	NauthCall  *last;			/* of nauth_http_get */
+	NauthCall  *last;			/* of nauth_http_send */
 	NauthHurry	hurry;
 	NauthHttpStats stats;
 };
@@ -541,8 +541,8 @@ nauth_http_end(NauthCall *call, int64_t deadline, NauthReply *reply, NauthError 
 }
 
 bool
-nauth_http_get(NauthHttp *http, const NauthRequest *request, int64_t deadline,
-			   NauthReply *reply, NauthError *error)
+nauth_http_send(NauthHttp *http, const NauthRequest *request, int64_t deadline,
+				NauthReply *reply, NauthError *error)
 {
 	if (http->last)
 		nauth_http_free(http->last);

@@ -109,9 +109,9 @@ extern NauthHttp *nauth_http_open(const NauthHttpOptions *options);
  * did, and may be cut.  Raises an error for an interrupt, or when the server has
  * no descriptor or memory left for a connection.
  */
-extern bool nauth_http_get(NauthHttp *http, const NauthRequest *request,
-						   int64_t deadline, NauthReply *reply,
-						   NauthError *error);
+extern bool nauth_http_send(NauthHttp *http, const NauthRequest *request,
+							int64_t deadline, NauthReply *reply,
+							NauthError *error);
 
 /* A request whose reply may still have to come; of a client. */
 typedef struct NauthCall NauthCall;
@@ -143,7 +143,7 @@ extern bool nauth_http_done(NauthCall *call);
 extern int	nauth_http_descriptor(const NauthCall *call);
 
 /*
- * Wait for the reply, as nauth_http_get does.  Its bytes live until the call is
+ * Wait for the reply, as nauth_http_send does.  Its bytes live until the call is
  * freed.  A reply that came long ago, or did not come while nobody moved it on, is
  * asked for anew.
  */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * json.c
- *	  Small JSON documents: error bodies.
+ *	  Small JSON documents: error bodies, and replies with a token.
  *
  * The only file that includes jansson.h.  It must not include a PostgreSQL
  * header, and must not call jansson's json_object(): the server has a function

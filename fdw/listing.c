@@ -14,9 +14,7 @@
  */
 #include "postgres.h"
 
-#include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 #include "cache/shared.h"
 #include "directory.h"
@@ -41,7 +39,7 @@ struct NauthListing
 
 	/* the query */
 	NauthQuery	query;
-	bool		begun;
+	bool		counted;		/* by where its first page came from */
 	int64		users;			/* in its pages so far */
 	bool		leads;			/* the next page is ours to ask for */
 	bool		direct;			/* what is left comes from the provider alone */
@@ -91,7 +89,7 @@ void
 nauth_listing_begin(NauthListing *listing, const NauthQuery *query)
 {
 	listing->query = *query;
-	listing->begun = listing->ended = listing->leads = false;
+	listing->counted = listing->ended = listing->leads = false;
 	listing->users = 0;
 	listing->direct = listing->shared == NULL;
 	listing->page = NULL;
@@ -159,7 +157,7 @@ warn_stale(NauthListing *listing, int64 age)
 	ereport(WARNING,
 			errcode(ERRCODE_WARNING),
 			errmsg("users of server \"%s\" are " INT64_FORMAT " s old", listing->options->server, age / 1000000),
-			errdetail("Asked for newer ones, %s. %s", report.message, report.detail ? report.detail : ""),
+			errdetail("Asked for newer ones, %s.%s", report.message, report.detail ? psprintf(" %s", report.detail) : ""),
 			errhint("Option \"cache_stale_ttl\" of the server sets how old they may get while the provider fails."));
 }
 
@@ -296,9 +294,9 @@ count_query(NauthListing *listing, NauthCacheCounter counter)
 {
 	NauthListingStats *stats = &listing->stats;
 
-	if (listing->begun)
+	if (listing->counted)
 		return;
-	listing->begun = true;
+	listing->counted = true;
 	nauth_cache_count(nauth_directory_cache(listing->directory), counter, 1);
 	stats->hits += counter == NAUTH_CACHE_HITS;
 	stats->stale += counter == NAUTH_CACHE_STALE;

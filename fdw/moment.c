@@ -33,7 +33,7 @@ typedef struct NauthTimePart
 
 enum
 {
-	YEAR, MONTH, DAY, HOUR, MINUTE, LEAP_SECOND, PARTS
+	YEAR, MONTH, DAY, HOUR, MINUTE, SECONDS_PART, PARTS
 };
 
 static const NauthTimePart time_parts[PARTS] = {
@@ -42,7 +42,7 @@ static const NauthTimePart time_parts[PARTS] = {
 	[DAY] = {2, 1, 31, "Tt "},
 	[HOUR] = {2, 0, 23, ":"},
 	[MINUTE] = {2, 0, 59, ":"},
-	[LEAP_SECOND] = {2, 0, 60, ""}
+	[SECONDS_PART] = {2, 0, 60, ""}
 };
 
 /* Read exactly so many digits and go behind them. */
@@ -179,7 +179,7 @@ nauth_moment_parse(const char *text, size_t len, int64_t *moment)
 
 	/* a leap second needs no care: 60 is the next minute's 0 */
 	seconds = days_since_epoch(parts[YEAR], parts[MONTH], parts[DAY]) * 86400
-		+ parts[HOUR] * 3600 + parts[MINUTE] * 60 + parts[LEAP_SECOND];
+		+ parts[HOUR] * 3600 + parts[MINUTE] * 60 + parts[SECONDS_PART];
 	result = seconds * SECOND + fraction - offset;
 	if (!in_range(result))
 		return false;
@@ -199,6 +199,7 @@ nauth_moment_write(int64_t moment, int digits, char text[NAUTH_MOMENT_TEXT])
 		fraction += SECOND;
 	seconds = (time_t) ((moment - fraction) / SECOND);
 	gmtime_r(&seconds, &tm);
+	/* the remainders tell the compiler how many digits there are */
 	len = snprintf(text, NAUTH_MOMENT_TEXT, "%04u-%02u-%02uT%02u:%02u:%02u.%06u",
 				   (unsigned) (tm.tm_year + 1900) % 10000, (unsigned) (tm.tm_mon + 1) % 100,
 				   (unsigned) tm.tm_mday % 100, (unsigned) tm.tm_hour % 100,

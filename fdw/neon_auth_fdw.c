@@ -16,7 +16,6 @@
 #include "catalog/pg_foreign_server.h"
 #include "fmgr.h"
 #include "foreign/fdwapi.h"
-#include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
 
@@ -74,7 +73,7 @@ _PG_init(void)
 								 NAUTH_CACHE_ON,
 								 cache_modes,
 								 PGC_USERSET,
-								 0,
+								 GUC_EXPLAIN,
 								 NULL, NULL, NULL);
 	if (!is_defined("neon_auth_fdw.ca_file"))
 		DefineCustomStringVariable("neon_auth_fdw.ca_file",

@@ -22,12 +22,10 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/syscache.h"
 
 #include "option_value.h"
 #include "pgcompat.h"
-
 
 NAUTH_FUNCTION(neon_auth_fdw_validator);
 

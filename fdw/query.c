@@ -15,6 +15,7 @@
 
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
+#include "lib/qunique.h"
 #include "optimizer/optimizer.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -160,15 +161,8 @@ narrow_ids(NauthQuery *query, const NauthProvider *provider, const NauthValue *v
 		if (id && nauth_read_id_possible(provider, id))
 			ids[kept++] = id;
 	}
-	if (kept > 1)
-	{
-		qsort(ids, kept, sizeof(char *), compare_texts);
-		count = kept;
-		kept = 1;
-		for (int i = 1; i < count; i++)
-			if (strcmp(ids[i], ids[kept - 1]) != 0)
-				ids[kept++] = ids[i];
-	}
+	qsort(ids, kept, sizeof(char *), compare_texts);
+	kept = qunique(ids, kept, sizeof(char *), compare_texts);
 	query->n_ids = kept;
 	return kept > 0;
 }

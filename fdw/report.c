@@ -4,9 +4,8 @@
  *	  Turns a NauthError into the one ereport that the person at psql reads.
  *
  * One row a kind: what could not be done, under which SQLSTATE, and what mends
- * it.  Callers can tell by the SQLSTATE whether to try again: class HV is a
- * fault that may pass, 28000 and 42501 need another credential, 53400 needs
- * patience.
+ * it.  The SQLSTATE tells what kind of thing is in the way; whether it may pass
+ * by itself, docs/operations.md tells of each message.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -29,19 +28,19 @@ typedef struct ErrorText
 static const ErrorText error_texts[] = {
 	[NAUTH_ERROR_CONNECT] = {ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION,
 		"could not connect to %s",
-	"Check options url and connect_timeout of the server, its name resolution and its certificate (setting neon_auth_fdw.ca_file)."},
+	"Check options \"url\" and \"connect_timeout\" of the server, its name resolution and its certificate (setting neon_auth_fdw.ca_file)."},
 	[NAUTH_ERROR_CERTIFICATE] = {ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION,
 		"could not connect to %s",
-	"Check option url of the server, and that the authority of its certificate is a trusted one (setting neon_auth_fdw.ca_file)."},
+	"Check option \"url\" of the server, and that the authority of its certificate is a trusted one (setting neon_auth_fdw.ca_file)."},
 	[NAUTH_ERROR_FORBIDDEN_URL] = {ERRCODE_INSUFFICIENT_PRIVILEGE,
 		"the address of %s may not be asked",
 	"A superuser can allow it: " NAUTH_ALLOW_URL_SQL},
 	[NAUTH_ERROR_FORBIDDEN_ADDRESS] = {ERRCODE_INSUFFICIENT_PRIVILEGE,
-		"%s has a link-local address",
-	"Such an address is never asked, for there clouds hand out credentials."},
+		"%s has an address that is never asked",
+	"It is link-local, or one where clouds hand out credentials."},
 	[NAUTH_ERROR_TIMEOUT] = {ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION,
 		"%s did not answer in time",
-	"Options connect_timeout, request_timeout, scan_timeout and refresh_timeout of the server set the limits."},
+	"Options \"connect_timeout\", \"request_timeout\", \"scan_timeout\" and \"refresh_timeout\" of the server set the limits."},
 	[NAUTH_ERROR_TRANSFER] = {ERRCODE_FDW_UNABLE_TO_CREATE_REPLY,
 		"the connection to %s broke",
 	"Try again."},
@@ -126,7 +125,7 @@ redis_hint(NauthErrorKind kind)
 	{
 		case NAUTH_ERROR_CONNECT:
 		case NAUTH_ERROR_CERTIFICATE:
-			return "Check options redis_url and redis_timeout of the server, that a Redis listens there, and its certificate (setting neon_auth_fdw.ca_file).";
+			return "Check options \"redis_url\" and \"redis_timeout\" of the server, that a Redis listens there, and its certificate (setting neon_auth_fdw.ca_file).";
 		case NAUTH_ERROR_FORBIDDEN_URL:
 		case NAUTH_ERROR_FORBIDDEN_ADDRESS:
 		case NAUTH_ERROR_MEMORY:
@@ -134,15 +133,15 @@ redis_hint(NauthErrorKind kind)
 		case NAUTH_ERROR_TIMEOUT:
 			return "Option \"redis_timeout\" of the server sets the limit.";
 		case NAUTH_ERROR_CREDENTIAL:
-			return "Set options redis_user and redis_password of the user mapping, or the rights of that user in Redis.";
+			return "Set options \"redis_user\" and \"redis_password\" of the user mapping, or the rights of that user in Redis.";
 		case NAUTH_ERROR_UNAVAILABLE:
 			return "Try again later.";
 		case NAUTH_ERROR_READ_ONLY:
-			return "Option redis_url of the server must name a Redis that takes writes: a master, with memory left for them.";
+			return "Option \"redis_url\" of the server must name a Redis that takes writes: a master, with memory left for them.";
 		case NAUTH_ERROR_REFUSED:
-			return "Option redis_url of the server must name a Redis, or a proxy, that serves all keys and knows the commands.";
+			return "Option \"redis_url\" of the server must name a Redis, or a proxy, that serves all keys and knows the commands.";
 		default:
-			return "Check options redis_url and redis_timeout of the server, and that a Redis listens there.";
+			return "Check options \"redis_url\" and \"redis_timeout\" of the server, and that a Redis listens there.";
 	}
 }
 

@@ -79,7 +79,7 @@ extern size_t nauth_request_encoded(const char *value);
  * Append "/value" to the path, or "?name=value" or "&name=value" to the query.
  * All but unreserved characters of a value are percent-encoded.  A segment that
  * is empty or of dots, as "." or "..", is an overflow: it would ask for another
- * resource.
+ * resource; _is_dots tells whether a value is such a one.
  */
 extern bool nauth_request_is_dots(const char *value);
 extern void nauth_request_segment(NauthRequest *request, const char *value);

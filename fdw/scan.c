@@ -224,8 +224,8 @@ materialize(TupleTableSlot *slot)
 	HeapTupleHeaderSetCmin(tuple->t_data, InvalidTransactionId);
 }
 
-static NauthSource *
-source_of(const NauthScan *scan)
+NauthSource *
+nauth_scan_source(const NauthScan *scan)
 {
 	return scan->kept ? nauth_kept_source(scan->kept) : scan->source;
 }
@@ -239,14 +239,14 @@ nauth_scan_start(ForeignScanState *node)
 		begin_reading(node);
 	if (scan->nobody || (scan->kept && nauth_kept_has_more(scan->kept, scan->reader)))
 		return true;
-	nauth_source_start(source_of(scan));
-	return nauth_source_ready(source_of(scan));
+	nauth_source_start(nauth_scan_source(scan));
+	return nauth_source_ready(nauth_scan_source(scan));
 }
 
 int
 nauth_scan_descriptor(ForeignScanState *node)
 {
-	return nauth_source_descriptor(source_of(node->fdw_state));
+	return nauth_source_descriptor(nauth_scan_source(node->fdw_state));
 }
 
 TupleTableSlot *
@@ -292,7 +292,7 @@ neonAuthEndForeignScan(ForeignScanState *node)
 {
 	NauthScan  *scan = node->fdw_state;
 
-	if (scan == NULL || scan->scan_cxt == NULL)
+	if (scan->scan_cxt == NULL)
 		return;
 	MemoryContextDelete(scan->scan_cxt);
 	if (scan->kept)

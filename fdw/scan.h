@@ -48,6 +48,9 @@ extern bool nauth_scan_wanted(ForeignScanState *node, const NauthProvider *provi
  * Begin to get the next row, without waiting; whether it is there, or there is
  * none.
  */
+/* What it reads from, or NULL before it has begun. */
+extern NauthSource *nauth_scan_source(const NauthScan *scan);
+
 extern bool nauth_scan_start(ForeignScanState *node);
 
 /* Becomes readable when one should look whether it is; -1: at once. */

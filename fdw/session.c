@@ -136,14 +136,17 @@ neon_auth_cache_clear(PG_FUNCTION_ARGS)
 {
 	ForeignServer *server = nauth_server_to_ask(text_to_cstring(PG_GETARG_TEXT_PP(0)), GetUserId());
 	NauthOptions *options = nauth_options_get(server->serverid, GetUserId());
-	NauthCache *cache = nauth_directory_cache(nauth_directory_open(options, options->scan_timeout));
-	NauthError	error = {.kind = NAUTH_ERROR_MEMORY};
+	NauthCache *cache;
+	NauthError	error;
 
 	if (options->redis_url == NULL)
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("server \"%s\" has no cache", server->servername),
 				errhint("Option \"redis_url\" of the server says which Redis to use."));
+	cache = nauth_directory_cache(nauth_directory_open(options, options->scan_timeout));
+	if (cache == NULL)
+		nauth_error_set(&error, NAUTH_ERROR_MEMORY, NULL);
 	if (cache == NULL || !nauth_cache_forget(cache, &error))
 		nauth_report(&error, NAUTH_PEER_REDIS, server->servername);
 	PG_RETURN_VOID();

@@ -147,6 +147,10 @@ begin_next(NauthSource *source)
 	while (source->taken > 1 && source->count < Min(QUERIES_MAX, source->options->max_concurrency) &&
 		   begin_one(source))
 	{
+		/*
+		 * one alone is asked for when it is read; beside others it is sent as
+		 * they are
+		 */
 		if (source->count == 2)
 			nauth_listing_start(listing_of(source));
 		nauth_listing_start(source->sent[(source->first + source->count - 1) % QUERIES_MAX].listing);

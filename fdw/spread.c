@@ -19,7 +19,17 @@
 #include "spread.h"
 
 #define MILLISECOND		INT64CONST(1000)
-#define UNIX_EPOCH		(2 * MILLISECOND)
+
+/* No window ends before: filters take no time before 1970, or none of 0. */
+#define EARLIEST		(2 * MILLISECOND)
+
+/* More requests than this are too many: by what they brought, and so many to begin with. */
+#define WASTE_FACTOR	1.5
+#define WASTE_SPARE		16
+
+/* A window that would go on for more pages is cut again. */
+#define CUT_AGAIN_PAGES	2.0
+
 
 /* Smaller pages are too much a matter of chance. */
 #define PAGE_MIN		50
@@ -32,8 +42,6 @@
 
 /* How much wider or narrower than the last ones the next may be. */
 #define CHANGE_MAX		4.0
-
-#define MARK			NAUTH_SPREAD_MARK
 
 /*
  * Users that a window should have: two standard deviations less than a page, so
@@ -70,7 +78,7 @@ nauth_spread_wants_newest(const NauthSpread *spread, int pages)
 static void
 write_cursor(char *cursor, int64_t from, int64_t before, const char *inner)
 {
-	snprintf(cursor, NAUTH_CURSOR_MAX, "%c%" PRId64 " %" PRId64 " %s", MARK, from, before, inner);
+	snprintf(cursor, NAUTH_CURSOR_MAX, "%c%" PRId64 " %" PRId64 " %s", NAUTH_SPREAD_MARK, from, before, inner);
 }
 
 /* Read a time and the blank after it. */
@@ -95,7 +103,7 @@ nauth_spread_aim(const char *cursor, NauthQuery *query, const char **inner, Naut
 	const char *p;
 
 	*inner = cursor;
-	if (cursor == NULL || cursor[0] != MARK)
+	if (cursor == NULL || cursor[0] != NAUTH_SPREAD_MARK)
 		return false;
 	p = cursor + 1;
 	if (!read_time(&p, &query->from) || !read_time(&p, &query->before) || query->from >= query->before)
@@ -108,7 +116,7 @@ nauth_spread_aim(const char *cursor, NauthQuery *query, const char **inner, Naut
 bool
 nauth_spread_check(const NauthPage *page, NauthError *error)
 {
-	return page->next[0] != MARK ||
+	return page->next[0] != NAUTH_SPREAD_MARK ||
 		nauth_error_set(error, NAUTH_ERROR_INCOMPLETE, "the cursor of the listing is damaged");
 }
 
@@ -118,7 +126,7 @@ nauth_spread_check(const NauthPage *page, NauthError *error)
 static bool
 is_wasteful(const NauthSpread *spread)
 {
-	return spread->asked > 1.5 * spread->taken / spread->page_size + 16 + spread->count;
+	return spread->asked > WASTE_FACTOR * spread->taken / spread->page_size + WASTE_SPARE + spread->count;
 }
 
 /*
@@ -190,7 +198,7 @@ nauth_spread_start(NauthSpread *spread, NauthPage *page)
 	here = page->users[page->count - 1].created_at;
 
 	/* of earlier times providers may think what they want */
-	if (here < UNIX_EPOCH)
+	if (here < EARLIEST)
 		return;
 
 	/* with each page anew: the first users of a directory may be few for long */
@@ -258,7 +266,7 @@ continue_window(NauthSpread *spread, const NauthQuery *query, NauthPage *page,
 	int			count = page->count;
 
 	if (spread->on && !is_wasteful(spread) && time > 0 && here > query->from &&
-		(Min(query->before, spread->newest) - here) * received / time > 2.0 * spread->page_size)
+		(Min(query->before, spread->newest) - here) * received / time > CUT_AGAIN_PAGES * spread->page_size)
 	{
 		spread->users = spread->time = spread->width = 0;
 		learn(spread, received, time);

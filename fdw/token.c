@@ -186,7 +186,7 @@ fetch_token(Token *token, const NauthOptions *options, NauthHttp *http, NauthReq
 		if (settings.private_key && !make_assertion(options, assertion, error))
 			return false;
 		options->provider->write_token(&settings, request);
-		read = nauth_http_get(http, request, deadline, &reply, error);
+		read = nauth_http_send(http, request, deadline, &reply, error);
 
 		/*
 		 * an assertion is good for once, and may have been read by the try

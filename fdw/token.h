@@ -20,7 +20,7 @@
  * A token that is good for a request now, got from the provider if need be,
  * within the deadline of nauth_clock(); it is valid until the next call.  NULL
  * with error set when there is none.  request is overwritten.  Raises an error as
- * nauth_http_get does.
+ * nauth_http_send does.
  */
 extern const char *nauth_token_get(const NauthOptions *options, NauthHttp *http,
 								   NauthRequest *request, int64_t deadline, NauthError *error);

@@ -3,8 +3,8 @@
  * connection.c
  *	  The connections that a session keeps between statements.
  *
- * Here is the only state that outlives a statement, and the one place that
- * decides when it goes: whatever failed at once; what was idle too long, or
+ * They are kept here alone, and this is the one place that decides when one
+ * goes: whatever failed at once; what was idle too long, or
  * belongs to options that have changed, at the end of a transaction, if need be
  * of an empty one; when descriptors are short whatever was used longest ago.
  *
@@ -277,7 +277,8 @@ open_connection(Connection *connection, const NauthConnectionKind *kind)
 	if (connection->handle == NULL)
 		ereport(ERROR,
 				errcode(no_memory ? ERRCODE_OUT_OF_MEMORY : ERRCODE_INSUFFICIENT_RESOURCES),
-				errmsg("could not open what a connection needs: %m"));
+				errmsg("could not create the descriptors of a connection: %m"),
+				no_memory ? 0 : errhint("Raise max_files_per_process, or close what this session holds open."));
 }
 
 /* It is used no more: close it if it must be, else keep what it needs. */

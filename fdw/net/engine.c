@@ -453,6 +453,12 @@ nauth_engine_begin(NauthHandle *handle, int64_t deadline)
 }
 
 void
+nauth_engine_refuse(NauthHandle *handle, CURLcode code)
+{
+	finish(handle, code, true);
+}
+
+void
 nauth_engine_move(NauthEngine *engine)
 {
 	int64_t		start = nauth_clock();

@@ -74,6 +74,9 @@ extern CURLcode nauth_engine_prepare(NauthHandle *handle, const char *url,
  */
 extern void nauth_engine_begin(NauthHandle *handle, int64_t deadline);
 
+/* End a handle that could not be prepared, for this reason. */
+extern void nauth_engine_refuse(NauthHandle *handle, CURLcode code);
+
 /*
  * Move all handles on as far as that goes without waiting.  When one has ended by
  * that the descriptor becomes readable once more, for whoever waits for that one.

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * transfer.c
- *	  HTTP GETs, several at a time.
+ *	  HTTP requests, several at a time.
  *
  * The on_... functions are called by curl: see engine.c for what they must
  * not do.  A reply is bounded while it arrives, counted as it will be used:
@@ -501,11 +501,7 @@ nauth_transfer_begin(NauthTransfer *transfer, void *carrier, const NauthTransfer
 	if (code == CURLE_OK)
 		nauth_engine_begin(&transfer->handle, call->deadline);
 	else
-	{
-		transfer->handle.code = code;
-		transfer->handle.no_memory = true;
-		transfer->handle.ended = true;
-	}
+		nauth_engine_refuse(&transfer->handle, code);
 }
 
 bool

@@ -4,7 +4,7 @@
  *	  Which addresses may be asked.
  *
  * The rules are kept before any byte leaves.  Only the address that a name
- * resolves to is checked elsewhere, in engine.c, when it is known.
+ * resolves to is checked elsewhere, in policy.c, when it is known.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *

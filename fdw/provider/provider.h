@@ -343,10 +343,14 @@ typedef struct NauthProvider
 	const char *reserved_id;	/* in the place of an id this asks for
 								 * something else; or NULL */
 	bool		lists_only;		/* does not answer NAUTH_QUERY_USER */
-	int			not_found_status;	/* with the code below: this user does not */
-	const char *not_found_code; /* exist.  Nothing else ever means that, but
-								 * for find_user.  NULL: no answer does, and
-								 * nobody is ever found to be deleted. */
+
+	/*
+	 * Both together, in a reply about one user: this user does not exist.
+	 * Nothing else ever means that, but for find_user.  Without a code no
+	 * answer does, and nobody is ever found to be deleted.
+	 */
+	int			not_found_status;
+	const char *not_found_code;
 	const char *unconfirmed;	/* no answer does, whatever the above: what
 								 * mends that, as in NauthError; or NULL */
 	bool		lists_changes;	/* answers NAUTH_QUERY_CHANGES */

@@ -19,7 +19,6 @@
 #include "postgres.h"
 
 #include "executor/spi.h"
-#include "utils/timestamp.h"
 
 #include "fault_point.h"
 #include "sync/run.h"

@@ -58,8 +58,9 @@ check_approval(const NauthRun *run)
 	if (run->approved >= 0 && run->approved != count)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("approve_deletions is %d, but %d deletions are held for approval in table %s",
-					   run->approved, count, run->target.name),
+				errmsg_plural("approve_deletions is %d, but %d deletion is held for approval in table %s",
+							  "approve_deletions is %d, but %d deletions are held for approval in table %s",
+							  count, run->approved, count, run->target.name),
 				errhint("SELECT * FROM neon_auth.held_deletion shows what would be approved."));
 }
 

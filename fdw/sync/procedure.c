@@ -91,7 +91,7 @@ mode_arg(FunctionCallInfo fcinfo)
 			return mode;
 	ereport(ERROR,
 			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			errmsg("invalid mode of a refresh"),
+			errmsg("invalid value for argument \"%s\": \"%s\"", "mode", name),
 			errhint("Modes are auto, incremental and full."));
 }
 

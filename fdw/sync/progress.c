@@ -13,16 +13,12 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "catalog/pg_authid.h"
-#include "catalog/pg_class.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/backend_progress.h"
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "pgcompat.h"
@@ -45,6 +41,8 @@ enum ProgressParam
 	PARAM_STARTED,
 	NUM_PARAMS
 };
+
+#define NUM_COLUMNS		8
 
 static const char *const phase_names[] = {
 	[NAUTH_PHASE_STARTING] = "starting",
@@ -127,8 +125,8 @@ neon_auth_progress_of_refreshes(PG_FUNCTION_ARGS)
 	{
 		PgBackendStatus *status = nauth_backend_status(i);
 		int64	   *params = status->st_progress_param;
-		Datum		values[8];
-		bool		nulls[8] = {false};
+		Datum		values[NUM_COLUMNS];
+		bool		nulls[NUM_COLUMNS] = {false};
 
 		if (status->st_progress_command != PROGRESS_COMMAND ||
 			status->st_databaseid != MyDatabaseId ||

@@ -195,7 +195,7 @@ open_target(NauthRun *run, const char *name)
 	if (!OidIsValid(relid))
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_TABLE),
-				errmsg("table %s does not exist", name),
+				errmsg("table \"%s\" does not exist", name),
 				errhint("Name the table as \"target\"."));
 	nauth_target_describe(relid, &run->target);
 	nauth_target_check_owner(&run->target);

@@ -17,10 +17,8 @@
  */
 #include "postgres.h"
 
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "neon_auth_fdw.h"
@@ -66,7 +64,8 @@ nauth_refresh_warn_held(const NauthRun *run)
 	if (held.count > 0)
 		ereport(WARNING,
 				errcode(ERRCODE_WARNING),
-				errmsg("held back %d deletions in %s", held.count, run->target.name),
+				errmsg_plural("held back %d deletion in %s", "held back %d deletions in %s", held.count,
+							  held.count, run->target.name),
 				errdetail("Reason: %s.", held.reason),
 				!nauth_read_confirms(run->options->provider) && run->options->provider->unconfirmed ?
 				errhint(run->options->provider->unconfirmed, quote_identifier(run->options->server)) :

@@ -162,7 +162,6 @@ struct NauthRun
 	TimestampTz last_newest_at; /* since when, by our clock */
 	TimestampTz last_full_at;	/* or DT_NOBEGIN */
 	TimestampTz last_success_started_at;	/* or DT_NOBEGIN */
-	TimestampTz last_success_at;	/* or DT_NOBEGIN */
 	TimestampTz final_before;	/* users changed before this were final when
 								 * last read; DT_NOBEGIN: nothing was */
 	int64		live_before;

@@ -183,9 +183,9 @@ neon_auth_schedule_refresh(PG_FUNCTION_ARGS)
 	if (PG_GETARG_BOOL(3) && strcmp(job.schedule, EACH_MINUTE) != 0)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("a job that follows a directory has schedule '%s'", EACH_MINUTE),
+				errmsg("a job that follows a directory has schedule \"%s\"", EACH_MINUTE),
 				errdetail("It follows for a minute, and would rest until the next."),
-				errhint("Leave schedule out, or follow."));
+				errhint("Leave out argument \"schedule\", or argument \"follow\"."));
 	require_cron(&job);
 	id = ask_cron("SELECT cron.schedule($1, $2, $3)", job_name(&job, NULL), job.schedule, job.command);
 	SPI_finish();

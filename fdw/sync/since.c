@@ -18,11 +18,8 @@
  */
 #include "postgres.h"
 
-#include "executor/spi.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "fault_point.h"
 #include "sync/run.h"
 #include "users.h"
 #include "wait.h"

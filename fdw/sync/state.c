@@ -10,7 +10,6 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "foreign/foreign.h"
 #include "utils/builtins.h"
@@ -110,7 +109,7 @@ nauth_state_load(NauthRun *run)
 	nauth_args_text(&args, run->shape);
 	nauth_statement_execute("SELECT server, tenant = $2, credential <> $3, cluster = $4,"
 							" last_success_at IS NULL, live_users, listed_users, watermark, last_full_at, unproved,"
-							" timeless, newest_change, newest_change_at, last_success_started_at, last_success_at,"
+							" timeless, newest_change, newest_change_at, last_success_started_at,"
 							" shape <> $5 FROM neon_auth.sync_state WHERE target = $1", &args);
 	if (SPI_processed > 0)
 	{
@@ -126,8 +125,7 @@ nauth_state_load(NauthRun *run)
 		run->last_newest = nauth_result_time(0, 12);
 		run->last_newest_at = nauth_result_time(0, 13);
 		run->last_success_started_at = nauth_result_time(0, 14);
-		run->last_success_at = nauth_result_time(0, 15);
-		run->new_shape = nauth_result_bool(0, 16);
+		run->new_shape = nauth_result_bool(0, 15);
 		if (run->last_watermark != DT_NOBEGIN)
 			run->final_before = run->last_watermark - NAUTH_OVERLAP;
 		run->has_state = is_of_this_server(run);

@@ -363,7 +363,7 @@ nauth_target_id(HeapTuple tuple, TupleDesc desc)
 	if (isnull)
 		ereport(ERROR,
 				errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-				errmsg("a row of the users_sync table has lost its id"),
+				errmsg("a row of the table has lost its id"),
 				errhint("A trigger, or whoever alters the table during a refresh, must not change column \"id\"."));
 	return TextDatumGetCString(id);
 }

@@ -24,7 +24,6 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
 #include "utils/timestamp.h"
@@ -50,7 +49,7 @@ open_run(NauthRun *run, const char *server_name, const char *target)
 	if (!OidIsValid(relid))
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_TABLE),
-				errmsg("table %s does not exist", target),
+				errmsg("table \"%s\" does not exist", target),
 				errhint("Make it with: %s;", nauth_refresh_call("refresh_users_sync", server_name, target, NULL)));
 	nauth_target_describe(relid, &run->target);
 	server = nauth_server_to_ask(server_name, run->target.owner);
@@ -68,18 +67,23 @@ open_run(NauthRun *run, const char *server_name, const char *target)
 static void
 load_state(NauthRun *run)
 {
+	const char *owner;
+	const char *call;
+
 	nauth_state_load(run);
-	if (!run->has_state || run->new_credential)
-		ereport(ERROR,
-				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				run->has_state ?
-				errmsg("the credential for server \"%s\" is not the one that %s was last refreshed with",
-					   run->options->server, run->target.name) :
-				errmsg("table %s has not been refreshed from server \"%s\" yet", run->target.name, run->options->server),
-				errhint("%s role %s: %s;", run->has_state ?
-						"Give its owner's user mapping the same one, or refresh with this one, as" : "As",
-						quote_identifier(GetUserNameFromId(run->target.owner, false)),
-						nauth_refresh_call("refresh_users_sync", run->options->server, run->target.name, NULL)));
+	if (run->has_state && !run->new_credential)
+		return;
+	owner = quote_identifier(GetUserNameFromId(run->target.owner, false));
+	call = nauth_refresh_call("refresh_users_sync", run->options->server, run->target.name, NULL);
+	ereport(ERROR,
+			errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			run->has_state ?
+			errmsg("the credential for server \"%s\" is not the one that %s was last refreshed with",
+				   run->options->server, run->target.name) :
+			errmsg("table %s has not been refreshed from server \"%s\" yet", run->target.name, run->options->server),
+			run->has_state ?
+			errhint("Give its owner's user mapping the same one, or refresh with this one, as role %s: %s;", owner, call) :
+			errhint("As role %s: %s;", owner, call));
 }
 
 /* A live row of the target. */

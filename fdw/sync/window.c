@@ -21,16 +21,15 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "fault_point.h"
 #include "sync/run.h"
+#include "sync/statement.h"
+#include "users.h"
 
 /* Pages of one moment that are read. */
 #define MOMENT_PAGES	10
-#include "sync/statement.h"
-#include "users.h"
 
 /*
  * A bound lies BOUND_AFTER the user before it, who is at least GAP older than

@@ -63,7 +63,7 @@ check_time(HeapTuple tuple, TupleDesc desc, const NauthWanted *user)
 	if (isnull || DatumGetTimestampTz(time) != DatumGetTimestampTz(user->row.values[NAUTH_UPDATED_AT]))
 		ereport(ERROR,
 				errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-				errmsg("a trigger has changed updated_at"),
+				errmsg("a trigger of the table has changed column \"updated_at\""),
 				errhint("It is the time of the provider, by which changes are found: let the trigger set another column."));
 }
 

@@ -201,7 +201,7 @@ for my $what (sort keys %refusals)
 
 	sql("DROP TRIGGER usual ON $target; CREATE FUNCTION app.touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN new.updated_at := now(); RETURN new; END';
 		CREATE TRIGGER touch BEFORE INSERT OR UPDATE ON $target FOR EACH ROW EXECUTE FUNCTION app.touch()");
-	like(ask(call('clerk', 'auto', $target)), qr/ERROR:  27000: could not write user ".*" to table $target: a trigger has changed updated_at\nHINT:  .*another column/,
+	like(ask(call('clerk', 'auto', $target)), qr/ERROR:  27000: could not write user ".*" to table $target: a trigger of the table has changed column "updated_at"\nHINT:  .*another column/,
 		'a trigger that sets updated_at is refused, for it would keep changes away');
 	sql("DROP TRIGGER touch ON $target; CREATE FUNCTION app.filter() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN CASE WHEN new.raw_json ->> \$\$username\$\$ = \$\$refused\$\$ THEN NULL ELSE new END; END';
 		CREATE TRIGGER filter BEFORE INSERT OR UPDATE ON $target FOR EACH ROW EXECUTE FUNCTION app.filter()");

@@ -73,7 +73,7 @@ SQL
 my $new = $sim->create({ name => 'New Here' });
 like(sync_user($new->{id}), qr/42501: permission denied for function sync_user/, 'nobody may call it');
 sql('GRANT EXECUTE ON FUNCTION neon_auth.sync_user TO app');
-like(sync_user($new->{id}), qr/42P01: table neon_auth.users_sync does not exist.*CALL neon_auth.refresh_users_sync\('clerk'\)/s, 'there is no table');
+like(sync_user($new->{id}), qr/42P01: table "neon_auth.users_sync" does not exist.*CALL neon_auth.refresh_users_sync\('clerk'\)/s, 'there is no table');
 sql("SELECT neon_auth.create_users_sync(); ALTER TABLE $target OWNER TO auth_owner");
 like(sync_user($new->{id}), qr/55000: table neon_auth.users_sync has not been refreshed.*As role auth_owner: CALL/s, 'a table that was never refreshed');
 is($sim->requests, 0, 'no request until then');

@@ -126,7 +126,7 @@ for my $older_than ("'-1 day'", 'NULL')
 {
 	like(purge("$older_than, $own"), qr/22023: invalid value for argument "older_than"/, "older_than $older_than");
 }
-like(purge("'1 day', target => 'own.nothing'"), qr/42P01: table own.nothing does not exist/, 'no table');
+like(purge("'1 day', target => 'own.nothing'"), qr/42P01: table "own.nothing" does not exist/, 'no table');
 like(purge("'1 day', target => 'public.log'"), qr/42809/, 'another kind of table');
 
 # a user who comes back while rows are purged

@@ -71,7 +71,7 @@ like(as('workers', 'worker', $_->[0]), $_->[1], $_->[2]) for (
 	[ q(SELECT neon_auth.schedule_refresh('nobody')), qr/server "nobody" does not exist/, 'no server' ],
 	[ q(SELECT neon_auth.schedule_refresh('clerk')), qr/cannot create table "users_sync" in schema "neon_auth"/, 'a target that the role cannot make' ],
 	[ q(SELECT neon_auth.schedule_refresh('clerk', target => 'pg_class')), qr/cannot use "pg_class" as a users_sync table/, 'a target that is none' ],
-	[ q(SELECT neon_auth.schedule_refresh('clerk', '*/5 * * * *', 'own.users_sync', true)), qr/a job that follows a directory has schedule '\* \* \* \* \*'/, 'to follow now and then' ],
+	[ q(SELECT neon_auth.schedule_refresh('clerk', '*/5 * * * *', 'own.users_sync', true)), qr/a job that follows a directory has schedule "\* \* \* \* \*"/, 'to follow now and then' ],
 	[ q(SELECT neon_auth.schedule_refresh('clerk', 'now and then', target => 'own.users_sync')), qr/invalid schedule/, 'a schedule that is none' ]);
 sql('workers', 'CREATE ROLE guest; GRANT USAGE ON SCHEMA cron TO guest; CREATE SCHEMA guest AUTHORIZATION guest');
 like(as('workers', 'guest', q(SELECT neon_auth.schedule_refresh('clerk', target => 'guest.users_sync'))), qr/permission denied for foreign server clerk/, 'a server that the role may not use');
