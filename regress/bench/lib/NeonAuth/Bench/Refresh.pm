@@ -49,7 +49,9 @@ sub load_parsed
 	sql("DROP TABLE IF EXISTS bench.parsed, bench.copy; CREATE TABLE bench.parsed (LIKE $table) $plain;
 		ALTER TABLE bench.parsed ALTER raw_json SET STORAGE EXTERNAL;
 		INSERT INTO bench.parsed SELECT raw_json || '{}', id, name, email, created_at, updated_at, deleted_at FROM $table ORDER BY created_at;
-		VACUUM ANALYZE bench.parsed; CREATE TABLE bench.copy (LIKE $table INCLUDING ALL)");
+		VACUUM ANALYZE bench.parsed");
+	my $options = sql("SELECT array_to_string(reloptions, ', ') FROM pg_class WHERE oid = '$table'::regclass");
+	sql("CREATE TABLE bench.copy (LIKE $table INCLUDING ALL)" . ($options ? " WITH ($options)" : ''));
 	return;
 }
 
