@@ -19,7 +19,6 @@
 /* Asks for the user who was created last. */
 static const NauthQuery newest_user = {.kind = NAUTH_QUERY_LIST,.order = NAUTH_ORDER_NEWEST,.limit = 1};
 
-/* The one for what was written, or NULL. */
 Ahead *
 nauth_ahead_find(NauthDirectory *directory)
 {
@@ -37,7 +36,6 @@ free_call(NauthCall **call)
 	*call = NULL;
 }
 
-/* Give up those that nobody wants any more, and want none. */
 void
 nauth_ahead_clear(NauthDirectory *directory)
 {
@@ -69,10 +67,6 @@ begin_ahead(NauthDirectory *directory)
 	return !known;
 }
 
-/*
- * Wait for the reply to what was written, which is on its way.  The reply before
- * it is done with.
- */
 bool
 nauth_ahead_end(NauthDirectory *directory, Ahead *ahead, int64 deadline, NauthReply *reply)
 {
@@ -174,7 +168,6 @@ has_enough(const NauthDirectory *directory)
 	return query->once || (query->limit > 0 && (int64) directory->position.pages * page >= query->limit);
 }
 
-/* Whether more than the next page may be asked for, if the listing is large. */
 bool
 nauth_ahead_may_spread(const NauthDirectory *directory)
 {
@@ -187,10 +180,6 @@ nauth_ahead_may_spread(const NauthDirectory *directory)
 		!query->windowed && query->ids == NULL && query->email == NULL && query->limit == 0;
 }
 
-/*
- * Find out when the youngest user was created, if that was asked.  A failure is
- * none of the listing, which goes on as before.
- */
 void
 nauth_ahead_newest(NauthDirectory *directory)
 {
@@ -227,7 +216,6 @@ want_page(NauthDirectory *directory, const char *cursor)
 		directory->spread.asked += windowed;
 }
 
-/* Do not give up what was begun for the page at this cursor. */
 void
 nauth_ahead_keep(NauthDirectory *directory, const char *cursor)
 {
@@ -240,7 +228,6 @@ nauth_ahead_keep(NauthDirectory *directory, const char *cursor)
 		ahead->wanted = true;
 }
 
-/* Begin to ask for what comes after the page that was read. */
 void
 nauth_ahead_look(NauthDirectory *directory)
 {

@@ -38,7 +38,6 @@
 #define ANALYZE_PAGES		40
 
 /* What the size of a directory is made of, which a parent table weighs. */
-#define USERS_UNKNOWN		10000
 #define USERS_A_BLOCK		(BLCKSZ / 1024.0)
 
 /* Rows taken so far: the server's own way, Vitter's algorithm Z. */
@@ -186,9 +185,9 @@ acquire_rows(Relation relation, int elevel, HeapTuple *rows, int targrows,
 bool
 neonAuthAnalyzeForeignTable(Relation relation, AcquireSampleRowsFunc *func, BlockNumber *totalpages)
 {
-	double		users = relation->rd_rel->reltuples > 0 ? relation->rd_rel->reltuples : USERS_UNKNOWN;
+	double		users = relation->rd_rel->reltuples > 0 ? relation->rd_rel->reltuples : NAUTH_USERS_UNKNOWN;
 
-	nauth_check_columns(RelationGetRelid(relation));
+	nauth_plan_check_columns(RelationGetRelid(relation));
 	*func = acquire_rows;
 	*totalpages = (BlockNumber) Min(users / USERS_A_BLOCK + 1, MaxBlockNumber);
 	return true;

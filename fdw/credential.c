@@ -36,6 +36,36 @@ static const struct
 	},
 };
 
+/* What the kinds consist of, and last what may come beside one. */
+static const size_t all_parts[NAUTH_CREDENTIAL_PARTS] = {
+	offsetof(NauthSettings, api_key),
+	offsetof(NauthSettings, client_id),
+	offsetof(NauthSettings, client_secret),
+	offsetof(NauthSettings, private_key),
+	offsetof(NauthSettings, access_key_id),
+	offsetof(NauthSettings, secret_access_key),
+	offsetof(NauthSettings, session_token),
+};
+
+static const char *
+part_of(const NauthSettings *settings, size_t offset)
+{
+	return *(const char *const *) ((const char *) settings + offset);
+}
+
+void
+nauth_credential_parts(const NauthSettings *settings, const char **parts)
+{
+	for (int i = 0; i < NAUTH_CREDENTIAL_PARTS; i++)
+		parts[i] = part_of(settings, all_parts[i]);
+}
+
+static bool
+is_set(const char *part)
+{
+	return part != NULL && part[0] != '\0';
+}
+
 /* Whether a provider takes a credential of this kind. */
 static bool
 is_taken(const NauthProvider *provider, int kind)
@@ -77,11 +107,7 @@ count_parts(const NauthSettings *settings, int kind)
 	int			count = 0;
 
 	for (int i = 0; i < 2 && credential_kinds[kind].names[i]; i++)
-	{
-		const char *part = *(const char *const *) ((const char *) settings + credential_kinds[kind].parts[i]);
-
-		count += part != NULL && part[0] != '\0';
-	}
+		count += is_set(part_of(settings, credential_kinds[kind].parts[i]));
 	return count;
 }
 
@@ -90,9 +116,10 @@ nauth_credential_check(const NauthOptions *options)
 {
 	const NauthProvider *provider = options->provider;
 	const NauthSettings *settings = &options->settings;
-	int			any = (settings->api_key[0] != '\0') + (settings->client_id != NULL) + (settings->client_secret != NULL) +
-	(settings->private_key != NULL) + (settings->access_key_id != NULL) + (settings->secret_access_key != NULL);
+	int			any = 0;
 
+	for (int i = 0; i < NAUTH_CREDENTIAL_PARTS - 1; i++)
+		any += is_set(part_of(settings, all_parts[i]));
 	for (int i = 0; i < lengthof(credential_kinds); i++)
 	{
 		int			whole = credential_kinds[i].names[1] ? 2 : 1;

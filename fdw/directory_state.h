@@ -87,7 +87,7 @@ extern const char *nauth_directory_obstacle(const Position *position);
 /* The request in the background that is the one just written, or NULL. */
 extern Ahead *nauth_ahead_find(NauthDirectory *directory);
 
-/* Wait for the reply to it; the one before is done with. */
+/* Wait for the reply to it, which is on its way; the reply before it is done with. */
 extern bool nauth_ahead_end(NauthDirectory *directory, Ahead *ahead, int64 deadline, NauthReply *reply);
 
 /* Give up those that nobody wants any more, and want none. */
@@ -102,7 +102,10 @@ extern void nauth_ahead_look(NauthDirectory *directory);
 /* Whether more than the next page may be asked for, if the listing is large. */
 extern bool nauth_ahead_may_spread(const NauthDirectory *directory);
 
-/* Find out when the youngest user was created, if that was asked. */
+/*
+ * Find out when the youngest user was created, if that was asked.  A failure is
+ * none of the listing, which goes on as before.
+ */
 extern void nauth_ahead_newest(NauthDirectory *directory);
 
 #endif							/* NAUTH_DIRECTORY_STATE_H */

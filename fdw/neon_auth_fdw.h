@@ -13,21 +13,6 @@
 #include "foreign/fdwapi.h"
 #include "foreign/foreign.h"
 
-#include "provider/provider.h"
-
-/* Positions in fdw_private of a plan. */
-enum NauthPlanPrivate
-{
-	NauthPlanColumns,			/* IntList: attribute numbers that are read */
-	NauthPlanWanted,			/* IntList: see nauth_plan_wanted */
-	NauthPlanTests				/* IntList: for each of fdw_exprs, what it is
-								 * compared with and how, as PLAN_TEST has it */
-};
-
-#define NAUTH_PLAN_TEST(column, test)	((column) * 8 + (test))
-#define NAUTH_PLAN_COLUMN_OF(number)	((NauthColumn) ((number) / 8))
-#define NAUTH_PLAN_TEST_OF(number)		((NauthTest) ((number) % 8))
-
 /* in neon_auth_fdw.c */
 
 /*
@@ -41,9 +26,6 @@ extern bool nauth_pushdown;		/* setting neon_auth_fdw.pushdown */
 
 /* in plan.c */
 
-/* Refuse columns that a directory does not have, or of another type. */
-extern void nauth_check_columns(Oid relid);
-
 extern void neonAuthGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel,
 									  Oid foreigntableid);
 extern void neonAuthGetForeignPaths(PlannerInfo *root, RelOptInfo *baserel,
@@ -52,9 +34,6 @@ extern ForeignScan *neonAuthGetForeignPlan(PlannerInfo *root, RelOptInfo *basere
 										   Oid foreigntableid, ForeignPath *best_path,
 										   List *tlist, List *scan_clauses,
 										   Plan *outer_plan);
-
-/* What a plan wants, of NauthPlanWanted: kind, order, limit, once, most_ids. */
-extern void nauth_plan_wanted(const List *list, NauthQuery *query);
 
 /* in paths.c */
 extern List *neonAuthReparameterizeForeignPathByChild(PlannerInfo *root, List *fdw_private, RelOptInfo *child_rel);

@@ -108,12 +108,29 @@ nauth_option_setting(const NauthOption *option)
 		(int) ((option->offset - first) / sizeof(char *));
 }
 
+/* The one option for some providers that is no text. */
+static bool
+is_deprovisioned(const NauthOption *option)
+{
+	return option->offset == offsetof(NauthOptions, settings.deprovisioned_deleted);
+}
+
+bool
+nauth_option_is_set(const NauthOption *option, const NauthOptions *options)
+{
+	int			setting = nauth_option_setting(option);
+
+	if (is_deprovisioned(option))
+		return options->settings.deprovisioned_deleted;
+	return setting >= 0 && options->settings.more[setting] != NULL;
+}
+
 bool
 nauth_option_is_taken(const NauthOption *option, const NauthProvider *provider)
 {
 	int			setting = nauth_option_setting(option);
 
-	if (option->offset == offsetof(NauthOptions, settings.deprovisioned_deleted))
+	if (is_deprovisioned(option))
 		return provider->knows_deprovisioned;
 	return setting < 0 || (provider->takes & NAUTH_TAKES(setting)) != 0;
 }

@@ -51,6 +51,8 @@ extern const NauthOption nauth_option_table[];
 /* Which of the options that only some providers take it is, or -1. */
 extern int	nauth_option_setting(const NauthOption *option);
 
+/* Of options that only some providers take: whether it is set; whether a provider takes it. */
+extern bool nauth_option_is_set(const NauthOption *option, const NauthOptions *options);
 extern bool nauth_option_is_taken(const NauthOption *option, const NauthProvider *provider);
 
 /*
@@ -68,6 +70,10 @@ extern char *nauth_credential_sql(const NauthProvider *provider, const char *ver
 
 /* Raise an error unless a mapping has one whole credential, of a kind that is taken. */
 extern void nauth_credential_check(const NauthOptions *options);
+
+/* All that tells one credential from another, NULL or empty where it is not set. */
+#define NAUTH_CREDENTIAL_PARTS	7
+extern void nauth_credential_parts(const NauthSettings *settings, const char **parts);
 
 #define NAUTH_DAY_S		(24 * 60 * 60)
 #define NAUTH_DAY_MS	(NAUTH_DAY_S * 1000)

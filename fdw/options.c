@@ -113,8 +113,7 @@ check_settings(const NauthOptions *options)
 	{
 		int			setting = nauth_option_setting(option);
 		uint64		bit = setting >= 0 ? NAUTH_TAKES(setting) : 0;
-		bool		set = setting >= 0 ? options->settings.more[setting] != NULL :
-		option->offset == offsetof(NauthOptions, settings.deprovisioned_deleted) && options->settings.deprovisioned_deleted;
+		bool		set = nauth_option_is_set(option, options);
 
 		if (set && !nauth_option_is_taken(option, provider))
 			ereport(ERROR,
@@ -272,12 +271,13 @@ static void
 describe(NauthOptions *options)
 {
 	const NauthSettings *settings = &options->settings;
-	const char *client[] = {settings->client_id, settings->client_secret, settings->private_key,
-	settings->access_key_id, settings->secret_access_key, settings->session_token};
+	const char *credential[NAUTH_CREDENTIAL_PARTS];
 	int			count = 0;
 
+	nauth_credential_parts(settings, credential);
+
 	options->directory = join_parts(settings->url, 0, settings->more, NAUTH_SETTING_HEADER_PREFIX);
-	options->credential = join_parts(settings->api_key, 0, client, lengthof(client));
+	options->credential = join_parts(credential[0], 0, credential + 1, NAUTH_CREDENTIAL_PARTS - 1);
 	while (options->redact && options->redact[count])
 		count++;
 	options->shape = join_parts(settings->deprovisioned_deleted ? "deprovisioned" : "", 0, options->redact, count);

@@ -33,11 +33,8 @@
 #include "pgcompat.h"
 #include "plan.h"
 
-/* As long as nothing is known: a directory of middle size. */
-#define DEFAULT_USERS		10000
-
 void
-nauth_check_columns(Oid relid)
+nauth_plan_check_columns(Oid relid)
 {
 	Relation	rel = table_open(relid, NoLock);
 	TupleDesc	desc = RelationGetDescr(rel);
@@ -148,7 +145,7 @@ neonAuthGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntab
 	int64		cached;
 	double		ids;
 
-	nauth_check_columns(foreigntableid);
+	nauth_plan_check_columns(foreigntableid);
 	planning->table = foreigntableid;
 	planning->options = nauth_options_get(baserel->serverid, InvalidOid);
 	id = planning->options->connection;
@@ -167,7 +164,7 @@ neonAuthGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntab
 		baserel->tuples > 0 ? baserel->tuples : nauth_plan_synced(planning->options->server);
 	planning->counted = planning->users > 0 || cached >= 0;
 	if (!planning->counted)
-		planning->users = DEFAULT_USERS;
+		planning->users = NAUTH_USERS_UNKNOWN;
 	baserel->fdw_private = planning;
 	baserel->tuples = planning->users;
 	baserel->rows = clamp_row_est(planning->users *

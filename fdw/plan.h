@@ -32,6 +32,20 @@ typedef struct NauthPlanning
 	List	   *conditions;		/* of quals of the relation alone */
 } NauthPlanning;
 
+/* Positions in fdw_private of a plan. */
+enum NauthPlanPrivate
+{
+	NauthPlanColumns,			/* IntList: attribute numbers that are read */
+	NauthPlanWanted,			/* IntList: see nauth_plan_wanted */
+	NauthPlanTests				/* IntList: for each of fdw_exprs, what it is
+								 * compared with and how, as NAUTH_PLAN_TEST
+								 * has it */
+};
+
+#define NAUTH_PLAN_TEST(column, test)	((column) * NAUTH_NUM_TESTS + (test))
+#define NAUTH_PLAN_COLUMN_OF(number)	((NauthColumn) ((number) / NAUTH_NUM_TESTS))
+#define NAUTH_PLAN_TEST_OF(number)		((NauthTest) ((number) % NAUTH_NUM_TESTS))
+
 /* Positions in fdw_private of a path. */
 enum NauthPathPrivate
 {
@@ -41,11 +55,18 @@ enum NauthPathPrivate
 	NauthPathQuals				/* clauses of the conditions */
 };
 
+/* As long as nothing is known: a directory of middle size. */
+#define NAUTH_USERS_UNKNOWN	10000
+
 /* in paths.c: add all ways to scan the relation */
 extern void nauth_paths_add(PlannerInfo *root, RelOptInfo *baserel);
 
-/* A query as a list, and back. */
+/* What a plan wants as a list, and back: kind, order, limit, once, most_ids. */
 extern List *nauth_plan_list(const NauthQuery *query);
+extern void nauth_plan_wanted(const List *list, NauthQuery *query);
+
+/* Refuse columns that a directory does not have, or of another type. */
+extern void nauth_plan_check_columns(Oid relid);
 
 /* How many users the targets of a server have, 0 if that is not known. */
 extern double nauth_plan_synced(const char *server);

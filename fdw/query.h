@@ -27,6 +27,8 @@ typedef enum NauthTest
 	NAUTH_TEST_GREATER = BTGreaterStrategyNumber
 } NauthTest;
 
+#define NAUTH_NUM_TESTS		(NAUTH_TEST_GREATER + 1)
+
 /* The column of the table, relation relid of the query, that a node is, or -1. */
 extern int	nauth_query_column(const Node *node, Index relid, Oid table);
 

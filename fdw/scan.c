@@ -25,6 +25,7 @@
 
 #include "neon_auth_fdw.h"
 #include "pgcompat.h"
+#include "plan.h"
 #include "scan.h"
 
 /* Where each column of the directory goes. */
@@ -146,12 +147,12 @@ nauth_scan_wanted(ForeignScanState *node, const NauthProvider *provider, bool kn
  * it, or differs from one time to the next.
  */
 static char *
-make_key(const NauthScan *scan, const NauthOptions *options, const NauthQuery *wanted)
+make_key(const NauthScan *scan, const NauthQuery *wanted)
 {
 	if (scan->params || wanted->ids)
 		return NULL;
 	return psprintf("%d %d %d " INT64_FORMAT " %s", wanted->order, wanted->limit, wanted->once,
-					(int64) wanted->from, nauth_query_key(options, wanted));
+					(int64) wanted->from, nauth_query_key(scan->options, wanted));
 }
 
 /* Begin to read what is wanted with the parameters of now. */
@@ -159,19 +160,19 @@ static void
 begin_reading(ForeignScanState *node)
 {
 	NauthScan  *scan = node->fdw_state;
-	MemoryContext old;
-	const NauthOptions *options;
+	MemoryContext old = MemoryContextSwitchTo(scan->scan_cxt);
 	NauthQuery	wanted;
 
+	if (scan->options == NULL)
+		scan->options = nauth_options_get(scan->who.serverid, InvalidOid);
 	MemoryContextReset(scan->query_cxt);
-	old = MemoryContextSwitchTo(scan->query_cxt);
-	options = nauth_options_get(scan->who.serverid, InvalidOid);
-	scan->nobody = !nauth_scan_wanted(node, options->provider, true, &wanted);
+	MemoryContextSwitchTo(scan->query_cxt);
+	scan->nobody = !nauth_scan_wanted(node, scan->options->provider, true, &wanted);
 	if (scan->nobody)
 		;						/* there is nothing to ask */
 	else if (scan->keeps && scan->kept == NULL)
 	{
-		scan->kept = nauth_kept_open(&scan->who, &wanted, make_key(scan, options, &wanted), &scan->shared);
+		scan->kept = nauth_kept_open(&scan->who, &wanted, make_key(scan, &wanted), &scan->shared);
 		scan->reader = nauth_kept_join(scan->kept);
 	}
 	else if (scan->keeps)

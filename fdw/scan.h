@@ -27,6 +27,7 @@ typedef struct NauthScan
 	MemoryContext query_cxt;	/* what is wanted */
 
 	/* set when the first row is wanted */
+	const NauthOptions *options;	/* of the server alone, for all rescans */
 	bool		begun;
 	bool		ended;			/* there are no more rows */
 	bool		nobody;			/* can be what is wanted */
@@ -44,13 +45,13 @@ typedef struct NauthScan
 extern bool nauth_scan_wanted(ForeignScanState *node, const NauthProvider *provider, bool known,
 							  NauthQuery *wanted);
 
+/* What it reads from, or NULL before it has begun. */
+extern NauthSource *nauth_scan_source(const NauthScan *scan);
+
 /*
  * Begin to get the next row, without waiting; whether it is there, or there is
  * none.
  */
-/* What it reads from, or NULL before it has begun. */
-extern NauthSource *nauth_scan_source(const NauthScan *scan);
-
 extern bool nauth_scan_start(ForeignScanState *node);
 
 /* Becomes readable when one should look whether it is; -1: at once. */

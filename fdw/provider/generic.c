@@ -351,9 +351,10 @@ generic_read_page(const NauthSettings *settings, const NauthQuery *query, const 
 		page->total = -1;
 	if (!nauth_read_users(&provider, settings, users, page->capacity, page, error))
 	{
-		error->hint = settings->more[NAUTH_SETTING_USERS_MEMBER] == NULL && page->count == 0 ?
-			"If the list is a member of the reply: ALTER SERVER %s OPTIONS (ADD users_member '...');" :
-			"If the directory gives that many users: ALTER SERVER %s OPTIONS (ADD page_size '...'), or name what it is told the size of a page by: option size_parameter.";
+		if (page->count == page->capacity)
+			error->hint = "If the directory gives that many users: ALTER SERVER %s OPTIONS (ADD page_size '...'), or name what it is told the size of a page by: option \"size_parameter\".";
+		else if (page->count == 0 && settings->more[NAUTH_SETTING_USERS_MEMBER] == NULL)
+			error->hint = "If the list is a member of the reply: ALTER SERVER %s OPTIONS (ADD users_member '...');";
 		return false;
 	}
 	if (check_ids(&provider, cursor, page, error) &&

@@ -79,19 +79,8 @@ write_cursor(const NauthGenericPlace *place, char *cursor)
 static void
 choose(NauthGenericPlace *place, int64_t begin, int64_t unread)
 {
-	int64_t		best = unread;
-
 	place->size = 0;
-	for (int n = place->limit; n > 0 && begin + n > best; n--)
-	{
-		int64_t		end = begin / n * n + n;
-
-		if (end <= best)
-			continue;
-		best = end;
-		place->number = begin / n;
-		place->size = n;
-	}
+	(void) nauth_offset_choose(begin, unread, place->limit, &place->number, &place->size);
 	place->start = place->number * place->size;
 }
 

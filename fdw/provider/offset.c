@@ -44,6 +44,24 @@ nauth_offset_number(const char **p, int64_t most, int64_t *number)
 	return *p > start && *number <= most;
 }
 
+int64_t
+nauth_offset_choose(int64_t begin, int64_t unread, int most, int64_t *number, int *size)
+{
+	int64_t		best = unread;
+
+	for (int n = most; n > 0 && begin + n > best; n--)
+	{
+		int64_t		end = begin / n * n + n;
+
+		if (end <= best)
+			continue;
+		best = end;
+		*number = begin / n;
+		*size = n;
+	}
+	return best;
+}
+
 bool
 nauth_offset_read(const char *cursor, NauthOffset *offset)
 {

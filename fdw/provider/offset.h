@@ -46,6 +46,14 @@ extern void nauth_offset_write(const NauthOffset *offset, char *cursor, int used
  */
 extern bool nauth_offset_number(const char **p, int64_t most, int64_t *number);
 
+/*
+ * Of numbered pages of up to most rows, choose the one that begins at or before this
+ * row and ends the latest, behind the row "unread"; returns where it ends.  Pages
+ * count from 0.  If there is none, number and size stay as they are.
+ */
+extern int64_t nauth_offset_choose(int64_t begin, int64_t unread, int most,
+								   int64_t *number, int *size);
+
 /* How many rows a page shares with the one before, which had so many. */
 extern int	nauth_offset_overlap(int rows);
 

@@ -16,6 +16,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "offset.h"
 #include "supabase.h"
 
 #include <string.h>
@@ -121,7 +122,7 @@ read_envelope(const NauthReply *reply, const char *audience, NauthSpan *users,
 	if (!is_audience(found[1], audience))
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "the page is of another audience than asked for");
-	if (p == NULL || !nauth_supabase_number(&p, NAUTH_SUPABASE_MAX, total) || *p != '\0')
+	if (p == NULL || !nauth_offset_number(&p, NAUTH_OFFSET_MAX, total) || *p != '\0')
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "the page has no header X-Total-Count with a number of users");
 	*users = found[0];

@@ -21,9 +21,6 @@
 
 #include "provider.h"
 
-/* Rows beyond which a place or a total is no number of users. */
-#define NAUTH_SUPABASE_MAX	INT64_C(1000000000000)
-
 /* Where a listing stands and which page is to be read; its cursor says the first part. */
 typedef struct NauthSupabasePlace
 {
@@ -35,9 +32,6 @@ typedef struct NauthSupabasePlace
 	int64_t		page;			/* from 1 on */
 	int			per_page;
 } NauthSupabasePlace;
-
-/* Read a number of at most "most" and go behind it.  False if there is none. */
-extern bool nauth_supabase_number(const char **p, int64_t most, int64_t *number);
 
 /*
  * Read a cursor, NULL being where a listing begins, and choose the page of at most

@@ -7,6 +7,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "offset.h"
 #include "supabase.h"
 
 #include <inttypes.h>
@@ -20,16 +21,6 @@
 #define BEGINNING		INT64_MIN
 
 /* ---- Cursors */
-
-bool
-nauth_supabase_number(const char **p, int64_t most, int64_t *number)
-{
-	const char *start = *p;
-
-	for (*number = 0; **p >= '0' && **p <= '9' && *number <= most; (*p)++)
-		*number = *number * 10 + (**p - '0');
-	return *p > start && *number <= most;
-}
 
 /* A cursor is "unread overlap time", and then " id" if some of that time are unread. */
 static void
@@ -50,12 +41,12 @@ read_cursor(const char *cursor, NauthSupabasePlace *place)
 	place->id[0] = '\0';
 	if (p == NULL)
 		return true;
-	if (!nauth_supabase_number(&p, NAUTH_SUPABASE_MAX, &place->unread) || *p++ != ' ' ||
-		!nauth_supabase_number(&p, NAUTH_SUPABASE_MAX, &place->overlap) || *p++ != ' ')
+	if (!nauth_offset_number(&p, NAUTH_OFFSET_MAX, &place->unread) || *p++ != ' ' ||
+		!nauth_offset_number(&p, NAUTH_OFFSET_MAX, &place->overlap) || *p++ != ' ')
 		return false;
 	negative = *p == '-';
 	p += negative;
-	if (!nauth_supabase_number(&p, NAUTH_MOMENT_MAX, &place->time))
+	if (!nauth_offset_number(&p, NAUTH_MOMENT_MAX, &place->time))
 		return false;
 	if (negative)
 		place->time = -place->time;
@@ -67,27 +58,16 @@ read_cursor(const char *cursor, NauthSupabasePlace *place)
 	return *p == '\0' && place->unread > 0 && place->overlap > 0;
 }
 
-/*
- * Choose the page that begins at or before the row "unread" minus "overlap", and
- * ends the latest; returns the row before which it ends.
- */
+/* Choose the page that has the row "unread" minus "overlap"; returns the row before which it ends. */
 static int64_t
 choose(NauthSupabasePlace *place, int size)
 {
 	int64_t		begin = place->unread > place->overlap ? place->unread - place->overlap : 0;
-	int64_t		best = 0;
+	int64_t		number = 0;
+	int64_t		end = nauth_offset_choose(begin, 0, size, &number, &place->per_page);
 
-	for (int n = size; n > 0 && begin + n > best; n--)
-	{
-		int64_t		end = begin / n * n + n;
-
-		if (end <= best)
-			continue;
-		best = end;
-		place->page = begin / n + 1;
-		place->per_page = n;
-	}
-	return best;
+	place->page = number + 1;
+	return end;
 }
 
 bool

@@ -190,15 +190,11 @@ notice_kept(const NauthRun *run, const Purge *purge)
 static void
 open_target(NauthRun *run, const char *name)
 {
-	Oid			relid = nauth_target_find(name);
-
-	if (!OidIsValid(relid))
+	if (!nauth_target_open(name, &run->target))
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_TABLE),
 				errmsg("table \"%s\" does not exist", name),
 				errhint("Name the table as \"target\"."));
-	nauth_target_describe(relid, &run->target);
-	nauth_target_check_owner(&run->target);
 }
 
 /* SQL procedure purge_deleted(older_than, target, INOUT ...) */

@@ -204,19 +204,13 @@ refresh(NauthRun *run, NauthMode mode)
 static void
 find_target(NauthRun *run, const char *name)
 {
-	Oid			relid = nauth_target_find(name);
-
-	if (!OidIsValid(relid) && !run->dry_run)
-	{
-		relid = nauth_target_create(name);
-		nauth_run_commit(run);
-		MemoryContextSwitchTo(run->cxt);
-	}
 	run->target.name = name;
-	if (!OidIsValid(relid))
+	if (nauth_target_open(name, &run->target) || run->dry_run)
 		return;
-	nauth_target_describe(relid, &run->target);
-	nauth_target_check_owner(&run->target);
+	(void) nauth_target_create(name);
+	nauth_run_commit(run);
+	MemoryContextSwitchTo(run->cxt);
+	(void) nauth_target_open(name, &run->target);
 }
 
 /* Read the options of the server for the caller. */
@@ -244,17 +238,9 @@ nauth_refresh_open(NauthRun *run, const char *server, const char *target)
 void
 nauth_refresh_check(NauthRun *run, const char *server, const char *target)
 {
-	Oid			relid = nauth_target_find(target);
-
 	read_options(run, server);
-	run->target.name = target;
-	if (!OidIsValid(relid))
-	{
+	if (!nauth_target_open(target, &run->target))
 		run->target.name = nauth_target_creation_name(target);
-		return;
-	}
-	nauth_target_describe(relid, &run->target);
-	nauth_target_check_owner(&run->target);
 }
 
 /* Do something under the lock of the target; false if another run has it. */

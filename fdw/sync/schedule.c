@@ -29,6 +29,7 @@
 #include "pgcompat.h"
 #include "sync/refresh.h"
 #include "sync/schedule.h"
+#include "sync/statement.h"
 
 /* When a job begins that lasts for a minute. */
 #define EACH_MINUTE	"* * * * *"
@@ -157,7 +158,7 @@ ask_cron(const char *sql, const char *first, const char *second, const char *thi
 	for (; count < lengthof(texts) && texts[count]; count++)
 		values[count] = CStringGetTextDatum(texts[count]);
 	nauth_role_enter(GetUserId(), &saved);	/* for its search_path */
-	SPI_execute_with_args(sql, count, types, values, NULL, false, 0);
+	nauth_statement_check(SPI_execute_with_args(sql, count, types, values, NULL, false, 0));
 	nauth_role_leave(&saved);
 	if (SPI_processed > 0)
 		result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);

@@ -101,6 +101,13 @@ state_owner(void)
 }
 
 void
+nauth_statement_check(int result)
+{
+	if (result < 0)
+		elog(ERROR, "statement failed: %s", SPI_result_code_string(result));
+}
+
+void
 nauth_statement_execute(const char *sql, NauthArgs *args)
 {
 	nauth_statement_execute_as(state_owner(), sql, args);
@@ -116,8 +123,7 @@ nauth_statement_execute_as(Oid role, const char *sql, NauthArgs *args)
 	result = SPI_execute_with_args(sql, args->count, args->types, args->values, args->nulls,
 								   false, 0);
 	nauth_role_leave(&saved);
-	if (result < 0)
-		elog(ERROR, "statement failed: %s", SPI_result_code_string(result));
+	nauth_statement_check(result);
 }
 
 void

@@ -50,6 +50,9 @@ extern const char *nauth_time_sql(TimestampTz time);
 extern void nauth_statement_execute(const char *sql, NauthArgs *args);
 extern void nauth_statement_execute_as(Oid role, const char *sql, NauthArgs *args);
 
+/* Raise an error if this is one, which some of SPI's functions return. */
+extern void nauth_statement_check(int result);
+
 /*
  * Values of that result, rows and columns counted from 0 and 1.  A null is
  * false, 0, DT_NOBEGIN, and NULL.

@@ -154,19 +154,15 @@ Datum
 neon_auth_create_users_sync(PG_FUNCTION_ARGS)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	Oid			relid = nauth_target_find(name);
 	NauthTarget target;
 
-	if (OidIsValid(relid))
+	if (!nauth_target_open(name, &target))
 	{
-		nauth_target_describe(relid, &target);
-		nauth_target_check_owner(&target);
-		PG_RETURN_OID(relid);
+		SPI_connect();
+		target.relid = nauth_target_create(name);
+		SPI_finish();
 	}
-	SPI_connect();
-	relid = nauth_target_create(name);
-	SPI_finish();
-	PG_RETURN_OID(relid);
+	PG_RETURN_OID(target.relid);
 }
 
 /* Count rows that are marked, as the owner; false if that cannot be done. */
@@ -183,7 +179,8 @@ count_marked(Oid relid, int64 *count)
 		NauthRole	saved;
 
 		nauth_role_enter(nauth_relation_owner(relid), &saved);
-		SPI_execute(psprintf("SELECT count(*) FROM %s WHERE deleted_at IS NOT NULL", nauth_target_name(relid)), true, 0);
+		nauth_statement_check(SPI_execute(psprintf("SELECT count(*) FROM %s WHERE deleted_at IS NOT NULL", nauth_target_name(relid)),
+										  true, 0));
 		nauth_role_leave(&saved);
 		*count = nauth_result_int(0, 1);
 		ReleaseCurrentSubTransaction();
@@ -347,8 +344,9 @@ nauth_target_describe(Oid relid, NauthTarget *target)
 	relation_close(rel, AccessShareLock);
 }
 
-void
-nauth_target_check_owner(const NauthTarget *target)
+/* Refuse a table that is not the caller's. */
+static void
+check_owner(const NauthTarget *target)
 {
 	if (!nauth_relation_owned(target->relid, GetUserId()))
 		ereport(ERROR,
@@ -356,6 +354,18 @@ nauth_target_check_owner(const NauthTarget *target)
 				errmsg("must be owner of table %s to refresh it", get_rel_name(target->relid)),
 				errhint("Call it as role %s, or name a table of your own as \"target\".",
 						quote_identifier(GetUserNameFromId(target->owner, false))));
+}
+
+bool
+nauth_target_open(const char *name, NauthTarget *target)
+{
+	Oid			relid = nauth_target_find(name);
+
+	if (!OidIsValid(relid))
+		return false;
+	nauth_target_describe(relid, target);
+	check_owner(target);
+	return true;
 }
 
 char *
@@ -375,13 +385,11 @@ nauth_target_id(HeapTuple tuple, TupleDesc desc)
 void
 nauth_target_execute(const NauthTarget *target, const char *sql, const NauthIdList *ids)
 {
-	Oid			type = TEXTARRAYOID;
-	Datum		value = ids ? nauth_text_array(ids->count, (const char *const *) ids->ids) : (Datum) 0;
-	NauthRole	saved;
+	NauthArgs	args = {0};
 
-	nauth_role_enter(target->owner, &saved);
-	SPI_execute_with_args(sql, ids ? 1 : 0, &type, &value, NULL, false, 0);
-	nauth_role_leave(&saved);
+	if (ids)
+		nauth_args_texts(&args, ids->count, (const char *const *) ids->ids);
+	nauth_statement_execute_as(target->owner, sql, &args);
 }
 
 void

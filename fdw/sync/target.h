@@ -47,8 +47,11 @@ extern Oid	nauth_target_create(const char *name);
  */
 extern void nauth_target_describe(Oid relid, NauthTarget *target);
 
-/* An error unless the current role is its owner or belongs to it. */
-extern void nauth_target_check_owner(const NauthTarget *target);
+/*
+ * Describe the table with this name; false if there is none.  Raises an error, too, unless
+ * the current role is its owner or belongs to it.
+ */
+extern bool nauth_target_open(const char *name, NauthTarget *target);
 
 /*
  * Read the target as its owner, row by row in bounded memory: the columns of

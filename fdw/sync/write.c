@@ -127,7 +127,7 @@ forget_own_times(NauthRun *run, const Batch *batch)
 static void
 note_ties(NauthRun *run, Oid *types, Datum *values)
 {
-	SPI_execute_with_args(nauth_write_ties_sql(run), NAUTH_WRITE_ARGS, types, values, NULL, true, 0);
+	nauth_statement_check(SPI_execute_with_args(nauth_write_ties_sql(run), NAUTH_WRITE_ARGS, types, values, NULL, true, 0));
 	for (uint64 i = 0; i < SPI_processed; i++)
 		nauth_id_list_add(&run->revived_users, run->cxt,
 						  nauth_target_id(SPI_tuptable->vals[i], SPI_tuptable->tupdesc), NULL);
@@ -172,8 +172,8 @@ note_shapes(NauthRun *run, const Batch *batch, Oid *types, Datum *values)
 		return;
 	types[NAUTH_ARG_UNWRITTEN] = TEXTARRAYOID;
 	values[NAUTH_ARG_UNWRITTEN] = nauth_text_array(count, ids);
-	SPI_execute_with_args(nauth_write_shapes_sql(run, batch->users[0].timed), NAUTH_SHAPE_ARGS, types, values,
-						  NULL, false, 1);
+	nauth_statement_check(SPI_execute_with_args(nauth_write_shapes_sql(run, batch->users[0].timed), NAUTH_SHAPE_ARGS,
+												types, values, NULL, false, 1));
 	if (SPI_processed > 0)
 		run->shape[0] = '\0';
 	SPI_freetuptable(SPI_tuptable);
@@ -209,7 +209,7 @@ execute_batch(Batch *batch, Oid *types, Datum *values)
 	batch->plan = SPI_prepare_cursor(batch->sql, NAUTH_WRITE_ARGS, types, CURSOR_OPT_GENERIC_PLAN);
 	if (batch->plan == NULL)
 		elog(ERROR, "could not prepare \"%s\": %s", batch->sql, SPI_result_code_string(SPI_result));
-	SPI_execute_plan(batch->plan, values, NULL, false, 0);
+	nauth_statement_check(SPI_execute_plan(batch->plan, values, NULL, false, 0));
 }
 
 /* Step: write a batch. */
