@@ -5,7 +5,10 @@ CREATE SCHEMA nauth_t;
 GRANT ALL ON SCHEMA nauth_t TO PUBLIC;
 
 SELECT neon_auth.create_users_sync('nauth_t.users_sync');
-\d+ nauth_t.users_sync
+\d nauth_t.users_sync
+SELECT attname, attstorage, col_description(attrelid, attnum) FROM pg_attribute
+	WHERE attrelid = 'nauth_t.users_sync'::regclass AND attnum > 0 ORDER BY attnum;
+SELECT reloptions FROM pg_class WHERE oid = 'nauth_t.users_sync'::regclass;
 SELECT obj_description('nauth_t.users_sync'::regclass);
 -- compressed with lz4 where the server has that
 SELECT attcompression = CASE WHEN 'lz4' = ANY (enumvals) THEN 'l' ELSE '' END AS compressed FROM pg_attribute, pg_settings s

@@ -22,7 +22,7 @@ use constant {
 my $sim = start_sim(users => USERS);
 my ($library) = run_command([ 'pg_config', '--pkglibdir' ]);
 my $counts_statements = -e "$library/pg_stat_statements.so";
-my $conf = "shared_buffers = 64MB\nmax_wal_size = 4GB\nautovacuum = off\njit = off\n";
+my $conf = "shared_buffers = 64MB\nmax_wal_size = 4GB\njit = off\n";
 $conf .= "shared_preload_libraries = 'pg_stat_statements'\npg_stat_statements.track = 'all'\n" if $counts_statements;
 my $node = new_node('large', urls => [ $sim->url ], conf => $conf);
 

@@ -40,7 +40,7 @@ sub make_node
 	my ($name) = @_;
 	my $made = new_node($name, urls => [ $url, $localhost ], conf => "log_statement = none\n");
 
-	add_server($made, $sim, options => ", page_size '5', cache_ttl '1h', redis_url '" . $redis->url . "'");
+	add_server($made, $sim, options => ", page_size '5', cache_ttl '1h', redis_url '" . $redis->url . "', redis_timeout '1min'");
 	$made->safe_psql('postgres', <<"SQL");
 ALTER USER MAPPING FOR CURRENT_USER SERVER clerk OPTIONS (ADD redis_password '$password');
 CREATE ROLE guest;

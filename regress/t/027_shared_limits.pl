@@ -23,7 +23,7 @@ my $users = 12;
 my $redis = start_redis('--notify-keyspace-events', 'K$x', qw(--slowlog-log-slower-than 0 --slowlog-max-len 100000));
 my $sim = start_sim(users => $users);
 my $node = new_node('limits', urls => [ $sim->url ]);
-my $with_redis = ", redis_url '" . $redis->url . "'";
+my $with_redis = ", redis_url '" . $redis->url . "', redis_timeout '1min'";
 
 # Three pages: 5, 5 and 2 users.  All servers have the same credential.  A query that
 # would have to wait for longer than scan_timeout gives up at once.

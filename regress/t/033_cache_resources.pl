@@ -48,7 +48,7 @@ my $redis = start_redis();
 my $node = $shim->new_node(
 	'resources',
 	urls => [ map { $_->url } $sim, $broken, $changing, $silent, $large ],
-	conf => "log_statement = none\nlog_min_messages = fatal\njit = off\nautovacuum = off\n");
+	conf => "log_statement = none\nlog_min_messages = fatal\njit = off\n");
 my $cached = ", redis_timeout '1min', redis_url '" . $redis->url . "'";
 
 # brief has nothing that is fresh; refused does not take the key; the second page of

@@ -25,7 +25,7 @@ my $node = new_node('follow', urls => [ $sim->url, $empty->url, $timeless->url ]
 my $session = new_session($node);
 my $target = 'neon_auth.users_sync';
 
-add_server($node, $sim, options => ", page_size '50', cache_ttl '1d', cache_stale_ttl '1d', redis_url '" . $redis->url . "'");
+add_server($node, $sim, options => ", page_size '50', cache_ttl '1d', cache_stale_ttl '1d', redis_url '" . $redis->url . "', redis_timeout '1min'");
 add_server($node, $empty, name => 'empty', schema => 'empty');
 add_server($node, $timeless, name => 'timeless', schema => 'timeless');
 

@@ -27,7 +27,7 @@ my $redis = start_redis('--notify-keyspace-events', 'K$x');
 my $sim = start_sim(users => $users, latency => 10);
 my $node = new_node('windows', urls => [ $sim->url ], conf => "log_statement = none\nlog_min_messages = fatal\njit = off\n");
 my $size = ", page_size '$page'";
-my $with_redis = ", redis_url '" . $redis->url . "'";
+my $with_redis = ", redis_url '" . $redis->url . "', redis_timeout '1min'";
 
 # one reads page by page; large has a cache that takes no more than some pages.
 add_server($node, $sim, name => 'ok', schema => 'ok', options => $size);

@@ -24,7 +24,7 @@ my $node = new_node('pushdown', urls => [ map { $_->url } $clerk, $auth, $odd ],
 add_server($node, $clerk, name => 'clerk', schema => 'app', options => ", page_size '49'");
 add_server($node, $auth, name => 'auth', schema => 'auth', options => ", page_size '50'");
 add_server($node, $odd, name => 'odd', schema => 'odd', options => ", page_size '49'");
-add_server($node, $clerk, name => 'cached', schema => 'cached', options => ", page_size '49', redis_url '" . $redis->url . "'");
+add_server($node, $clerk, name => 'cached', schema => 'cached', options => ", page_size '49', redis_url '" . $redis->url . "', redis_timeout '1min'");
 watch_queries($node, $clerk);
 $node->safe_psql('postgres', <<'SQL');
 SET neon_auth_fdw.pushdown = off;

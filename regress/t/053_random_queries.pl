@@ -79,7 +79,7 @@ sub stable { return $providers{ $_[0] }{volatile} ? "u.raw_json - '{$providers{$
 for my $name (@names)
 {
 	add_server($node, $sims{$name}, name => $name, schema => $name, mapping => $providers{$name}{mapping},
-		options => ($providers{$name}{options} // '') . ", page_size '20', redis_url '" . $redis->url . "'");
+		options => ($providers{$name}{options} // '') . ", page_size '20', redis_url '" . $redis->url . "', redis_timeout '1min'");
 	$node->safe_psql('postgres', <<"SQL");
 SET neon_auth_fdw.pushdown = off;
 CREATE SCHEMA copy_of_$name;

@@ -24,7 +24,7 @@ my $node = new_node('append', urls => [ map { $_->url } @sims ], conf => "jit = 
 for my $n (1 .. SERVERS)
 {
 	add_server($node, $sims[ $n - 1 ], name => "s$n", schema => "s$n", options => ", page_size '10'");
-	add_server($node, $sims[ $n - 1 ], name => "c$n", schema => "c$n", options => ", page_size '10', redis_url '" . $redis->url . "'");
+	add_server($node, $sims[ $n - 1 ], name => "c$n", schema => "c$n", options => ", page_size '10', redis_url '" . $redis->url . "', redis_timeout '1min'");
 }
 my %from = map { my $kind = $_; ($kind => join(' UNION ALL ', map { "SELECT '$_' AS server, * FROM $kind$_.users" } 1 .. SERVERS)) } qw(s c);
 $node->safe_psql('postgres', "SET neon_auth_fdw.pushdown = off; SET enable_async_append = off; CREATE TABLE copy AS $from{s};

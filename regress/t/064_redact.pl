@@ -67,7 +67,7 @@ like(sql(q(CALL neon_auth.refresh_users_sync('clerk'))), qr/^ok\|0\|1\|/, 'a cha
 is(sql(q(SELECT count(*) FROM neon_auth.users_sync WHERE raw_json ? 'first_name')), 0, 'and written without what is named');
 
 # Both halves of a cached page, and sessions with other options.
-sql("ALTER SERVER clerk OPTIONS (ADD redis_url '" . $redis->url . "')");
+sql("ALTER SERVER clerk OPTIONS (ADD redis_url '" . $redis->url . "', ADD redis_timeout '1min')");
 is(canaries('app.users'), 0, 'a page that is put into the cache is without it');
 $sim->reset_stats;
 is(canaries('app.users'), 0, 'so is one that comes from there');

@@ -192,7 +192,7 @@ like(sql(q(EXPLAIN (VERBOSE, COSTS OFF) SELECT name FROM scim.users WHERE update
 # listings that begin with the same request are different ones in the cache
 my $uncached = $sim;
 my $redis = start_redis();
-service('cached', ", redis_url '" . $redis->url . "'", users => 40);
+service('cached', ", redis_url '" . $redis->url . "', redis_timeout '1min'", users => 40);
 my @times = split /\n/, sql('SET neon_auth_fdw.cache = off; SELECT updated_at FROM cached.users ORDER BY updated_at DESC');
 sql('RESET neon_auth_fdw.cache; ANALYZE cached.users');
 $sim->reset_stats;
@@ -208,7 +208,7 @@ for my $limit (3, 7, 100, 3, 7)
 	is(sql("SELECT count(*) FROM (SELECT 1 FROM cached.users LIMIT $limit) u"), $limit < 40 ? $limit : 40, "$limit of all");
 }
 # a page of one is in the cache, with a cursor that is good for pages of this size alone
-service('parted', ", page_size '5', redis_url '" . $redis->url . "'", users => 40, set => 'paging=both');
+service('parted', ", page_size '5', redis_url '" . $redis->url . "', redis_timeout '1min'", users => 40, set => 'paging=both');
 my ($parted_all, $parted_late) = ('SELECT id FROM parted.users', "SELECT id FROM parted.users WHERE updated_at >= '2000-01-01'");
 for my $query ($parted_all, $parted_late)
 {

@@ -169,7 +169,7 @@ for my $cached ('off', 'on')
 {
 	my $clear = $cached eq 'on' ? "SELECT neon_auth.cache_clear('since')" : '';
 
-	alter("ADD redis_url '" . $redis->url . "'") if $cached eq 'on';
+	alter("ADD redis_url '" . $redis->url . "', ADD redis_timeout '1min'") if $cached eq 'on';
 	for my $status (403, 404, 500, 400)
 	{
 		my $since = sql('SET neon_auth_fdw.cache = off; SELECT updated_at FROM since.users ORDER BY updated_at DESC OFFSET 20 LIMIT 1');

@@ -44,7 +44,7 @@ sub refresh
 
 # ---- More users in a reply than an element of the cache has
 
-my $sim = directory('whole', ", paging 'none', page_size '5000', redis_url '" . $redis->url . "'", users => 1000, set => ['paging=none']);
+my $sim = directory('whole', ", paging 'none', page_size '5000', redis_url '" . $redis->url . "', redis_timeout '1min'", users => 1000, set => ['paging=none']);
 is(sql('SELECT count(raw_json), count(DISTINCT id) FROM whole.users'), '1000|1000', 'a thousand users');
 $sim->reset_stats;
 is(sql('SELECT count(raw_json) FROM whole.users'), 1000, 'are cached');
@@ -87,7 +87,7 @@ is(sql(q(SELECT string_agg(id, ', ' ORDER BY id) FROM zero.users_sync WHERE dele
 
 # ---- An option that is mended counts at once
 
-$sim = directory('mended', ", paging 'offset', total_member 'total', cache_ttl '1h', redis_url '" . $redis->url . "'", users => 30, set => ['total=total']);
+$sim = directory('mended', ", paging 'offset', total_member 'total', cache_ttl '1h', redis_url '" . $redis->url . "', redis_timeout '1min'", users => 30, set => ['total=total']);
 sql(q(ALTER SERVER mended OPTIONS (ADD id_type 'text')));
 is(sql('SELECT count(*) FROM mended.users'), 30, 'a number that is cached');
 $sim->create({});

@@ -33,14 +33,14 @@ my $patient = start_wire([ 'read', '\r\n\r\n' ],
 	[ 'send', "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 3000\r\nContent-Length: 0\r\n\r\n" ], ['stall']);
 my $shim = new_shim();
 my $node = $shim->new_node('crash', urls => [ map { $_->url } $sim, $silent, $patient ],
-	conf => "restart_after_crash = on\nautovacuum = off\nlog_statement = none\n");
+	conf => "restart_after_crash = on\nlog_statement = none\n");
 my $target = 'neon_auth.users_sync';
 my $killed = 0;
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 sub refresh_sql { return "CALL neon_auth.refresh_users_sync('clerk', mode => '$_[0]')"; }
 
-add_server($node, $sim, options => ", page_size '20', redis_url '" . $redis->url . "', cache_ttl '1d'");
+add_server($node, $sim, options => ", page_size '20', redis_url '" . $redis->url . "', redis_timeout '1min', cache_ttl '1d'");
 begin_matrix($node, secrets => [$canary], redis => $redis);
 like(refreshed(), qr/^ok\|400\|/, 'a first run');
 

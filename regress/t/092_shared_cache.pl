@@ -39,7 +39,7 @@ my $node = new_node('shared', urls => [ $sim->url, $stranger->url, $tls_url ],
 
 # All of one credential share what is cached.  For "old" all is old at once; "proxied" asks
 # Redis through the proxy.
-my $redis_url = "redis_url '" . $redis->url . "'";
+my $redis_url = "redis_url '" . $redis->url . "', redis_timeout '1min'";
 my %servers = (
 	alone => '',
 	clerk => ", cache_ttl '1d', cache_stale_ttl '1d', $redis_url",

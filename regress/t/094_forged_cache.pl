@@ -102,7 +102,7 @@ my $sim = start_sim(users => 5);
 my $user = $sim->user('index/2')->{id};
 
 allow_urls($node, $sim->url, $elsewhere->url);
-add_server($node, $sim, options => ", page_size '2', cache_ttl '1h', redis_url '" . $redis->url . "'");
+add_server($node, $sim, options => ", page_size '2', cache_ttl '1h', redis_url '" . $redis->url . "', redis_timeout '1min'");
 $session = new_session($node);
 $started = $session->must('SELECT pg_postmaster_start_time()');
 $session->must('SELECT neon_auth.create_users_sync()');
@@ -297,7 +297,7 @@ for my $provider (sort keys %providers)
 
 	allow_urls($node, $of->url, $elsewhere->url);
 	add_server($node, $of, name => $schema, schema => $schema, mapping => $mapping // "api_key '" . $of->key . "'",
-		options => ($about->{options} // '') . ", page_size '20', max_concurrency '1', cache_ttl '1h', redis_url '" . $redis->url . "'");
+		options => ($about->{options} // '') . ", page_size '20', max_concurrency '1', cache_ttl '1h', redis_url '" . $redis->url . "', redis_timeout '1min'");
 	hire_forger($mapping ? join('', map { $mapping =~ /\b$parts[$_] '(.*?)'/ ? "\n$_ $1" : () } 0 .. $#parts) : $of->key);
 	$session = new_session($node);
 	my $all = "SELECT count(id) FROM $schema.users";

@@ -86,7 +86,7 @@ for my $provider (sort keys %providers)
 
 	add_server($node, $sim, name => $provider, schema => "of_$provider",
 		mapping => ($about->{mapping} // "api_key 'sk_test_x'") =~ s/sk_test_x/$key/r . ", redis_password '$password'",
-		options => ($about->{options} // '') . ", page_size '20', request_timeout '5s', scan_timeout '300ms', refresh_timeout '5s', cache_ttl '1h', redis_url '" . $redis->url . "'");
+		options => ($about->{options} // '') . ", page_size '20', request_timeout '5s', scan_timeout '300ms', refresh_timeout '5s', cache_ttl '1h', redis_url '" . $redis->url . "', redis_timeout '1min'");
 	$sim->create({ name => $name, email => $mail });
 }
 

@@ -63,7 +63,7 @@ sub begin_model
 
 	($seed, $steps) = ($its_seed, $its_steps);
 	$shim = new_shim();
-	$node = $shim->new_node($name, conf => "restart_after_crash = on\nautovacuum = off\n");
+	$node = $shim->new_node($name, conf => "restart_after_crash = on\n");
 	return;
 }
 

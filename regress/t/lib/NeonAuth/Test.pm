@@ -181,7 +181,8 @@ sub new_node
 	$node->init(
 		allows_streaming => $opts{allows_streaming},
 		extra => [ '--encoding=UTF8', '--locale=C.UTF-8' ]);
-	$node->append_conf('postgresql.conf', $opts{conf}) if defined $opts{conf};
+	# Nobody else looks at the tables, or gives the planner other ideas half way.
+	$node->append_conf('postgresql.conf', "autovacuum = off\n" . ($opts{conf} // ''));
 	$node->append_conf('postgresql.conf', urls_line(@{ $opts{urls} // [] }));
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION neon_auth_fdw');
