@@ -20,7 +20,7 @@
 
 #define MILLISECOND		INT64CONST(1000)
 
-/* No window ends before: filters take no time before 1970, or none of 0. */
+/* Of earlier times providers may think what they want: these are not read in windows. */
 #define EARLIEST		(2 * MILLISECOND)
 
 /* More requests than this are too many: by what they brought, and so many to begin with. */
@@ -197,7 +197,6 @@ nauth_spread_start(NauthSpread *spread, NauthPage *page)
 		return;
 	here = page->users[page->count - 1].created_at;
 
-	/* of earlier times providers may think what they want */
 	if (here < EARLIEST)
 		return;
 

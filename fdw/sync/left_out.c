@@ -35,14 +35,19 @@ load_list(NauthRun *run, const char *sql, NauthIdList *list)
 	nauth_statement_execute(sql, &args);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		const char *reason = nauth_result_text(i, 2);
-		const char *brake = nauth_result_text(i, 3);
+		char	   *id = nauth_result_text(i, 1);
+		char	   *text = nauth_result_text(i, 2);
+		char	   *brake = nauth_result_text(i, 3);
+		const char *reason = brake ? nauth_deletion_brake_reason(brake) :
+		text ? MemoryContextStrdup(run->cxt, text) : NULL;
 
+		/* there may be as many as the directory had users */
+		nauth_id_list_add(list, run->cxt, id, reason);
+		pfree(id);
+		if (text)
+			pfree(text);
 		if (brake)
-			reason = nauth_deletion_brake_reason(brake);
-		else if (reason)
-			reason = MemoryContextStrdup(run->cxt, reason);
-		nauth_id_list_add(list, run->cxt, nauth_result_text(i, 1), reason);
+			pfree(brake);
 	}
 }
 

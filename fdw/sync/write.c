@@ -268,8 +268,11 @@ find_rows(NauthRun *run, NauthWanted *users, int count)
 	NauthIdList unwritten = {0};
 
 	for (int i = 0; i < count; i++)
+	{
+		users[i].found = false;
 		if (!users[i].known && !users[i].written)
 			nauth_id_list_add(&unwritten, CurrentMemoryContext, users[i].id, NULL);
+	}
 	if (unwritten.count == 0)
 		return;
 	nauth_target_execute(&run->target, psprintf("SELECT id::text, deleted_at IS NULL FROM %s WHERE id = ANY ($1)"
