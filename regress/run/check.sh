@@ -16,27 +16,20 @@ passed=0
 failed=0
 failures=()
 
-# Counts the result lines in a log: prints passed, failed and skipped. They are TAP (also pg_regress from 16 on), or
-# pg_regress's "test name ... ok" of 15; the lines of a parallel group begin with blanks.
+# Counts the result lines in a log: prints passed, failed and skipped, and writes the failed lines to LOG.failed, each
+# behind the script that it is of where there are several. They are TAP (also pg_regress from 16 on), or pg_regress's
+# "test name ... ok" of 15; the lines of a parallel group begin with blanks.
 count_lines()
 {
-	awk '
+	awk -v lines="$1.failed" '
+		function fail() { failed++; print script $0 >lines }
+		/\.pl \.\.+ *$/ { n = split($(NF - 1), part, "/"); script = part[n] ": " }
 		/^ok [0-9]+( |$)/ { if (/# *(SKIP|skip)/) skipped++; else passed++ }
-		/^not ok [0-9]+( |$)/ { if (/# *TODO/) skipped++; else failed++ }
+		/^not ok [0-9]+( |$)/ { fail() }
 		/^(test|    ) +.* \.\.\. +ok( |$)/ { passed++ }
-		/^(test|    ) +.* \.\.\. +FAILED/ { failed++ }
+		/^(test|    ) +.* \.\.\. +FAILED/ { fail() }
 		/^(test|    ) +.* \.\.\. +failed \(ignored\)/ { skipped++ }
 		END { print passed + 0, failed + 0, skipped + 0 }' "$1"
-}
-
-# The failed result lines of a log, each behind the script that it is of where there are several.
-failed_lines()
-{
-	awk '
-		/\.pl \.\.+ *$/ { n = split($(NF - 1), part, "/"); script = part[n] ": " }
-		/^not ok [0-9]+( |$)/ && !/# *TODO/ { print script $0 }
-		/^(test|    ) +.* \.\.\. +FAILED/ { print }
-		/^(Bailout called|Result: FAIL)/ { print script $0 }' "$1"
 }
 
 # Runs COMMAND as the layer NAME. HOW says what its results are: "one" is its exit code, "lines" is what count_lines
@@ -68,7 +61,7 @@ layer()
 	failed=$((failed + bad))
 	if ((bad)); then
 		explain "$name"
-		failures+=("-- $name: $bad failed" "$(failed_lines "$log")")
+		failures+=("-- $name: $bad failed" "$(cat "$log.failed" 2>/dev/null || true)")
 	fi
 	echo "-- $name: $good passed, $bad failed, $skipped skipped ($((SECONDS - begin)) s)"
 }
@@ -148,6 +141,8 @@ tap_script()
 	local log=$logs/tap-${1##*/}.log status=0
 
 	bounded "${prove[@]}" -v --timer "$1" >"$log" 2>&1 || status=1
+	# one that died has failed, too, though none of its lines says so
+	((status == 0)) || grep -qE '^not ok [0-9]+( |$)' "$log" || echo "not ok 0 - it ended early" >>"$log"
 	flock "$work/tap" cat "$log"
 	return "$status"
 }
