@@ -104,8 +104,8 @@ held_before(const NauthRun *run, const char *id)
 {
 	int			i = nauth_id_list_find(&run->held_before, id);
 
-	return i < 0 || nauth_deletion_brake_name(run->held_before.reasons[i]) == NULL ?
-		NULL : run->held_before.reasons[i];
+	return i < 0 || nauth_deletion_brake_name(run->held_before.notes[i]) == NULL ?
+		NULL : run->held_before.notes[i];
 }
 
 /*
@@ -179,7 +179,7 @@ note_versions(NauthRun *run)
 	{
 		const char *version = nauth_result_text(i, 2);
 
-		missing->reasons[i] = MemoryContextStrdup(run->cxt, version ? version : "0");
+		missing->notes[i] = MemoryContextStrdup(run->cxt, version ? version : "0");
 	}
 }
 
@@ -360,7 +360,7 @@ nauth_deletion_confirm(NauthRun *run)
 		if (!nauth_read_id_possible(run->options->provider, id))
 			hold(run, id, "the provider cannot be asked about such an id");
 		else
-			ask_about(run, id, run->missing_users.reasons[i]);
+			ask_about(run, id, run->missing_users.notes[i]);
 	}
 
 	/* it may have begun meanwhile to say so of everybody */
@@ -382,7 +382,7 @@ nauth_deletion_apply(NauthRun *run)
 	if (deleted->count == 0 || run->dry_run)
 		return;
 	nauth_args_texts(&args, deleted->count, (const char *const *) deleted->ids);
-	nauth_args_texts(&args, deleted->count, deleted->reasons);
+	nauth_args_texts(&args, deleted->count, deleted->notes);
 	nauth_statement_execute_as(run->target.owner,
 							   psprintf("UPDATE %s t SET deleted_at = clock_timestamp() FROM unnest($1, $2) AS m (id, version)"
 										" WHERE t.id = m.id AND t.xmin = m.version::xid AND deleted_at IS NULL",

@@ -31,8 +31,8 @@ nauth_delta_load(NauthRun *run)
 	NauthArgs	args = {0};
 
 	nauth_args_relation(&args, run->target.relid);
-	nauth_statement_execute("SELECT id, listed::int8, live::int8 FROM neon_auth.sync_delta"
-							" WHERE target = $1 ORDER BY id COLLATE \"C\"", &args);
+	nauth_statement_execute("SELECT id, listed::int8, live::int8, ARRAY[listed, live]::text"
+							" FROM neon_auth.sync_delta WHERE target = $1 ORDER BY id COLLATE \"C\"", &args);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		const char *id = nauth_result_text(i, 1);
@@ -40,7 +40,7 @@ nauth_delta_load(NauthRun *run)
 		int64		live = nauth_result_int(i, 3);
 
 		nauth_id_list_add(&run->counted_before, run->cxt, id,
-						  MemoryContextStrdup(run->cxt, psprintf(INT64_FORMAT "," INT64_FORMAT, listed, live)));
+						  MemoryContextStrdup(run->cxt, nauth_result_text(i, 4)));
 		if (listed > 0)
 			nauth_id_list_add(&run->come_before, run->cxt, id, NULL);
 		else if (listed < 0 && live == 0)
@@ -124,9 +124,10 @@ subtract_loaded(const NauthRun *run)
 		return;
 	nauth_args_relation(&args, run->target.relid);
 	nauth_args_texts(&args, loaded->count, (const char *const *) loaded->ids);
-	nauth_args_texts(&args, loaded->count, loaded->reasons);
-	nauth_statement_execute("UPDATE neon_auth.sync_delta AS t SET listed = t.listed - split_part(m.was, ',', 1)::int2,"
-							" live = t.live - split_part(m.was, ',', 2)::int2 FROM unnest($2, $3) AS m (id, was)"
+	nauth_args_texts(&args, loaded->count, loaded->notes);
+	nauth_statement_execute("UPDATE neon_auth.sync_delta AS t"
+							" SET listed = t.listed - m.was[1], live = t.live - m.was[2]"
+							" FROM (SELECT id, was::int2[] FROM unnest($2, $3) AS u (id, was)) AS m"
 							" WHERE t.target = $1 AND t.id = m.id", &args);
 	args.count = 2;
 	nauth_statement_execute("DELETE FROM neon_auth.sync_delta"

@@ -58,7 +58,7 @@ check_approval(const NauthRun *run)
 	int			count = 0;
 
 	for (int i = 0; i < run->held_before.count; i++)
-		if (nauth_deletion_brake_name(run->held_before.reasons[i]))
+		if (nauth_deletion_brake_name(run->held_before.notes[i]))
 			count++;
 	if (run->approved >= 0 && run->approved != count)
 		ereport(ERROR,
@@ -124,7 +124,7 @@ store_held(NauthRun *run)
 
 	for (int i = 0; i < list->count; i++)
 	{
-		const char *name = nauth_deletion_brake_name(list->reasons[i]);
+		const char *name = nauth_deletion_brake_name(list->notes[i]);
 
 		brakes[i] = name ? name : "";
 	}
@@ -135,7 +135,7 @@ store_held(NauthRun *run)
 	run->stored = true;
 	nauth_args_relation(&args, run->target.relid);
 	nauth_args_texts(&args, list->count, (const char *const *) list->ids);
-	nauth_args_texts(&args, list->count, list->reasons);
+	nauth_args_texts(&args, list->count, list->notes);
 	nauth_args_texts(&args, list->count, brakes);
 	nauth_statement_execute("INSERT INTO neon_auth.held_deletion AS t (target, id, reason, brake, held_since)"
 							" SELECT $1, n.id, n.reason, nullif(n.brake, ''), now() FROM unnest($2, $3, $4) AS n (id, reason, brake)"

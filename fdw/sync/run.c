@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * run.c
- *	  What all steps of a refresh need: transactions, lists of users.
+ *	  What all steps of a refresh need: a run, transactions, users left out.
  *
  * Copyright (c) 2026, neon_auth_fdw contributors
  *
@@ -108,54 +108,6 @@ nauth_run_set_options(NauthRun *run, const NauthOptions *options)
 }
 
 void
-nauth_id_list_add(NauthIdList *list, MemoryContext cxt, const char *id, const char *reason)
-{
-	MemoryContext old = MemoryContextSwitchTo(cxt);
-
-	if (list->count == list->size)
-	{
-		int			size = Max(64, list->size * 2);
-
-		list->ids = list->ids ? repalloc_huge(list->ids, size * sizeof(char *)) :
-			palloc(size * sizeof(char *));
-		list->reasons = list->reasons ? repalloc_huge(list->reasons, size * sizeof(char *)) :
-			palloc(size * sizeof(char *));
-		list->size = size;
-	}
-	list->ids[list->count] = pstrdup(id);
-	list->reasons[list->count++] = reason;
-	MemoryContextSwitchTo(old);
-}
-
-static int
-compare_ids(const void *id, const void *element)
-{
-	return strcmp(id, *(const char *const *) element);
-}
-
-static int
-compare_elements(const void *a, const void *b)
-{
-	return compare_ids(*(const char *const *) a, b);
-}
-
-void
-nauth_id_list_sort(NauthIdList *list)
-{
-	if (list->count > 1)
-		qsort(list->ids, list->count, sizeof(char *), compare_elements);
-}
-
-int
-nauth_id_list_find(const NauthIdList *list, const char *id)
-{
-	char	  **found = list->count > 0 ?
-	bsearch(id, list->ids, list->count, sizeof(char *), compare_ids) : NULL;
-
-	return found ? found - list->ids : -1;
-}
-
-void
 nauth_run_witness(NauthRun *run, const NauthUser *user)
 {
 	if (user->flaw != NAUTH_FLAW_ID && nauth_read_id_possible(run->options->provider, user->id))
@@ -197,11 +149,11 @@ nauth_run_held(const NauthRun *run)
 	NauthHeld	held = {.reason = run->held_reason};
 
 	for (int i = 0; i < run->held_users.count; i++)
-		add_held(&held, run->held_users.reasons[i]);
+		add_held(&held, run->held_users.notes[i]);
 	/* an incremental run leaves those alone that it did not read */
 	for (int i = 0; run->incremental && i < run->held_before.count; i++)
 		if (!run->held_returned[i])
-			add_held(&held, run->held_before.reasons[i]);
+			add_held(&held, run->held_before.notes[i]);
 	return held;
 }
 

@@ -18,6 +18,7 @@
 #include "fmgr.h"
 
 #include "directory.h"
+#include "sync/id_list.h"
 #include "sync/known.h"
 #include "sync/role.h"
 #include "sync/target.h"
@@ -51,22 +52,6 @@
  * of it: providers round.
  */
 #define NAUTH_BLUR		(2 * 1000)
-
-/* A list of ids with a constant or palloc'd reason for each. */
-typedef struct NauthIdList
-{
-	int			count;
-	int			size;
-	char	  **ids;
-	const char **reasons;
-} NauthIdList;
-
-extern void nauth_id_list_add(NauthIdList *list, MemoryContext cxt,
-							  const char *id, const char *reason);
-
-/* Sort a list without reasons by strcmp; position of an id in such a list, or -1. */
-extern void nauth_id_list_sort(NauthIdList *list);
-extern int	nauth_id_list_find(const NauthIdList *list, const char *id);
 
 typedef enum NauthPhase
 {
@@ -204,9 +189,10 @@ struct NauthRun
 	NauthQuarantined *quarantined;
 	int			quarantined_count;
 	NauthIdList quarantined_before; /* of the last run, sorted by id */
-	NauthIdList held_before;	/* of the last run, sorted by id */
+	NauthIdList held_before;	/* of the last run, sorted by id, with reasons */
 	bool	   *held_returned;	/* which of these were read by this run */
-	NauthIdList counted_before; /* since the last success, sorted by id */
+	NauthIdList counted_before; /* since the last success, sorted by id, with
+								 * listed and live as an int2[] */
 	NauthIdList come_before;	/* of these, who is listed since */
 	NauthIdList hidden_before;	/* of these, hidden from the last full run,
 								 * sorted */
@@ -218,12 +204,14 @@ struct NauthRun
 	NauthIdList gone_users;		/* by events */
 	NauthKnown *gone;			/* the same; seen: in an event after that */
 	NauthIdList revived_users;	/* in an event, on whose word they are not
-								 * taken for live */
+								 * taken for live; with a note, even if they
+								 * are gone by another */
 	bool		verified;		/* what is written now is no event */
-	NauthIdList missing_users;	/* live here and not in the listing */
-	NauthIdList deleted_users;	/* confirmed, to be marked */
+	NauthIdList missing_users;	/* live here and not in the listing; behind
+								 * the brake with xmin of their rows */
+	NauthIdList deleted_users;	/* confirmed, to be marked; with the same */
 	int64		marked;			/* of these */
-	NauthIdList held_users;		/* by this run */
+	NauthIdList held_users;		/* by this run, with reasons */
 	const char *held_reason;	/* the latest */
 
 	/* what it did */

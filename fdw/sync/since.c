@@ -217,7 +217,7 @@ step_revive(NauthRun *run, void *arg)
 	NauthUser  *user = palloc(sizeof(NauthUser));
 	NauthPage	page = {.users = user,.count = 1,.total = -1,.last = true};
 
-	if (run->revived_users.reasons[place] == NULL && nauth_id_list_find(&run->gone_users, id) >= 0)
+	if (run->revived_users.notes[place] == NULL && nauth_id_list_find(&run->gone_users, id) >= 0)
 		return;
 	run->asked_at = GetCurrentTimestamp();
 	if (nauth_directory_user(run->directory, id, user))

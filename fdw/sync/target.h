@@ -10,9 +10,8 @@
 #ifndef NAUTH_TARGET_H
 #define NAUTH_TARGET_H
 
+#include "sync/id_list.h"
 #include "sync/statement.h"
-
-struct NauthIdList;
 
 typedef struct NauthTarget
 {
@@ -59,7 +58,7 @@ extern bool nauth_target_open(const char *name, NauthTarget *target);
  * condition.  ids, if not NULL, are its parameter $1, a text[].  Needs SPI.
  */
 extern void nauth_target_read(const NauthTarget *target, const char *columns,
-							  const char *condition, const struct NauthIdList *ids,
+							  const char *condition, const NauthIdList *ids,
 							  NauthRowReader reader, void *arg);
 
 /*
@@ -67,7 +66,7 @@ extern void nauth_target_read(const NauthTarget *target, const char *columns,
  * ids as above.
  */
 extern void nauth_target_execute(const NauthTarget *target, const char *sql,
-								 const struct NauthIdList *ids);
+								 const NauthIdList *ids);
 
 /* The same about one user, whose id is the only one of the parameter. */
 extern void nauth_target_execute_user(const NauthTarget *target, const char *sql,

@@ -387,7 +387,7 @@ step_compare(NauthRun *run, void *arg)
 			continue;
 		if (!nauth_known_get(search->present, missing->ids[i], &user))
 			missing->ids[count++] = missing->ids[i];
-		else if (missing->reasons[i] == too_young)
+		else if (missing->notes[i] == too_young)
 			run->explained++;
 	}
 	missing->count = count;
