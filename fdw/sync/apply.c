@@ -21,6 +21,9 @@
 #include "utils/timestamp.h"
 
 #include "fault_point.h"
+#include "sync/apply.h"
+#include "sync/changes.h"
+#include "sync/state.h"
 #include "sync/write.h"
 
 static void

@@ -22,7 +22,8 @@
 #include "utils/timestamp.h"
 
 #include "fault_point.h"
-#include "sync/run.h"
+#include "sync/apply.h"
+#include "sync/changes.h"
 #include "users.h"
 
 /* Users of the first page: mostly enough, and less to send than a whole one. */

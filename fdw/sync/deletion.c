@@ -21,7 +21,7 @@
 #include "executor/spi.h"
 
 #include "fault_point.h"
-#include "sync/run.h"
+#include "sync/deletion.h"
 #include "sync/statement.h"
 
 /* The brake: more than this, or from BRAKE_MIN up more than BRAKE_PERCENT. */

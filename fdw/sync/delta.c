@@ -21,7 +21,7 @@
 
 #include "executor/spi.h"
 
-#include "sync/run.h"
+#include "sync/state.h"
 #include "sync/statement.h"
 
 /* Add the deltas of the target to the numbers of its last run. */

@@ -25,6 +25,7 @@
 #include "pgcompat.h"
 #include "sync/lock.h"
 #include "sync/procedure.h"
+#include "sync/progress.h"
 #include "sync/refresh.h"
 #include "wait.h"
 

@@ -15,7 +15,12 @@
 #include "utils/timestamp.h"
 
 #include "fault_point.h"
-#include "sync/run.h"
+#include "sync/apply.h"
+#include "sync/changes.h"
+#include "sync/deletion.h"
+#include "sync/full.h"
+#include "sync/progress.h"
+#include "sync/state.h"
 #include "wait.h"
 
 static void

@@ -18,7 +18,8 @@
 #include "utils/array.h"
 #include "utils/timestamp.h"
 
-#include "sync/run.h"
+#include "sync/deletion.h"
+#include "sync/state.h"
 #include "sync/statement.h"
 
 /*

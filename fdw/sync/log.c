@@ -16,7 +16,7 @@
 #include "utils/json.h"
 #include "utils/timestamp.h"
 
-#include "sync/run.h"
+#include "sync/state.h"
 #include "sync/statement.h"
 
 #define NOTIFY_CHANNEL	"neon_auth_users_sync"

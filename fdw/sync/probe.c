@@ -18,7 +18,8 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "sync/run.h"
+#include "sync/deletion.h"
+#include "sync/full.h"
 #include "sync/statement.h"
 #include "users.h"
 

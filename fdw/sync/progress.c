@@ -22,7 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "pgcompat.h"
-#include "sync/run.h"
+#include "sync/progress.h"
 #include "wait.h"
 
 /* Between two NOTICEs, in microseconds. */

@@ -22,9 +22,13 @@
 #include "utils/timestamp.h"
 
 #include "neon_auth_fdw.h"
+#include "sync/changes.h"
+#include "sync/deletion.h"
+#include "sync/full.h"
 #include "sync/lock.h"
+#include "sync/progress.h"
 #include "sync/refresh.h"
-#include "sync/run.h"
+#include "sync/state.h"
 
 /* For each page of a directory that is followed, between two listings of it. */
 #define FOLLOW_PAGE_PAUSE	USECS_PER_SEC

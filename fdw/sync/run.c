@@ -20,7 +20,9 @@
 #include "utils/timestamp.h"
 
 #include "fault_point.h"
-#include "sync/run.h"
+#include "sync/deletion.h"
+#include "sync/progress.h"
+#include "sync/state.h"
 #include "users.h"
 #include "wait.h"
 

@@ -20,7 +20,9 @@
 
 #include "utils/timestamp.h"
 
-#include "sync/run.h"
+#include "sync/apply.h"
+#include "sync/changes.h"
+#include "sync/deletion.h"
 #include "users.h"
 #include "wait.h"
 

@@ -17,7 +17,7 @@
 #include "utils/timestamp.h"
 
 #include "fault_point.h"
-#include "sync/run.h"
+#include "sync/state.h"
 #include "sync/statement.h"
 
 /* 32 hexadecimal digits that stand for two texts and cannot be turned back. */

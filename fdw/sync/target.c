@@ -34,7 +34,7 @@
 #include "utils/varlena.h"
 
 #include "pgcompat.h"
-#include "sync/run.h"
+#include "sync/state.h"
 #include "sync/statement.h"
 #include "users.h"
 

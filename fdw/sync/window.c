@@ -24,7 +24,8 @@
 #include "utils/timestamp.h"
 
 #include "fault_point.h"
-#include "sync/run.h"
+#include "sync/changes.h"
+#include "sync/deletion.h"
 #include "sync/statement.h"
 #include "users.h"
 

@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "sync/blame.h"
+#include "sync/changes.h"
 #include "sync/statement.h"
 #include "sync/write.h"
 #include "sync/write_sql.h"

@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "sync/changes.h"
 #include "sync/write_sql.h"
 
 /* Marked since the provider was asked, whose answer knew nothing of that. */
