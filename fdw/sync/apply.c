@@ -104,7 +104,7 @@ may_have_changed(const NauthRun *run, const NauthKnownUser *known, const NauthWa
 		known->digested == wanted->timed)
 		return true;
 	if (wanted->timed && wanted->now.version == known->version)
-		return wanted->now.version >= run->final_before;
+		return wanted->now.version >= run->last.final_before;
 	return wanted->now.version != known->version;
 }
 
@@ -125,7 +125,7 @@ is_uncounted(const NauthRun *run, const NauthUser *user, int64 version)
 		return false;
 	if (version != NAUTH_NO_VERSION && version < created)
 		return false;
-	return (created > run->last_newest || (created == run->last_newest && version < run->last_newest)) &&
+	return (created > run->last.newest || (created == run->last.newest && version < run->last.newest)) &&
 		nauth_id_list_find(&run->counted_before, user->id) < 0;
 }
 
@@ -165,7 +165,7 @@ is_believed(const NauthRun *run, const NauthUser *user, const NauthWanted *wante
 		return true;
 	if (wanted->known)
 		return wanted->live && nauth_id_list_find(&run->held_before, user->id) < 0;
-	return user->has_created_at && nauth_moment_to_timestamptz(user->created_at) >= run->last_watermark;
+	return user->has_created_at && nauth_moment_to_timestamptz(user->created_at) >= run->last.watermark;
 }
 
 /*

@@ -51,16 +51,16 @@ nauth_changes_obstacle(const NauthRun *run, bool *must)
 		return "options that decide what rows are like have changed";
 	if (!run->same_cluster)
 		return "the database was promoted, restored or copied since the last refresh";
-	if (run->last_watermark == DT_NOBEGIN || run->was_timeless)
+	if (run->last.watermark == DT_NOBEGIN || run->last.timeless)
 		return "not all users have a time of change";
 	if (!run->options->provider->lists_changes && nauth_since_obstacle(run))
 		return nauth_since_obstacle(run);
 
 	*must = false;
-	if (run->unproved)
+	if (run->last.unproved)
 		return "the last refresh could not prove who is missing";
-	if (run->last_full_at == DT_NOBEGIN || run->last_full_at > now ||
-		now - run->last_full_at >= run->options->full_refresh_every * INT64CONST(1000))
+	if (run->last.full_at == DT_NOBEGIN || run->last.full_at > now ||
+		now - run->last.full_at >= run->options->full_refresh_every * INT64CONST(1000))
 		return "full_refresh_every has passed since the last one";
 	return NULL;
 }
@@ -120,8 +120,8 @@ wants_user(NauthRun *run, const NauthUser *user, TimestampTz *previous)
 static bool
 is_settled(const NauthRun *run, TimestampTz time)
 {
-	return !run->unproved && time <= run->last_newest &&
-		run->last_success_started_at - Max(run->last_newest_at, run->last_newest) > NAUTH_OVERLAP;
+	return !run->last.unproved && time <= run->last.newest &&
+		run->last.success_started_at - Max(run->last.newest_at, run->last.newest) > NAUTH_OVERLAP;
 }
 
 /* Apply the part of a page that was changed since the watermark. */
@@ -277,7 +277,7 @@ static TimestampTz
 settled_bound(const NauthRun *run)
 {
 	const NauthChanges *changes = &run->changes;
-	TimestampTz oldest = run->last_watermark - NAUTH_OVERLAP;
+	TimestampTz oldest = run->last.watermark - NAUTH_OVERLAP;
 	TimestampTz bound;
 
 	if (changes->newest == DT_NOBEGIN)
@@ -377,7 +377,7 @@ compare_counts(NauthRun *run)
 void
 nauth_changes_run(NauthRun *run)
 {
-	read_changes(run, run->last_watermark - NAUTH_OVERLAP);
+	read_changes(run, run->last.watermark - NAUTH_OVERLAP);
 	if (run->doubt == NULL)
 		compare_counts(run);
 }
@@ -390,7 +390,7 @@ nauth_changes_run(NauthRun *run)
 bool
 nauth_changes_glance(NauthRun *run)
 {
-	begin_changes(run, run->last_watermark, GLANCE_PAGE);
+	begin_changes(run, run->last.watermark, GLANCE_PAGE);
 	nauth_changes_read_page(run);
 	return run->changes.ended && run->doubt == NULL;
 }

@@ -59,8 +59,8 @@ set_watermark(NauthRun *run)
 	if (run->newest == DT_NOBEGIN)
 		return;
 	run->watermark = newest - (nauth_clock() - run->begun_clock);
-	if (run->last_watermark <= newest)
-		run->watermark = Max(run->watermark, run->last_watermark);
+	if (run->last.watermark <= newest)
+		run->watermark = Max(run->watermark, run->last.watermark);
 	run->watermark = Max(run->watermark, nauth_since_watermark(run));
 }
 

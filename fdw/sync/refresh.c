@@ -117,8 +117,8 @@ may_list(const NauthRun *run, NauthMode mode)
 	int64		pages = 1 + run->listed_before / run->options->settings.page_size;
 
 	if (mode == NAUTH_MODE_FOLLOW)
-		return run->last_full_at == DT_NOBEGIN || run->last_full_at > run->started_at ||
-			run->started_at - run->last_full_at >= pages * FOLLOW_PAGE_PAUSE;
+		return run->last.full_at == DT_NOBEGIN || run->last.full_at > run->started_at ||
+			run->started_at - run->last.full_at >= pages * FOLLOW_PAGE_PAUSE;
 	return mode != NAUTH_MODE_INCREMENTAL;
 }
 

@@ -79,8 +79,8 @@ nauth_run_create(bool toplevel)
 	run->started_at = run->asked_at = GetCurrentTimestamp();
 	run->begun_clock = nauth_clock();
 	run->watermark = run->newest = run->changes.newest = DT_NOBEGIN;
-	run->last_watermark = run->last_full_at = run->final_before = DT_NOBEGIN;
-	run->last_success_started_at = DT_NOBEGIN;
+	run->last.watermark = run->last.newest = run->last.newest_at = DT_NOBEGIN;
+	run->last.full_at = run->last.success_started_at = run->last.final_before = DT_NOBEGIN;
 	run->total = -1;
 	return run;
 }

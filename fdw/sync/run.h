@@ -92,6 +92,20 @@ typedef struct NauthQuarantined
 
 typedef struct NauthRun NauthRun;
 
+/* What the last run that succeeded has left; times are DT_NOBEGIN where there is none. */
+typedef struct NauthLastRun
+{
+	bool		unproved;		/* it could not say who is missing */
+	bool		timeless;		/* some user had no time of change */
+	TimestampTz watermark;		/* all changes until then were read */
+	TimestampTz newest;			/* latest change seen */
+	TimestampTz newest_at;		/* since when, by our clock */
+	TimestampTz full_at;		/* of the last full run */
+	TimestampTz success_started_at;
+	TimestampTz final_before;	/* users changed before this were final when
+								 * they were read */
+} NauthLastRun;
+
 /* What an incremental run has read. */
 typedef struct NauthChanges
 {
@@ -140,15 +154,7 @@ struct NauthRun
 	bool		new_credential; /* has to show that it knows our users */
 	bool		new_shape;		/* rows may differ though nobody has changed */
 	bool		same_cluster;
-	bool		unproved;		/* the last run could not say who is missing */
-	bool		was_timeless;	/* some user had no time of change */
-	TimestampTz last_watermark; /* or DT_NOBEGIN */
-	TimestampTz last_newest;	/* latest change seen, or DT_NOBEGIN */
-	TimestampTz last_newest_at; /* since when, by our clock */
-	TimestampTz last_full_at;	/* or DT_NOBEGIN */
-	TimestampTz last_success_started_at;	/* or DT_NOBEGIN */
-	TimestampTz final_before;	/* users changed before this were final when
-								 * last read; DT_NOBEGIN: nothing was */
+	NauthLastRun last;
 	int64		live_before;
 	int64		listed_before;
 	int64		run_id;			/* 0: it has no row yet */

@@ -35,7 +35,7 @@ nauth_since_obstacle(const NauthRun *run)
 	int			days = run->options->provider->since_days;
 
 	/* a day less, for nobody says when exactly they are forgotten */
-	if (days > 0 && run->started_at - (run->last_watermark - NAUTH_OVERLAP) > (days - 1) * USECS_PER_DAY)
+	if (days > 0 && run->started_at - (run->last.watermark - NAUTH_OVERLAP) > (days - 1) * USECS_PER_DAY)
 		return "the provider does not keep changes that long";
 	return NULL;
 }
@@ -267,7 +267,7 @@ compare_total(NauthRun *run)
 static bool
 lacks_newest(const NauthRun *run)
 {
-	return run->listed_before > 0 && run->changes.newest < run->last_newest;
+	return run->listed_before > 0 && run->changes.newest < run->last.newest;
 }
 
 static void
@@ -293,7 +293,7 @@ set_watermark(NauthRun *run)
 		watermark = newest - (nauth_clock() - run->begun_clock);
 	if (watermark == DT_NOBEGIN)
 		return;
-	run->watermark = run->last_watermark <= Max(newest, watermark) ? Max(watermark, run->last_watermark) : watermark;
+	run->watermark = run->last.watermark <= Max(newest, watermark) ? Max(watermark, run->last.watermark) : watermark;
 }
 
 /* All steps but the last, which ends any run. */
@@ -302,13 +302,13 @@ nauth_since_run(NauthRun *run)
 {
 	NauthIdList witnesses = {0};
 
-	begin_since(run, run->last_watermark - NAUTH_OVERLAP);
+	begin_since(run, run->last.watermark - NAUTH_OVERLAP);
 	nauth_changes_read(run);
 	if (run->doubt)
 		return;
 	/* events may all be of users who were last changed long ago */
 	if (run->options->provider->tells_gone)
-		run->changes.newest = Max(run->changes.newest, run->last_newest);
+		run->changes.newest = Max(run->changes.newest, run->last.newest);
 	set_watermark(run);
 	if (!run->options->provider->tells_gone)
 	{
@@ -329,7 +329,7 @@ nauth_since_run(NauthRun *run)
 bool
 nauth_since_glance(NauthRun *run)
 {
-	begin_since(run, run->last_watermark);
+	begin_since(run, run->last.watermark);
 	nauth_changes_read_page(run);
 	return run->changes.ended && run->doubt == NULL && run->gone_users.count == 0 && run->revived_users.count == 0;
 }

@@ -118,16 +118,16 @@ nauth_state_load(NauthRun *run)
 		run->same_cluster = nauth_result_bool(0, 4);
 		run->live_before = nauth_result_int(0, 6);
 		run->counts.listed = nauth_result_int(0, 7);
-		run->last_watermark = nauth_result_time(0, 8);
-		run->last_full_at = nauth_result_time(0, 9);
-		run->unproved = nauth_result_bool(0, 10);
-		run->was_timeless = nauth_result_bool(0, 11);
-		run->last_newest = nauth_result_time(0, 12);
-		run->last_newest_at = nauth_result_time(0, 13);
-		run->last_success_started_at = nauth_result_time(0, 14);
+		run->last.watermark = nauth_result_time(0, 8);
+		run->last.full_at = nauth_result_time(0, 9);
+		run->last.unproved = nauth_result_bool(0, 10);
+		run->last.timeless = nauth_result_bool(0, 11);
+		run->last.newest = nauth_result_time(0, 12);
+		run->last.newest_at = nauth_result_time(0, 13);
+		run->last.success_started_at = nauth_result_time(0, 14);
 		run->new_shape = nauth_result_bool(0, 15);
-		if (run->last_watermark != DT_NOBEGIN)
-			run->final_before = run->last_watermark - NAUTH_OVERLAP;
+		if (run->last.watermark != DT_NOBEGIN)
+			run->last.final_before = run->last.watermark - NAUTH_OVERLAP;
 		run->has_state = is_of_this_server(run);
 		run->new_credential &= run->has_state;
 	}
@@ -189,7 +189,7 @@ leaves_doubt(const NauthRun *run)
 	NauthHeld	held = nauth_run_held(run);
 
 	return (held.count > held.approvable && nauth_read_confirms(run->options->provider)) || run->marked < run->deleted_users.count ||
-		(run->incremental && (run->doubt || run->unproved));
+		(run->incremental && (run->doubt || run->last.unproved));
 }
 
 /*

@@ -184,7 +184,7 @@ mark_deleted(NauthRun *run)
 	if (run->held_users.count > 0)
 		warn_unmarked(run, run->held_reason);
 	listed = nauth_id_list_find(&run->counted_before, run->single) >= 0 ||
-		(row.created_at != DT_NOBEGIN && row.created_at <= run->last_newest);
+		(row.created_at != DT_NOBEGIN && row.created_at <= run->last.newest);
 	if (run->marked + run->held_users.count > 0)
 		nauth_delta_store(run, 1, ids, listed ? -1 : 0, -run->marked);
 }

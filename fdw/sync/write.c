@@ -237,8 +237,8 @@ write_batch(NauthRun *run, void *arg)
 	types[NAUTH_ARG_ASKED_AT] = TIMESTAMPTZOID;
 	values[NAUTH_ARG_ASKED_AT] = TimestampTzGetDatum(run->asked_at);
 	types[NAUTH_ARG_SEEN_AT] = TIMESTAMPTZOID;
-	values[NAUTH_ARG_SEEN_AT] = TimestampTzGetDatum(run->last_success_started_at != DT_NOBEGIN ?
-													run->last_success_started_at : run->started_at);
+	values[NAUTH_ARG_SEEN_AT] = TimestampTzGetDatum(run->last.success_started_at != DT_NOBEGIN ?
+													run->last.success_started_at : run->started_at);
 	types[NAUTH_ARG_LOADED_AT] = get_array_type(TIMESTAMPTZOID);
 	values[NAUTH_ARG_LOADED_AT] = nauth_write_makes_shapes(run) ? loaded_times(run, batch) :
 		PointerGetDatum(construct_empty_array(TIMESTAMPTZOID));
