@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "directory_state.h"
+#include "provider/asking.h"
 #include "wait.h"
 
 /* Asks for the user who was created last. */
@@ -163,7 +164,7 @@ static bool
 has_enough(const NauthDirectory *directory)
 {
 	const NauthQuery *query = &directory->query;
-	int			page = nauth_read_limit(&directory->options->settings, query, NULL);
+	int			page = nauth_ask_limit(&directory->options->settings, query, NULL);
 
 	return query->once || (query->limit > 0 && (int64) directory->position.pages * page >= query->limit);
 }

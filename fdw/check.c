@@ -23,6 +23,8 @@
 #include "directory.h"
 #include "neon_auth_fdw.h"
 #include "pgcompat.h"
+#include "provider/asking.h"
+#include "provider/reply.h"
 #include "report.h"
 #include "sync/schedule.h"
 #include "users.h"
@@ -148,7 +150,7 @@ choose_user(const NauthOptions *options, const NauthPage *page)
 {
 	for (int i = 0; i < page->count; i++)
 		if (page->users[i].flaw != NAUTH_FLAW_ID &&
-			nauth_read_id_possible(options->provider, page->users[i].id))
+			nauth_ask_id_possible(options->provider, page->users[i].id))
 			return pstrdup(page->users[i].id);
 	return NULL;
 }
@@ -175,7 +177,7 @@ check_user(NauthDirectory *directory, const NauthOptions *options, const char *i
 		return nauth_check_say(NAUTH_VERDICT_UNKNOWN, "the directory has nobody to ask for", NULL);
 	if (!nauth_directory_try_user(directory, id, user, &found))
 		return failed(nauth_directory_error(directory), NAUTH_PEER_PROVIDER, options->server);
-	if (found && !nauth_read_confirms(options->provider))
+	if (found && !nauth_reply_confirms(options->provider))
 		return nauth_check_say(NAUTH_VERDICT_WARNING, "a user of the list is found by id, but no answer means that one does not exist, so nobody is marked as deleted for being missing",
 							   mend_unconfirmed(options));
 	if (found)

@@ -17,6 +17,8 @@
 
 #include "cache/gate.h"
 #include "directory_state.h"
+#include "provider/reading.h"
+#include "provider/reply.h"
 #include "report.h"
 #include "token.h"
 #include "users.h"
@@ -57,7 +59,7 @@ open_cache(const NauthOptions *options)
 static bool
 is_busy(const void *provider, const NauthReply *reply)
 {
-	return nauth_read_kind(provider, reply) == NAUTH_ERROR_RATE_LIMIT;
+	return nauth_reply_kind(provider, reply) == NAUTH_ERROR_RATE_LIMIT;
 }
 
 /* The last request still has the credential, however the scan has ended. */
@@ -169,8 +171,8 @@ accept_reply(NauthDirectory *directory, const NauthQuery *query, const char *cur
 		return true;
 	if (reply->status == 200)
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE, "the reply is not JSON");
-	*missing = nauth_read_is_not_found(provider, reply);
-	return nauth_error_set(error, nauth_read_kind(provider, reply), NULL);
+	*missing = nauth_reply_is_not_found(provider, reply);
+	return nauth_error_set(error, nauth_reply_kind(provider, reply), NULL);
 }
 
 void
@@ -279,7 +281,7 @@ nauth_directory_ask(NauthDirectory *directory, const NauthQuery *query, const ch
 	accepted = exchange_authorized(directory, query, cursor, reply);
 	directory->asked_at = reply->asked_at;
 	if (reply->status > 0)
-		nauth_read_failure(directory->options->provider, reply, error);
+		nauth_reply_failure(directory->options->provider, reply, error);
 	accepted = accepted && accept_reply(directory, query, cursor, reply, missing);
 	if (!accepted && error->hint == NULL)
 		error->hint = general_hint(directory);
@@ -497,7 +499,7 @@ nauth_directory_try_count(NauthDirectory *directory, const NauthQuery *query, in
 	bool		missing;
 
 	return nauth_directory_ask(directory, query, NULL, &reply, &missing) &&
-		nauth_read_count(directory->options->provider, &reply, count, &directory->error);
+		nauth_reply_count(directory->options->provider, &reply, count, &directory->error);
 }
 
 int64

@@ -81,7 +81,7 @@ extern bool nauth_error_set(NauthError *error, NauthErrorKind kind,
 /*
  * Keep an error code of Redis if it looks like one (letters, digits, '_', '-',
  * '.'), so that nothing else of a reply ever reaches a message.  Those of a
- * provider are kept by nauth_read_failure, which knows them.
+ * provider are kept by nauth_reply_failure, which knows them.
  */
 extern void nauth_error_set_code(NauthError *error, const char *code);
 

@@ -17,6 +17,7 @@
 
 #include "neon_auth_fdw.h"
 #include "pgcompat.h"
+#include "provider/asking.h"
 #include "scan.h"
 
 /* The quals that the request stands for; the server has shown its own before. */
@@ -50,7 +51,7 @@ explain_request(ForeignScanState *node, ExplainState *es)
 	if (query.kind != NAUTH_QUERY_LIST || query.ids || query.email || query.windowed)
 		explain_filter(plan, es);
 	if (query.kind != NAUTH_QUERY_USER && query.kind != NAUTH_QUERY_COUNT)
-		ExplainPropertyInteger("Page Size", NULL, nauth_read_limit(&options->settings, &query, NULL), es);
+		ExplainPropertyInteger("Page Size", NULL, nauth_ask_limit(&options->settings, &query, NULL), es);
 }
 
 /* What the cache was good for, and how old its answer is. */

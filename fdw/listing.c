@@ -21,6 +21,7 @@
 #include "encode.h"
 #include "fault_point.h"
 #include "listing.h"
+#include "provider/asking.h"
 #include "query.h"
 #include "report.h"
 #include "wait.h"
@@ -514,7 +515,7 @@ nauth_listing_reaches(NauthListing *listing, int64_t moment)
 			return false;
 		before = changed;
 	}
-	return before < moment || count < nauth_read_limit(&listing->options->settings, &listing->query, NULL);
+	return before < moment || count < nauth_ask_limit(&listing->options->settings, &listing->query, NULL);
 }
 
 bool

@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
+#include "provider/asking.h"
 #include "query.h"
 
 /* Bytes of a URL besides the ids, and of an id besides itself. */
@@ -158,7 +159,7 @@ narrow_ids(NauthQuery *query, const NauthProvider *provider, const NauthValue *v
 	{
 		char	   *id = nulls && nulls[i] ? NULL : TextDatumGetCString(elements[i]);
 
-		if (id && nauth_read_id_possible(provider, id))
+		if (id && nauth_ask_id_possible(provider, id))
 			ids[kept++] = id;
 	}
 	qsort(ids, kept, sizeof(char *), compare_texts);
@@ -295,7 +296,7 @@ count_together(const NauthQuery *wanted, const NauthOptions *options, int first)
 		const char *id = wanted->ids[first + count];
 
 		bytes += nauth_request_encoded(id) + ID_NAME_BYTES;
-		if (bytes > NAUTH_URL_MAX || !nauth_read_id_listable(provider, id))
+		if (bytes > NAUTH_URL_MAX || !nauth_ask_id_listable(provider, id))
 			break;
 		count++;
 	}
@@ -349,7 +350,7 @@ char *
 nauth_query_key(const NauthOptions *options, const NauthQuery *query)
 {
 	char	   *text = nauth_query_text(options, query);
-	int			limit = nauth_read_limit(&options->settings, query, NULL);
+	int			limit = nauth_ask_limit(&options->settings, query, NULL);
 
 	if (query->kind == NAUTH_QUERY_USER || query->kind == NAUTH_QUERY_COUNT)
 		return psprintf("%d %s", query->kind, text);

@@ -16,6 +16,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "provider/asking.h"
 #include "query.h"
 #include "report.h"
 #include "source.h"
@@ -207,7 +208,7 @@ static void
 end_query(NauthSource *source)
 {
 	const NauthQuery *query = &source->sent[source->first].query;
-	int			page = nauth_read_limit(&source->options->settings, query, NULL);
+	int			page = nauth_ask_limit(&source->options->settings, query, NULL);
 
 	if (query->once && source->wanted.limit > 0 && source->rows < source->wanted.limit &&
 		source->rows + source->left_out >= page)

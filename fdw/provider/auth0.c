@@ -24,7 +24,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "asking.h"
 #include "offset.h"
+#include "reading.h"
 
 /* The public regions.  A domain of one's own is to be allowed by a superuser. */
 static const char *const own_urls[] = {
@@ -76,7 +78,7 @@ static void
 write_listing(const NauthSettings *settings, const NauthQuery *query, const char *cursor,
 			  NauthRequest *request)
 {
-	int			limit = nauth_read_limit(settings, query, cursor);
+	int			limit = nauth_ask_limit(settings, query, cursor);
 	NauthKeyset keyset;
 
 	if (!nauth_keyset_read(cursor, limit, &keyset))
@@ -103,7 +105,7 @@ auth0_write_request(const NauthSettings *settings, const NauthQuery *query,
 	}
 	else
 		write_listing(settings, query, cursor, request);
-	nauth_read_bearer(settings, request);
+	nauth_ask_bearer(settings, request);
 }
 
 /* The audience of Auth0's own API is its address at Auth0's own domain. */
@@ -119,7 +121,7 @@ auth0_write_token(const NauthSettings *settings, NauthRequest *request)
 		audience = own;
 	}
 	nauth_request_begin(request, settings->url, "/oauth/token");
-	nauth_read_client(settings, request);
+	nauth_ask_client(settings, request);
 	nauth_request_form(request, "audience", audience);
 }
 
@@ -146,9 +148,8 @@ read_users(const NauthSettings *settings, const NauthReply *reply, int size, int
 	int64_t		limit;
 	int64_t		length;
 
-	if (!nauth_slice_is_split(nauth_slice_object(reply->body, names, found)))
-		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
-							   "the page is no JSON object or is cut off");
+	if (!nauth_read_envelope(reply->body, names, found, error))
+		return false;
 	if (!read_number(found[1], &start) || !read_number(found[2], &limit) ||
 		!read_number(found[3], &length) || !read_number(found[4], total))
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
@@ -170,15 +171,14 @@ static bool
 auth0_read_page(const NauthSettings *settings, const NauthQuery *query, const char *cursor,
 				const NauthReply *reply, NauthPage *page, NauthError *error)
 {
-	int			limit = nauth_read_limit(settings, query, cursor);
+	int			limit = nauth_ask_limit(settings, query, cursor);
 	NauthKeyset keyset;
 	int64_t		total;
 	int			size;
 
 	nauth_read_begin(page);
 	if (!nauth_keyset_read(cursor, limit, &keyset))
-		return nauth_error_set(error, NAUTH_ERROR_REQUEST,
-							   "the cursor of the listing is damaged");
+		return nauth_read_no_cursor(error);
 	size = limit - keyset.page;
 	if (!read_users(settings, reply, size, keyset.page, page, &total, error))
 		return false;

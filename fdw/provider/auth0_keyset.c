@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "asking.h"
+
 #define MILLISECOND		INT64_C(1000)
 
 /* Users of a query that Auth0 shows. */
@@ -187,7 +189,7 @@ go_on_changes(const NauthSettings *settings, const NauthQuery *query, int limit,
 	int			together = count_together(query, page, &next.time);
 
 	if (together > 0 &&
-		(together < page->count || limit < nauth_read_limit(settings, query, page->next)))
+		(together < page->count || limit < nauth_ask_limit(settings, query, page->next)))
 		write_cursor(&next, page->next);
 }
 

@@ -21,6 +21,9 @@
  */
 #include "offset.h"
 
+#include "asking.h"
+#include "reading.h"
+
 /*
  * Never changes in a user's life, so that nobody moves within a listing, and
  * is nobody else's.  By createdAt, users made at the same moment have no order
@@ -70,7 +73,7 @@ write_page_parameters(const NauthSettings *settings, const NauthQuery *query,
 
 	if (!nauth_offset_read(cursor, &offset))
 		request->overflow = true;
-	nauth_request_number(request, "limit", nauth_read_limit(settings, query, cursor));
+	nauth_request_number(request, "limit", nauth_ask_limit(settings, query, cursor));
 	nauth_request_number(request, "offset", offset.skip);
 	write_order(query, request);
 	write_filter(query, request);
@@ -91,7 +94,7 @@ better_auth_write_request(const NauthSettings *settings,
 		nauth_request_number(request, "limit", 1);
 	else
 		write_page_parameters(settings, query, cursor, request);
-	nauth_read_bearer(settings, request);
+	nauth_ask_bearer(settings, request);
 }
 
 /*
@@ -106,9 +109,8 @@ read_envelope(const NauthReply *reply, int64_t limit, NauthSpan *users,
 	NauthSpan	found[3];
 	int64_t		echo;
 
-	if (!nauth_slice_is_split(nauth_slice_object(reply->body, names, found)))
-		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
-							   "the page is no JSON object or is cut off");
+	if (!nauth_read_envelope(reply->body, names, found, error))
+		return false;
 	*users = found[0];
 	if (nauth_slice_is_null(found[0]) ||
 		!nauth_slice_int64(found[1], total) ||
@@ -129,15 +131,14 @@ better_auth_read_page(const NauthSettings *settings, const NauthQuery *query,
 					  const char *cursor, const NauthReply *reply,
 					  NauthPage *page, NauthError *error)
 {
-	int			limit = nauth_read_limit(settings, query, cursor);
+	int			limit = nauth_ask_limit(settings, query, cursor);
 	NauthOffset offset;
 	NauthSpan	users;
 	int			received;
 
 	nauth_read_begin(page);
 	if (!nauth_offset_read(cursor, &offset))
-		return nauth_error_set(error, NAUTH_ERROR_REQUEST,
-							   "the cursor of the listing is damaged");
+		return nauth_read_no_cursor(error);
 	if (!read_envelope(reply, limit, &users, &page->total, error) ||
 		!nauth_read_users(&nauth_provider_better_auth, settings, users, limit, page, error))
 		return false;

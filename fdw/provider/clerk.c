@@ -16,6 +16,9 @@
 
 #include <string.h>
 
+#include "asking.h"
+#include "reading.h"
+
 #define MILLISECOND		INT64_C(1000)
 
 static const char *const own_urls[] = {"https://api.clerk.com", NULL};
@@ -95,7 +98,7 @@ write_page_parameters(const NauthSettings *settings, const NauthQuery *query,
 {
 	NauthOffset offset;
 
-	nauth_request_number(request, "limit", nauth_read_limit(settings, query, cursor));
+	nauth_request_number(request, "limit", nauth_ask_limit(settings, query, cursor));
 	if (query->kind == NAUTH_QUERY_CHANGES)
 	{
 		if (!nauth_offset_read(cursor, &offset))
@@ -128,7 +131,7 @@ clerk_write_request(const NauthSettings *settings, const NauthQuery *query,
 		write_window(query, request);
 	else
 		write_page_parameters(settings, query, cursor, request);
-	nauth_read_bearer(settings, request);
+	nauth_ask_bearer(settings, request);
 }
 
 /* The cursor of a listing is the id of its last user. */
@@ -153,8 +156,7 @@ finish_changes(const NauthQuery *query, const char *cursor, int limit,
 	NauthOffset offset;
 
 	if (!nauth_offset_read(cursor, &offset))
-		return nauth_error_set(error, NAUTH_ERROR_REQUEST,
-							   "the cursor of the listing is damaged");
+		return nauth_read_no_cursor(error);
 	if (!nauth_offset_join(&offset, limit, page, error))
 		return false;
 	if (page->reread)
@@ -168,7 +170,7 @@ clerk_read_page(const NauthSettings *settings, const NauthQuery *query,
 				const char *cursor, const NauthReply *reply, NauthPage *page,
 				NauthError *error)
 {
-	int			limit = nauth_read_limit(settings, query, cursor);
+	int			limit = nauth_ask_limit(settings, query, cursor);
 
 	nauth_read_begin(page);
 	if (!nauth_read_users(&nauth_provider_clerk, settings, reply->body, limit, page, error))

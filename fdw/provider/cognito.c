@@ -21,6 +21,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "asking.h"
+#include "reading.h"
+
 #define USERNAME_MAX	128		/* characters of a Username */
 #define FILTER_MAX		256		/* characters of a filter */
 
@@ -139,7 +142,7 @@ write_list(const NauthSettings *settings, const NauthQuery *query, const char *c
 {
 	char		limit[32];
 
-	snprintf(limit, sizeof(limit), ",\"Limit\":%d", nauth_read_limit(settings, query, cursor));
+	snprintf(limit, sizeof(limit), ",\"Limit\":%d", nauth_ask_limit(settings, query, cursor));
 	nauth_request_json(request, MEDIA_TYPE, limit);
 	if (query->email != NULL)
 		write_filter(query->email, request);
@@ -225,14 +228,13 @@ cognito_read_page(const NauthSettings *settings, const NauthQuery *query, const 
 	NauthSpan	found[2];
 
 	nauth_read_begin(page);
-	if (!nauth_slice_is_split(nauth_slice_object(reply->body, names, found)))
-		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
-							   "the page is no JSON object or is cut off");
+	if (!nauth_read_envelope(reply->body, names, found, error))
+		return false;
 	if (nauth_slice_is_null(found[0]))
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE, "the page has no list of users");
 	if (!read_token(found[1], page->next, error) ||
 		!nauth_read_users(&nauth_provider_cognito, settings, found[0],
-						  nauth_read_limit(settings, query, cursor), page, error))
+						  nauth_ask_limit(settings, query, cursor), page, error))
 		return false;
 	page->last = page->next[0] == '\0';
 	page->reread = page->count == 0 && !page->last;

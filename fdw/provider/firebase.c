@@ -20,6 +20,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "asking.h"
+
 #define DEFAULT_TOKEN_URL	"https://oauth2.googleapis.com/token"
 #define SCOPE				"https://www.googleapis.com/auth/identitytoolkit"
 #define ASSERTION			300 /* seconds; Google takes an hour */
@@ -124,7 +126,7 @@ write_page(const NauthSettings *settings, const NauthQuery *query, const char *c
 		   NauthRequest *request)
 {
 	begin(settings, "batchGet", request);
-	nauth_request_number(request, "maxResults", nauth_read_limit(settings, query, cursor));
+	nauth_request_number(request, "maxResults", nauth_ask_limit(settings, query, cursor));
 	if (cursor == NULL)
 		return;
 	nauth_request_parameter(request, "nextPageToken", cursor);
@@ -147,7 +149,7 @@ firebase_write_request(const NauthSettings *settings, const NauthQuery *query, c
 	}
 	else
 		write_page(settings, query, cursor, request);
-	nauth_read_bearer(settings, request);
+	nauth_ask_bearer(settings, request);
 }
 
 static const char *

@@ -14,6 +14,9 @@
 
 #include <string.h>
 
+#include "asking.h"
+#include "reading.h"
+
 #define LISTED		"identitytoolkit#DownloadAccountResponse"
 #define LOOKED_UP	"identitytoolkit#GetAccountInfoResponse"
 
@@ -51,9 +54,8 @@ read_envelope(const NauthReply *reply, const char *kind, NauthSpan found[FOUND_M
 	static const char *const names[FOUND_MEMBERS + 1] = {"kind", "users", "nextPageToken", NULL};
 	char		text[KIND_MAX];
 
-	if (!nauth_slice_is_split(nauth_slice_object(reply->body, names, found)))
-		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
-							   "the reply is no JSON object or is cut off");
+	if (!nauth_read_envelope(reply->body, names, found, error))
+		return false;
 	if (!nauth_slice_text(found[FOUND_KIND], text, sizeof(text)) || strcmp(text, kind) != 0)
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE, "the reply is of another kind than was asked for");
 	return true;
@@ -85,11 +87,11 @@ nauth_firebase_read_page(const NauthSettings *settings, const NauthQuery *query,
 
 	nauth_read_begin(page);
 	if (cursor != NULL && (lookup || !nauth_firebase_is_token(cursor)))
-		return nauth_error_set(error, NAUTH_ERROR_REQUEST, "the cursor of the listing is damaged");
+		return nauth_read_no_cursor(error);
 	if (!read_envelope(reply, lookup ? LOOKED_UP : LISTED, found, error) ||
 		(found[FOUND_USERS].data != NULL &&
 		 !nauth_read_users(&nauth_provider_firebase, settings, found[FOUND_USERS],
-						   lookup ? page->capacity : nauth_read_limit(settings, query, cursor), page, error)))
+						   lookup ? page->capacity : nauth_ask_limit(settings, query, cursor), page, error)))
 		return false;
 	if (lookup)
 	{

@@ -19,7 +19,10 @@
 #include <strings.h>
 
 #include "../json.h"
+#include "asking.h"
 #include "link.h"
+#include "reading.h"
+#include "reply.h"
 
 #define SCHEME_MAX		64		/* bytes of a scheme, a blank and a zero */
 #define PARAMETER_MAX	768		/* of a parameter's name, encoded */
@@ -179,7 +182,7 @@ is_cursor(const NauthSettings *settings, const char *cursor)
 static int
 page_limit(const NauthSettings *settings, const NauthQuery *query, const char *cursor)
 {
-	int			limit = nauth_read_limit(settings, query, cursor);
+	int			limit = nauth_ask_limit(settings, query, cursor);
 
 	if (query->kind == NAUTH_QUERY_COUNT)
 		return 1;
@@ -255,8 +258,8 @@ read_envelope(const NauthSettings *settings, NauthSpan body, NauthSpan *users, i
 
 	*users = body;
 	if ((users_path != NULL || total_path != NULL || nauth_generic_paging(settings) == NAUTH_GENERIC_CURSOR) &&
-		!nauth_slice_is_split(nauth_slice_object(body, none, NULL)))
-		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE, "the page is no JSON object or is cut off");
+		!nauth_read_envelope(body, none, NULL, error))
+		return false;
 	if (users_path != NULL)
 		*users = nauth_read_path(body, users_path);
 	if (users_path != NULL && nauth_slice_is_null(*users))
@@ -283,7 +286,7 @@ check_ids(const NauthProvider *provider, const char *cursor, const NauthPage *pa
 		if (user->flaw != NAUTH_FLAW_ID && provider->is_id != NULL && !provider->is_id(user->id))
 			return fail(error, "a user has an id that is not of the type that option \"id_type\" says",
 						"Let ids be any text: ALTER SERVER %s OPTIONS (DROP id_type);");
-		if (user->flaw != NAUTH_FLAW_ID && !nauth_read_id_possible(provider, user->id))
+		if (user->flaw != NAUTH_FLAW_ID && !nauth_ask_id_possible(provider, user->id))
 			return fail(error, "a user has an id that cannot be asked for",
 						"A slash or a backslash cannot be in a path. If the directory takes the id as a parameter: ALTER SERVER %s OPTIONS (SET user_path '/user?id={id}'); else leave user_path out.");
 	}
@@ -342,7 +345,7 @@ generic_read_page(const NauthSettings *settings, const NauthQuery *query, const 
 
 	nauth_read_begin(page);
 	if (!is_cursor(settings, cursor))
-		return nauth_error_set(error, NAUTH_ERROR_REQUEST, "the cursor of the listing is damaged");
+		return nauth_read_no_cursor(error);
 	if (!read_envelope(settings, reply->body, &users, &page->total, error))
 		return false;
 
@@ -374,7 +377,7 @@ generic_find_user(const NauthSettings *settings, const NauthReply *reply, NauthS
 	*json = path != NULL ? nauth_read_path(reply->body, path) : reply->body;
 
 	/* a user with such a member is still one */
-	*missing = nauth_read_is_not_found(&provider, reply) &&
+	*missing = nauth_reply_is_not_found(&provider, reply) &&
 		nauth_slice_is_null(nauth_read_path(*json, provider.columns.id));
 	if (*missing)
 		return false;

@@ -29,6 +29,7 @@
 #include <strings.h>
 
 #include "link.h"
+#include "reading.h"
 
 #define ADDRESS_HINT \
 	"Set the address and the path that the directory itself uses in its replies with: ALTER SERVER %s OPTIONS (SET url 'https://...', SET list_path '/...');"

@@ -15,6 +15,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "asking.h"
+
 /* Users of a reply without pages, unless option page_size says otherwise, and at most. */
 #define WHOLE_SIZE		10000
 #define WHOLE_MAX		20000
@@ -152,7 +154,7 @@ nauth_generic_adapt(const NauthSettings *settings, NauthProvider *copy)
 	if (nauth_generic_is(settings, NAUTH_SETTING_ID_TYPE, "integer"))
 		copy->is_id = is_integer;
 	else if (nauth_generic_is(settings, NAUTH_SETTING_ID_TYPE, "uuid"))
-		copy->is_id = nauth_read_is_uuid;
+		copy->is_id = nauth_ask_is_uuid;
 	adapt_columns(settings, &copy->columns);
 	adapt_lookups(settings, copy);
 }

@@ -31,6 +31,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "reading.h"
+
 /* Requests in a row without anybody new: enough to go back twice as far each time. */
 #define TRIES_MAX		12
 
@@ -183,7 +185,7 @@ go_back(const NauthSettings *settings, const NauthGenericPlace *place, NauthPage
 
 	next.close = false;
 	if (!nauth_offset_read(page->next, &next.offset))
-		return nauth_error_set(error, NAUTH_ERROR_REQUEST, "the cursor of the listing is damaged");
+		return nauth_read_no_cursor(error);
 	return go_on(settings, &next, place->offset.overlap + 1, false, page, error);
 }
 

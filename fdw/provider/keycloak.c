@@ -16,6 +16,7 @@
 
 #include <string.h>
 
+#include "asking.h"
 #include "offset.h"
 
 const char	nauth_keycloak_roles_hint[] =
@@ -54,7 +55,7 @@ keycloak_write_request(const NauthSettings *settings, const NauthQuery *query,
 		nauth_request_segment(request, "count");
 	else
 		nauth_keycloak_write_page(settings, query, cursor, request);
-	nauth_read_bearer(settings, request);
+	nauth_ask_bearer(settings, request);
 }
 
 static bool

@@ -26,7 +26,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "asking.h"
 #include "offset.h"
+#include "reading.h"
 
 /* Beyond what any page has. */
 #define ROWS_MAX	100000
@@ -90,7 +92,7 @@ void
 nauth_keycloak_write_page(const NauthSettings *settings, const NauthQuery *query,
 						  const char *cursor, NauthRequest *request)
 {
-	int			limit = nauth_read_limit(settings, query, cursor);
+	int			limit = nauth_ask_limit(settings, query, cursor);
 	Place		place;
 
 	if (!read_place(cursor, &place))
@@ -186,14 +188,13 @@ nauth_keycloak_read_page(const NauthSettings *settings, const NauthQuery *query,
 						 const char *cursor, const NauthReply *reply,
 						 NauthPage *page, NauthError *error)
 {
-	int			limit = nauth_read_limit(settings, query, cursor);
+	int			limit = nauth_ask_limit(settings, query, cursor);
 	int64_t		count;
 	Place		place;
 
 	nauth_read_begin(page);
 	if (!read_place(cursor, &place))
-		return nauth_error_set(error, NAUTH_ERROR_REQUEST,
-							   "the cursor of the listing is damaged");
+		return nauth_read_no_cursor(error);
 	if (place.step == STEP_COUNT)
 		return nauth_provider_keycloak.read_count(reply, &count, error) &&
 			judge_end(&place, count, limit, page, error);

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "../json.h"
+#include "asking.h"
 
 /*
  * Where roles are, by number.  The client whose roles are about a realm is one of
@@ -40,7 +41,7 @@ nauth_keycloak_write_token(const NauthSettings *settings, NauthRequest *request)
 	nauth_request_segment(request, "protocol");
 	nauth_request_segment(request, "openid-connect");
 	nauth_request_segment(request, "token");
-	nauth_read_client(settings, request);
+	nauth_ask_client(settings, request);
 }
 
 /* Decode base64url without padding.  False if it is none, or too long. */

@@ -22,6 +22,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "asking.h"
+#include "reading.h"
+
 #define USERS		"/api/v1/users"
 #define SECOND		INT64_C(1000000)
 #define ID_LENGTH	20
@@ -90,7 +93,7 @@ write_credential(const NauthSettings *settings, NauthRequest *request)
 	const char *type = settings->more[NAUTH_SETTING_TOKEN_TYPE];
 
 	if (settings->token != NULL || (type != NULL && strcasecmp(type, "Bearer") == 0))
-		nauth_read_bearer(settings, request);
+		nauth_ask_bearer(settings, request);
 	else
 		nauth_request_header(request, "Authorization", "SSWS ", settings->api_key);
 	nauth_request_header(request, "Accept", "", "application/json");
@@ -175,7 +178,7 @@ okta_write_request(const NauthSettings *settings, const NauthQuery *query,
 		nauth_request_segment(request, query->id);
 	else if (cursor == NULL)
 	{
-		nauth_request_number(request, "limit", nauth_read_limit(settings, query, cursor));
+		nauth_request_number(request, "limit", nauth_ask_limit(settings, query, cursor));
 		write_filter(query, request);
 	}
 	write_credential(settings, request);
@@ -191,10 +194,9 @@ okta_read_page(const NauthSettings *settings, const NauthQuery *query,
 	nauth_read_begin(page);
 	snprintf(base, sizeof(base), "%s" USERS, settings->url);
 	if (cursor != NULL && !nauth_link_is_cursor(cursor, strlen(cursor)))
-		return nauth_error_set(error, NAUTH_ERROR_REQUEST,
-							   "the cursor of the listing is damaged");
+		return nauth_read_no_cursor(error);
 	if (!nauth_read_users(&nauth_provider_okta, settings, reply->body,
-						  nauth_read_limit(settings, query, cursor), page, error))
+						  nauth_ask_limit(settings, query, cursor), page, error))
 		return false;
 	return nauth_link_follow(base, reply->header,
 							 "Set the address that your Okta organization itself uses in its replies, which may be a custom domain, with: ALTER SERVER %s OPTIONS (SET url 'https://...');",

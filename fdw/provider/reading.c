@@ -11,16 +11,14 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "provider.h"
+#include "reading.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "../json.h"
+#include "asking.h"
 
 #define STATUS_MAX	32			/* bytes of a status that means something */
-#define SHAPE_MAX	200			/* of an error code, and what is around it */
 
 /* The members that a reader looks for in a user. */
 enum
@@ -152,21 +150,6 @@ nauth_read_path(NauthSpan json, const char *path)
 	return value;
 }
 
-int
-nauth_read_limit(const NauthSettings *settings, const NauthQuery *query,
-				 const char *cursor)
-{
-	int			limit = settings->page_size;
-	bool		changes = query->kind == NAUTH_QUERY_CHANGES;
-
-	/* one more than there can be, so that this page is the last */
-	if (query->ids != NULL)
-		return query->n_ids + 1;
-	if ((cursor == NULL || !changes) && query->limit > 0 && query->limit < limit)
-		limit = query->limit;
-	return changes && limit < NAUTH_MIN_CAPACITY ? NAUTH_MIN_CAPACITY : limit;
-}
-
 void
 nauth_read_begin(NauthPage *page)
 {
@@ -176,6 +159,19 @@ nauth_read_begin(NauthPage *page)
 	page->next[0] = '\0';
 	page->total = -1;
 	page->everybody = false;
+}
+
+bool
+nauth_read_envelope(NauthSpan body, const char *const *names, NauthSpan *found, NauthError *error)
+{
+	return nauth_slice_is_split(nauth_slice_object(body, names, found)) ||
+		nauth_error_set(error, NAUTH_ERROR_UNREADABLE, "the page is no JSON object or is cut off");
+}
+
+bool
+nauth_read_no_cursor(NauthError *error)
+{
+	return nauth_error_set(error, NAUTH_ERROR_REQUEST, "the cursor of the listing is damaged");
 }
 
 /* Whether id is the member that stands twice, or what it is within. */
@@ -373,148 +369,4 @@ nauth_read_user(const NauthProvider *provider, const NauthSettings *settings,
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "the reply is not about the user that was asked for");
 	return true;
-}
-
-bool
-nauth_read_id_possible(const NauthProvider *provider, const char *id)
-{
-	return id[0] != '\0' && strlen(id) <= NAUTH_ID_MAX && !nauth_request_is_dots(id) &&
-		(provider->never_in_id == NULL || strpbrk(id, provider->never_in_id) == NULL) &&
-		(provider->reserved_id == NULL || strcmp(id, provider->reserved_id) != 0) &&
-		(provider->is_id == NULL || provider->is_id(id));
-}
-
-bool
-nauth_read_is_uuid(const char *id)
-{
-	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-
-	for (size_t i = 0; i < sizeof(form); i++)
-		if (form[i] == 'x' ? id[i] == '\0' || strchr("0123456789abcdef", id[i]) == NULL : id[i] != form[i])
-			return false;
-	return true;
-}
-
-void
-nauth_read_bearer(const NauthSettings *settings, NauthRequest *request)
-{
-	nauth_request_header(request, "Authorization", "Bearer ",
-						 settings->token != NULL ? settings->token : settings->api_key);
-}
-
-void
-nauth_read_client(const NauthSettings *settings, NauthRequest *request)
-{
-	nauth_request_form(request, "grant_type", "client_credentials");
-	nauth_request_form(request, "client_id", settings->client_id);
-	nauth_request_form(request, "client_secret", settings->client_secret);
-}
-
-bool
-nauth_read_id_listable(const NauthProvider *provider, const char *id)
-{
-	return provider->odd_ids == NULL || strchr(provider->odd_ids, id[0]) == NULL;
-}
-
-bool
-nauth_read_count(const NauthProvider *provider, const NauthReply *reply, int64_t *count, NauthError *error)
-{
-	if (provider->read_count != NULL)
-		return provider->read_count(reply, count, error);
-	return (nauth_slice_int64(nauth_read_path(reply->body, provider->count_path), count) && *count >= 0) ||
-		nauth_error_set(error, NAUTH_ERROR_UNREADABLE, "the reply has no number of users");
-}
-
-/* The code at this path of an error body, which may be an integer, or "". */
-static void
-read_code(const NauthProvider *provider, const NauthReply *reply, const char *path,
-		  char code[NAUTH_ERROR_CODE])
-{
-	char		text[SHAPE_MAX + 1] = "";
-	const char *name = text;
-	size_t		len;
-	int64_t		number;
-
-	if (!nauth_json_text(reply->body, path, text, sizeof(text)) &&
-		nauth_json_integer(reply->body, path, &number))
-		snprintf(text, sizeof(text), "%" PRId64, number);
-	if (provider->codes_are_shapes && strchr(text, '#') != NULL)
-		name = strchr(text, '#') + 1;
-	len = provider->codes_are_shapes ? strcspn(name, ":") : strlen(name);
-	if (len >= NAUTH_ERROR_CODE)
-		len = 0;
-	memcpy(code, name, len);
-	code[len] = '\0';
-}
-
-/* The code at this path, or NULL if none that is known is there. */
-static const NauthKnownCode *
-find_code(const NauthProvider *provider, const NauthReply *reply, const char *path)
-{
-	const NauthKnownCode *known = provider->known_codes;
-	char		code[NAUTH_ERROR_CODE];
-
-	if (path == NULL)
-		return NULL;
-	read_code(provider, reply, path, code);
-	while (known->code != NULL && strcmp(known->code, code) != 0)
-		known++;
-	return known->code != NULL ? known : NULL;
-}
-
-bool
-nauth_read_confirms(const NauthProvider *provider)
-{
-	return provider->unconfirmed == NULL && !provider->lists_only &&
-		(provider->not_found_code != NULL || provider->find_user != NULL);
-}
-
-bool
-nauth_read_is_not_found(const NauthProvider *provider, const NauthReply *reply)
-{
-	char		code[NAUTH_ERROR_CODE];
-
-	if (reply->status != provider->not_found_status || provider->not_found_code == NULL)
-		return false;
-	read_code(provider, reply, provider->error_path, code);
-	return strcmp(code, provider->not_found_code) == 0;
-}
-
-NauthErrorKind
-nauth_read_kind(const NauthProvider *provider, const NauthReply *reply)
-{
-	char		code[NAUTH_ERROR_CODE];
-
-	if (provider->code_kinds != NULL && reply->status >= 400)
-	{
-		read_code(provider, reply, provider->error_path, code);
-		for (const NauthCodeKind *known = provider->code_kinds; known->code != NULL; known++)
-			if (strcmp(known->code, code) == 0)
-				return known->kind;
-	}
-	return nauth_error_of_status(reply->status);
-}
-
-void
-nauth_read_failure(const NauthProvider *provider, const NauthReply *reply,
-				   NauthError *error)
-{
-	const NauthKnownCode *known;
-	char		id[NAUTH_ERROR_REQUEST_ID];
-
-	if (reply->status > 0)
-		error->status = reply->status;
-	nauth_error_set_request_id(error, reply->request_id);
-	if (reply->status < 400)
-		return;
-	if (provider->id_path != NULL &&
-		nauth_json_text(reply->body, provider->id_path, id, sizeof(id)))
-		nauth_error_set_request_id(error, id);
-	known = find_code(provider, reply, provider->error_path);
-	if (known == NULL)
-		known = find_code(provider, reply, provider->status_path);
-	if (known == NULL)
-		return;
-	strcpy(error->code, known->code);
-	error->hint = known->hint;
 }

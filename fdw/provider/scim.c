@@ -20,6 +20,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "asking.h"
+#include "reading.h"
+
 static const char *const pagings[] = {"index", "cursor", NULL};
 
 /* Is never to be returned, but that is easily forgotten. */
@@ -64,7 +67,7 @@ scim_write_request(const NauthSettings *settings, const NauthQuery *query,
 		else					/* not all services take 0 */
 			nauth_request_number(request, "count", 1);
 	}
-	nauth_read_bearer(settings, request);
+	nauth_ask_bearer(settings, request);
 	nauth_request_header(request, "Accept", "", "application/scim+json");
 }
 
@@ -78,9 +81,8 @@ nauth_scim_read_envelope(const NauthReply *reply, NauthScimEnvelope *envelope, N
 	static const char *const names[] = {"totalResults", "Resources", "nextCursor", NULL};
 	NauthSpan	found[3];
 
-	if (!nauth_slice_is_split(nauth_slice_object(reply->body, names, found)))
-		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
-							   "the page is no JSON object or is cut off");
+	if (!nauth_read_envelope(reply->body, names, found, error))
+		return false;
 	envelope->total = -1;
 	if (!nauth_slice_is_null(found[0]) &&
 		(!nauth_slice_int64(found[0], &envelope->total) ||

@@ -26,6 +26,8 @@
 #include <string.h>
 
 #include "../json.h"
+#include "asking.h"
+#include "reading.h"
 
 #define HOUR		INT64_C(3600000000)
 #define OFFSET		"-12:00"
@@ -86,7 +88,7 @@ static int
 limit_of(const NauthSettings *settings, const NauthQuery *query, const char *cursor,
 		 const NauthScimPlace *place)
 {
-	int			limit = nauth_read_limit(settings, query, cursor);
+	int			limit = nauth_ask_limit(settings, query, cursor);
 
 	if (limit > place->config.most)
 		limit = place->config.most;
@@ -277,8 +279,7 @@ nauth_scim_read_page(const NauthSettings *settings, const NauthQuery *query,
 
 	nauth_read_begin(page);
 	if (!nauth_scim_read_place(settings, query, cursor, &place))
-		return nauth_error_set(error, NAUTH_ERROR_REQUEST,
-							   "the cursor of the listing is damaged");
+		return nauth_read_no_cursor(error);
 	if (place.step == NAUTH_SCIM_CONFIG)
 		return take_config(settings, query, reply, page);
 	if (reply->status != 200)

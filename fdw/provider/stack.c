@@ -22,6 +22,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "asking.h"
+#include "reading.h"
+
 /* The names of headers before and after the renaming. */
 typedef struct StackHeaders
 {
@@ -122,7 +125,7 @@ write_page_parameters(const NauthSettings *settings, const NauthQuery *query, co
 
 	if (!nauth_stack_cursor_read(text, &cursor))
 		request->overflow = true;
-	nauth_request_number(request, "limit", nauth_read_limit(settings, query, text));
+	nauth_request_number(request, "limit", nauth_ask_limit(settings, query, text));
 	if (cursor.asked[0] != '\0')
 		nauth_request_parameter(request, "cursor", cursor.asked);
 	nauth_request_parameter(request, "order_by", "signed_up_at");
@@ -156,7 +159,7 @@ read_next(NauthSpan pagination, char next[NAUTH_STACK_ID], NauthError *error)
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "the page does not say whether there is a next one");
 	if (nauth_slice_is_null(found[0]) ||
-		(nauth_slice_text(found[0], next, NAUTH_STACK_ID) && nauth_read_is_uuid(next)))
+		(nauth_slice_text(found[0], next, NAUTH_STACK_ID) && nauth_ask_is_uuid(next)))
 		return true;
 	return nauth_error_set(error, NAUTH_ERROR_UNREADABLE, "the cursor of the next page is no UUID");
 }
@@ -172,9 +175,8 @@ read_envelope(const NauthReply *reply, NauthSpan *items, char next[NAUTH_STACK_I
 	static const char *const names[] = {"items", "is_paginated", "pagination", NULL};
 	NauthSpan	found[3];
 
-	if (!nauth_slice_is_split(nauth_slice_object(reply->body, names, found)))
-		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
-							   "the page is no JSON object or is cut off");
+	if (!nauth_read_envelope(reply->body, names, found, error))
+		return false;
 	*items = found[0];
 	if (nauth_slice_is_null(found[0]) || found[1].len != 4 || memcmp(found[1].data, "true", 4) != 0)
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
@@ -192,9 +194,9 @@ stack_read_page(const NauthSettings *settings, const NauthQuery *query, const ch
 
 	nauth_read_begin(page);
 	if (!nauth_stack_cursor_read(text, &cursor))
-		return nauth_error_set(error, NAUTH_ERROR_REQUEST, "the cursor of the listing is damaged");
+		return nauth_read_no_cursor(error);
 	if (!read_envelope(reply, &items, next, error) ||
-		!nauth_read_users(&nauth_provider_stack, settings, items, nauth_read_limit(settings, query, text), page, error))
+		!nauth_read_users(&nauth_provider_stack, settings, items, nauth_ask_limit(settings, query, text), page, error))
 		return false;
 	if (page->count == 0 && next[0] != '\0')
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
@@ -227,7 +229,7 @@ const NauthProvider nauth_provider_stack = {
 	.known_codes = known_codes,
 	.not_found_status = 404,
 	.not_found_code = "USER_NOT_FOUND",
-	.is_id = nauth_read_is_uuid,	/* not "me", nor what would be refused */
+	.is_id = nauth_ask_is_uuid, /* not "me", nor what would be refused */
 	.finds_emails = true,
 	.by_creation = NAUTH_PAGES_ALL,
 	.volatile_members = volatile_members,

@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+#include "asking.h"
+
 /* Read a UUID and go behind it.  False when there is none. */
 static bool
 read_id(const char **text, char id[NAUTH_STACK_ID])
@@ -20,7 +22,7 @@ read_id(const char **text, char id[NAUTH_STACK_ID])
 	memcpy(id, *text, len);
 	id[len] = '\0';
 	*text += len;
-	return nauth_read_is_uuid(id);
+	return nauth_ask_is_uuid(id);
 }
 
 bool
@@ -121,7 +123,7 @@ mark_users(const NauthStackCursor *cursor, const NauthPage *page, NauthStackCurs
 	next->marks = 0;
 	for (; i >= 0 && next->marks < NAUTH_STACK_MARKS; i--)
 	{
-		if (!nauth_read_is_uuid(page->users[i].id))
+		if (!nauth_ask_is_uuid(page->users[i].id))
 			return;
 		memcpy(next->ids[next->marks++], page->users[i].id, NAUTH_STACK_ID);
 	}

@@ -21,6 +21,9 @@
 
 #include <string.h>
 
+#include "asking.h"
+#include "reading.h"
+
 #define USERS_PATH		"/admin/users"
 #define AUDIENCE_MAX	256		/* bytes of an audience, its zero included */
 
@@ -58,7 +61,7 @@ write_page_parameters(const NauthSettings *settings, const NauthQuery *query,
 {
 	NauthSupabasePlace place;
 
-	if (!nauth_supabase_aim(cursor, nauth_read_limit(settings, query, cursor), &place))
+	if (!nauth_supabase_aim(cursor, nauth_ask_limit(settings, query, cursor), &place))
 		request->overflow = true;
 	nauth_request_number(request, "page", place.page);
 	nauth_request_number(request, "per_page", place.per_page);
@@ -85,7 +88,7 @@ supabase_write_request(const NauthSettings *settings, const NauthQuery *query,
 	}
 	else
 		write_page_parameters(settings, query, cursor, request);
-	nauth_read_bearer(settings, request);
+	nauth_ask_bearer(settings, request);
 	nauth_request_header(request, "apikey", "", settings->api_key);
 	if (audience != NULL)
 		nauth_request_header(request, "X-JWT-AUD", "", audience);
@@ -113,9 +116,8 @@ read_envelope(const NauthReply *reply, const char *audience, NauthSpan *users,
 	NauthSpan	found[2];
 	const char *p = reply->header;
 
-	if (!nauth_slice_is_split(nauth_slice_object(reply->body, names, found)))
-		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
-							   "the page is no JSON object or is cut off");
+	if (!nauth_read_envelope(reply->body, names, found, error))
+		return false;
 	if (nauth_slice_is_null(found[0]))
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
 							   "the page has no list of users");
@@ -134,14 +136,13 @@ supabase_read_page(const NauthSettings *settings, const NauthQuery *query,
 				   const char *cursor, const NauthReply *reply, NauthPage *page,
 				   NauthError *error)
 {
-	int			size = nauth_read_limit(settings, query, cursor);
+	int			size = nauth_ask_limit(settings, query, cursor);
 	NauthSupabasePlace place;
 	NauthSpan	users;
 
 	nauth_read_begin(page);
 	if (!nauth_supabase_aim(cursor, size, &place))
-		return nauth_error_set(error, NAUTH_ERROR_REQUEST,
-							   "the cursor of the listing is damaged");
+		return nauth_read_no_cursor(error);
 	return read_envelope(reply, settings->more[NAUTH_SETTING_AUDIENCE], &users, &page->total, error) &&
 		nauth_read_users(&nauth_provider_supabase, settings, users, place.per_page, page, error) &&
 		nauth_supabase_take(&place, size, descends(query), page, error);
@@ -176,7 +177,7 @@ const NauthProvider nauth_provider_supabase = {
 	.not_found_status = 404,
 	.not_found_code = "user_not_found",
 	.counts = true,
-	.is_id = nauth_read_is_uuid,
+	.is_id = nauth_ask_is_uuid,
 	.finds_emails = true,
 	.by_creation = NAUTH_PAGES_ALL,
 	.volatile_members = volatile_members,

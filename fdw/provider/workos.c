@@ -17,6 +17,9 @@
 
 #include <string.h>
 
+#include "asking.h"
+#include "reading.h"
+
 #define MILLISECOND		INT64_C(1000)
 
 static const char *const own_urls[] = {
@@ -81,13 +84,13 @@ workos_write_request(const NauthSettings *settings, const NauthQuery *query,
 		nauth_request_segment(request, query->id);
 	else
 	{
-		nauth_request_number(request, "limit", nauth_read_limit(settings, query, cursor));
+		nauth_request_number(request, "limit", nauth_ask_limit(settings, query, cursor));
 		if (events)
 			write_events(query, cursor, request);
 		else
 			write_users(query, cursor, request);
 	}
-	nauth_read_bearer(settings, request);
+	nauth_ask_bearer(settings, request);
 }
 
 /*
@@ -103,9 +106,8 @@ read_envelope(const NauthQuery *query, const NauthReply *reply, NauthSpan *list,
 	NauthSpan	found[2];
 	NauthSpan	end[1];
 
-	if (!nauth_slice_is_split(nauth_slice_object(reply->body, names, found)))
-		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
-							   "the page is no JSON object or is cut off");
+	if (!nauth_read_envelope(reply->body, names, found, error))
+		return false;
 	if (nauth_slice_is_null(found[0]) ||
 		nauth_slice_object(found[1], end_names, end) != NAUTH_SLICE_OK ||
 		(end[0].data == NULL && query->kind != NAUTH_QUERY_SINCE))

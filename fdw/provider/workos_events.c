@@ -13,6 +13,9 @@
 
 #include <string.h>
 
+#include "asking.h"
+#include "reading.h"
+
 /* What an event says of its user; of another kind it is not wanted. */
 typedef enum WorkosEvent
 {
@@ -67,7 +70,7 @@ nauth_workos_read_events(const NauthSettings *settings, const NauthQuery *query,
 	NauthSlicer slicer;
 	NauthSpan	json;
 	NauthSliceResult result = nauth_slice_array(&slicer, list);
-	int			limit = nauth_read_limit(settings, query, cursor);
+	int			limit = nauth_ask_limit(settings, query, cursor);
 
 	if (result != NAUTH_SLICE_OK)
 		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,

@@ -20,6 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "asking.h"
+#include "reading.h"
+
 /*
  * Users created together may come in another order than that of their times, but
  * no page is created in so little time.
@@ -157,10 +160,9 @@ nauth_workos_read_users(const NauthSettings *settings, const NauthQuery *query, 
 	bool		last = after[0] == '\0';
 
 	if (cursor != NULL && !read_cursor(cursor, &place))
-		return nauth_error_set(error, NAUTH_ERROR_REQUEST,
-							   "the cursor of the listing is damaged");
+		return nauth_read_no_cursor(error);
 	if (!nauth_read_users(&nauth_provider_workos, settings, list,
-						  nauth_read_limit(settings, query, cursor), page, error))
+						  nauth_ask_limit(settings, query, cursor), page, error))
 		return false;
 	if (cursor != NULL && !join(&place, query, last, page, error))
 		return false;

@@ -21,6 +21,8 @@
 #include "executor/spi.h"
 
 #include "fault_point.h"
+#include "provider/asking.h"
+#include "provider/reply.h"
 #include "sync/deletion.h"
 #include "sync/statement.h"
 
@@ -240,7 +242,7 @@ nauth_deletion_find(NauthRun *run)
 	if (!OidIsValid(run->target.relid) || nauth_known_missing(run->known) == 0)
 		return;
 	nauth_target_read(&run->target, "id::text", "deleted_at IS NULL", NULL, note_missing, run);
-	if (!nauth_read_confirms(run->options->provider))
+	if (!nauth_reply_confirms(run->options->provider))
 		hold_all(run, &run->missing_users, "the provider has no answer that means that a user does not exist");
 	else if (run->unreadable_ids > 0)
 		hold_all(run, &run->missing_users, "a user in the listing has no readable id");
@@ -277,7 +279,7 @@ nauth_deletion_ask_witnesses(NauthRun *run, const NauthIdList *witnesses)
 	NauthUser  *user = palloc(sizeof(NauthUser));
 
 	for (int i = 0; i < witnesses->count && run->witness[0] == '\0'; i++)
-		if (nauth_read_id_possible(run->options->provider, witnesses->ids[i]) &&
+		if (nauth_ask_id_possible(run->options->provider, witnesses->ids[i]) &&
 			nauth_deletion_finds(run, witnesses->ids[i], user))
 			strlcpy(run->witness, witnesses->ids[i], sizeof(run->witness));
 }
@@ -357,7 +359,7 @@ nauth_deletion_confirm(NauthRun *run)
 	{
 		const char *id = run->missing_users.ids[i];
 
-		if (!nauth_read_id_possible(run->options->provider, id))
+		if (!nauth_ask_id_possible(run->options->provider, id))
 			hold(run, id, "the provider cannot be asked about such an id");
 		else
 			ask_about(run, id, run->missing_users.notes[i]);

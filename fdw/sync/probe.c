@@ -18,6 +18,8 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "provider/asking.h"
+#include "provider/reply.h"
 #include "sync/deletion.h"
 #include "sync/full.h"
 #include "sync/statement.h"
@@ -137,9 +139,9 @@ finds(NauthRun *run, const char *id, NauthUser *user)
 {
 	bool		found;
 
-	if (!nauth_read_id_possible(run->options->provider, id))
+	if (!nauth_ask_id_possible(run->options->provider, id))
 		return false;
-	if (nauth_read_confirms(run->options->provider))
+	if (nauth_reply_confirms(run->options->provider))
 		return nauth_deletion_finds(run, id, user);
 	return nauth_directory_try_user(run->directory, id, user, &found) && found;
 }

@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "neon_auth_fdw.h"
+#include "provider/reply.h"
 #include "sync/changes.h"
 #include "sync/deletion.h"
 #include "sync/full.h"
@@ -71,7 +72,7 @@ nauth_refresh_warn_held(const NauthRun *run)
 				errmsg_plural("held back %d deletion in %s", "held back %d deletions in %s", held.count,
 							  held.count, run->target.name),
 				errdetail("Reason: %s.", held.reason),
-				!nauth_read_confirms(run->options->provider) && run->options->provider->unconfirmed ?
+				!nauth_reply_confirms(run->options->provider) && run->options->provider->unconfirmed ?
 				errhint(run->options->provider->unconfirmed, quote_identifier(run->options->server)) :
 				held.approvable > 0 ?
 				errhint("If these users are really gone: %s;",

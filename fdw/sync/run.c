@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "fault_point.h"
+#include "provider/asking.h"
 #include "sync/deletion.h"
 #include "sync/progress.h"
 #include "sync/state.h"
@@ -112,7 +113,7 @@ nauth_run_set_options(NauthRun *run, const NauthOptions *options)
 void
 nauth_run_witness(NauthRun *run, const NauthUser *user)
 {
-	if (user->flaw != NAUTH_FLAW_ID && nauth_read_id_possible(run->options->provider, user->id))
+	if (user->flaw != NAUTH_FLAW_ID && nauth_ask_id_possible(run->options->provider, user->id))
 		strlcpy(run->witness, user->id, sizeof(run->witness));
 }
 

@@ -17,6 +17,7 @@
 #include "utils/timestamp.h"
 
 #include "fault_point.h"
+#include "provider/reply.h"
 #include "sync/state.h"
 #include "sync/statement.h"
 
@@ -188,7 +189,7 @@ leaves_doubt(const NauthRun *run)
 {
 	NauthHeld	held = nauth_run_held(run);
 
-	return (held.count > held.approvable && nauth_read_confirms(run->options->provider)) || run->marked < run->deleted_users.count ||
+	return (held.count > held.approvable && nauth_reply_confirms(run->options->provider)) || run->marked < run->deleted_users.count ||
 		(run->incremental && (run->doubt || run->last.unproved));
 }
 

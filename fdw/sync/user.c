@@ -31,6 +31,7 @@
 #include "fault_point.h"
 #include "neon_auth_fdw.h"
 #include "pgcompat.h"
+#include "provider/asking.h"
 #include "sync/apply.h"
 #include "sync/changes.h"
 #include "sync/deletion.h"
@@ -296,7 +297,7 @@ neon_auth_sync_user(PG_FUNCTION_ARGS)
 	PG_TRY();
 	{
 		/* of an id that no user can have there is nothing to ask */
-		if (nauth_read_id_possible(run->options->provider, run->single))
+		if (nauth_ask_id_possible(run->options->provider, run->single))
 			ask_once(run, called_at);
 		row = read_row(fcinfo, run, caller);
 	}

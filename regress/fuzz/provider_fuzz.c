@@ -17,6 +17,8 @@
 #include <string.h>
 
 #include "provider/provider.h"
+#include "provider/reading.h"
+#include "provider/reply.h"
 
 #define MAX_PAGE_SIZE	64
 
@@ -148,7 +150,7 @@ fuzz_count(const NauthProvider *provider, const NauthReply *reply)
 
 	if (provider->read_count == NULL && provider->count_path == NULL)
 		return;
-	read = nauth_read_count(provider, reply, &count, &error);
+	read = nauth_reply_count(provider, reply, &count, &error);
 	check_error(read, &error);
 	if (read)
 		check(count >= 0);
@@ -177,9 +179,9 @@ fuzz_error(const NauthProvider *provider, NauthReply reply)
 	NauthError	error = no_error;
 
 	reply.status = provider->not_found_status;
-	nauth_read_failure(provider, &reply, &error);
-	check(nauth_read_kind(provider, &reply) != NAUTH_OK);
-	if (nauth_read_is_not_found(provider, &reply) && provider->known_codes[0].code != NULL)
+	nauth_reply_failure(provider, &reply, &error);
+	check(nauth_reply_kind(provider, &reply) != NAUTH_OK);
+	if (nauth_reply_is_not_found(provider, &reply) && provider->known_codes[0].code != NULL)
 		check(strcmp(error.code, provider->not_found_code) == 0);
 	check_error(true, &error);
 }

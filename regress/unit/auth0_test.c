@@ -7,6 +7,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "provider/asking.h"
 #include "provider_unit.h"
 
 #define AUTH0		(&nauth_provider_auth0)
@@ -341,10 +342,10 @@ test_single(void)
 	is_text(unit_error.code, "invalid_paging", "that code");
 	ok(!unit_is_not_found(AUTH0, 429, "auth0/error_429.json"), "too many requests");
 	unit_check_failures(AUTH0, "{\"statusCode\":403,\"error\":\"x\",\"message\":\"x\",\"errorCode\":\"%s\",\"more\":\"%s\"}");
-	ok(nauth_read_id_possible(AUTH0, "auth0|65aa") && nauth_read_id_possible(AUTH0, "samlp|a|b/c d") &&
-	   nauth_read_id_possible(AUTH0, "|"), "ids a user can have");
-	ok(!nauth_read_id_possible(AUTH0, "65aa") && !nauth_read_id_possible(AUTH0, "") &&
-	   !nauth_read_id_possible(AUTH0, "a|" IDS_255), "and ids nobody has");
+	ok(nauth_ask_id_possible(AUTH0, "auth0|65aa") && nauth_ask_id_possible(AUTH0, "samlp|a|b/c d") &&
+	   nauth_ask_id_possible(AUTH0, "|"), "ids a user can have");
+	ok(!nauth_ask_id_possible(AUTH0, "65aa") && !nauth_ask_id_possible(AUTH0, "") &&
+	   !nauth_ask_id_possible(AUTH0, "a|" IDS_255), "and ids nobody has");
 }
 
 static void

@@ -12,6 +12,7 @@
  *-------------------------------------------------------------------------
  */
 #include "directory_unit.h"
+#include "provider/asking.h"
 
 #define BETTER_AUTH	(&nauth_provider_better_auth)
 
@@ -98,7 +99,7 @@ test_narrowed(void)
 			"?limit=20&offset=0&sortBy=createdAt&sortDirection=desc", "the newest");
 	unit_query.order = NAUTH_ORDER_OWN;
 	unit_query.limit = 0;
-	ok(nauth_read_id_possible(BETTER_AUTH, "a/b") && nauth_read_id_listable(BETTER_AUTH, "-a"),
+	ok(nauth_ask_id_possible(BETTER_AUTH, "a/b") && nauth_ask_id_listable(BETTER_AUTH, "-a"),
 	   "no id is odd");
 }
 

@@ -14,6 +14,7 @@
  *-------------------------------------------------------------------------
  */
 #include "directory_unit.h"
+#include "provider/asking.h"
 
 #define MAX_USERS	400
 #define ROUNDS		400
@@ -177,14 +178,14 @@ test_limits(void)
 	NauthSettings settings = {.url = "https://auth.example.com",.api_key = "key",.page_size = 500};
 	NauthQuery	query = {.kind = NAUTH_QUERY_CHANGES,.limit = 100};
 
-	is_int(nauth_read_limit(&settings, &query, NULL), 100, "the first page may be smaller");
-	is_int(nauth_read_limit(&settings, &query, "90 10 1:a"), 500, "others are not");
+	is_int(nauth_ask_limit(&settings, &query, NULL), 100, "the first page may be smaller");
+	is_int(nauth_ask_limit(&settings, &query, "90 10 1:a"), 500, "others are not");
 	settings.page_size = 50;
-	is_int(nauth_read_limit(&settings, &query, NULL), 50, "nor is it larger");
+	is_int(nauth_ask_limit(&settings, &query, NULL), 50, "nor is it larger");
 	settings.page_size = 1;
-	is_int(nauth_read_limit(&settings, &query, NULL), 3, "a page that overlaps has three users");
+	is_int(nauth_ask_limit(&settings, &query, NULL), 3, "a page that overlaps has three users");
 	query.kind = NAUTH_QUERY_LIST;
-	is_int(nauth_read_limit(&settings, &query, NULL), 1, "others may have one");
+	is_int(nauth_ask_limit(&settings, &query, NULL), 1, "others may have one");
 }
 
 int

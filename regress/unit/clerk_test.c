@@ -7,6 +7,8 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "provider/asking.h"
+#include "provider/reading.h"
 #include "provider_unit.h"
 
 #define CLERK	(&nauth_provider_clerk)
@@ -135,9 +137,9 @@ test_narrowed(void)
 			"&created_at_after={created_at}&created_at_before={created_at}", "an unknown window");
 	unit_query.windowed = false;
 	unit_query.limit = 0;
-	ok(!nauth_read_id_possible(CLERK, "user_a/b"), "an id with a slash is nobody's");
-	ok(nauth_read_id_possible(CLERK, "-user_a") && !nauth_read_id_listable(CLERK, "-user_a") &&
-	   !nauth_read_id_listable(CLERK, "+user_a") && nauth_read_id_listable(CLERK, "user-a"),
+	ok(!nauth_ask_id_possible(CLERK, "user_a/b"), "an id with a slash is nobody's");
+	ok(nauth_ask_id_possible(CLERK, "-user_a") && !nauth_ask_id_listable(CLERK, "-user_a") &&
+	   !nauth_ask_id_listable(CLERK, "+user_a") && nauth_ask_id_listable(CLERK, "user-a"),
 	   "one that would exclude is asked for alone");
 }
 
@@ -248,11 +250,11 @@ test_single(void)
 	unit_check_failures(CLERK, CLERK_ERROR);
 	test_request_ids();
 
-	ok(nauth_read_id_possible(&nauth_provider_clerk, "user_1") && nauth_read_id_possible(&nauth_provider_clerk, IDS_255),
+	ok(nauth_ask_id_possible(&nauth_provider_clerk, "user_1") && nauth_ask_id_possible(&nauth_provider_clerk, IDS_255),
 	   "ids a user can have");
-	ok(!nauth_read_id_possible(&nauth_provider_clerk, "") &&
-	   !nauth_read_id_possible(&nauth_provider_clerk, "count") && !nauth_read_id_possible(&nauth_provider_clerk, ".") &&
-	   !nauth_read_id_possible(&nauth_provider_clerk, "..") && !nauth_read_id_possible(&nauth_provider_clerk, IDS_255 "i"),
+	ok(!nauth_ask_id_possible(&nauth_provider_clerk, "") &&
+	   !nauth_ask_id_possible(&nauth_provider_clerk, "count") && !nauth_ask_id_possible(&nauth_provider_clerk, ".") &&
+	   !nauth_ask_id_possible(&nauth_provider_clerk, "..") && !nauth_ask_id_possible(&nauth_provider_clerk, IDS_255 "i"),
 	   "and ids nobody has");
 }
 

@@ -11,6 +11,7 @@
  *-------------------------------------------------------------------------
  */
 #include "directory_unit.h"
+#include "provider/reply.h"
 
 #define COGNITO		(&nauth_provider_cognito)
 #define POOL		"eu-central-1_Example01"
@@ -390,7 +391,7 @@ test_kinds(void)
 
 		snprintf(json, sizeof(json), ERROR, kind_cases[i].code, "x");
 		reply.body = unit_copy_text(json);
-		is_int(nauth_read_kind(COGNITO, &reply), kind_cases[i].kind, kind_cases[i].code);
+		is_int(nauth_reply_kind(COGNITO, &reply), kind_cases[i].kind, kind_cases[i].code);
 		unit_free(reply.body);
 	}
 }

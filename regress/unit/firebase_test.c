@@ -12,6 +12,8 @@
  *-------------------------------------------------------------------------
  */
 #include "directory_unit.h"
+#include "provider/asking.h"
+#include "provider/reading.h"
 
 #define FIREBASE	(&nauth_provider_firebase)
 
@@ -113,14 +115,14 @@ test_ids(void)
 	unit_query.n_ids = 0;
 
 	memset(longest, 'x', 128);
-	ok(nauth_read_id_possible(FIREBASE, longest) && nauth_read_id_possible(FIREBASE, "a b/c\"\\"), "ids that users can have");
+	ok(nauth_ask_id_possible(FIREBASE, longest) && nauth_ask_id_possible(FIREBASE, "a b/c\"\\"), "ids that users can have");
 	longest[128] = 'x';
-	ok(!nauth_read_id_possible(FIREBASE, longest) && !nauth_read_id_possible(FIREBASE, "") &&
-	   !nauth_read_id_possible(FIREBASE, "a\tb"), "and those that none has");
+	ok(!nauth_ask_id_possible(FIREBASE, longest) && !nauth_ask_id_possible(FIREBASE, "") &&
+	   !nauth_ask_id_possible(FIREBASE, "a\tb"), "and those that none has");
 	for (int i = 0; i < 256; i += 2)
 		memcpy(longest + i, "\xC3\xAB", 2);
 	longest[254] = '\0';
-	ok(nauth_read_id_possible(FIREBASE, longest), "characters are counted, not bytes");
+	ok(nauth_ask_id_possible(FIREBASE, longest), "characters are counted, not bytes");
 }
 
 typedef struct AddressCase

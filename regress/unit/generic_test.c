@@ -8,6 +8,8 @@
  *-------------------------------------------------------------------------
  */
 #include "generic_unit.h"
+#include "provider/asking.h"
+#include "provider/reply.h"
 
 static NauthProvider
 adapted(void)
@@ -94,16 +96,16 @@ test_one_user(void)
 		snprintf(url, sizeof(url), "https://auth.example.com%s", paths[i][1]);
 		is_text(unit_request.url, url, "one user");
 		provider = adapted();
-		ok(nauth_read_id_possible(&provider, "a/b") == (i == 2), "a slash within a path would be another path");
-		ok(!nauth_read_id_possible(&provider, "..") && !nauth_read_id_possible(&provider, ""), "as would dots");
+		ok(nauth_ask_id_possible(&provider, "a/b") == (i == 2), "a slash within a path would be another path");
+		ok(!nauth_ask_id_possible(&provider, "..") && !nauth_ask_id_possible(&provider, ""), "as would dots");
 	}
 	unit_write(GENERIC, NAUTH_QUERY_USER, nauth_request_id, NULL);
 	is_text(unit_request.url, "https://auth.example.com/user?id={id}&full=1", "an unknown id");
 	set(NAUTH_SETTING_ID_TYPE, "integer");
 	provider = adapted();
-	ok(nauth_read_id_possible(&provider, "0") && nauth_read_id_possible(&provider, "1234567890"), "integers");
-	ok(!nauth_read_id_possible(&provider, "01") && !nauth_read_id_possible(&provider, "-1") && !nauth_read_id_possible(&provider, "1a") &&
-	   !nauth_read_id_possible(&provider, "1.0") && !nauth_read_id_possible(&provider, " 1"), "and what is none");
+	ok(nauth_ask_id_possible(&provider, "0") && nauth_ask_id_possible(&provider, "1234567890"), "integers");
+	ok(!nauth_ask_id_possible(&provider, "01") && !nauth_ask_id_possible(&provider, "-1") && !nauth_ask_id_possible(&provider, "1a") &&
+	   !nauth_ask_id_possible(&provider, "1.0") && !nauth_ask_id_possible(&provider, " 1"), "and what is none");
 }
 
 static void
@@ -399,12 +401,12 @@ test_single(void)
 	begin_settings();
 	set(NAUTH_SETTING_USER_PATH, "/users/{id}");
 	provider = adapted();
-	ok(!nauth_read_confirms(&provider) && !provider.lists_only, "without a rule nobody is found to be gone");
+	ok(!nauth_reply_confirms(&provider) && !provider.lists_only, "without a rule nobody is found to be gone");
 	ok(!unit_is_not_found(&provider, 404, "generic/not_found.json"), "by no answer");
 	set(NAUTH_SETTING_NOT_FOUND_MEMBER, "error.code");
 	set(NAUTH_SETTING_NOT_FOUND_VALUE, "user_not_found");
 	provider = adapted();
-	ok(nauth_read_confirms(&provider), "with a rule there is");
+	ok(nauth_reply_confirms(&provider), "with a rule there is");
 	ok(unit_is_not_found(&provider, 404, "generic/not_found.json"), "not found");
 	is_text(unit_error.code, "", "but no code is shown");
 	ok(!unit_is_not_found(&provider, 410, "generic/not_found.json"), "another status");
@@ -429,7 +431,7 @@ test_single(void)
 	ok(!unit_read_user(&provider, "u_2", "generic/user.json", &user) && !unit_missing, "not where it is looked for");
 	set(NAUTH_SETTING_USER_PATH, NULL);
 	provider = adapted();
-	ok(provider.lists_only && !nauth_read_confirms(&provider), "without a path nobody is asked for");
+	ok(provider.lists_only && !nauth_reply_confirms(&provider), "without a path nobody is asked for");
 	set(NAUTH_SETTING_NOT_FOUND_MEMBER, "code");
 	set(NAUTH_SETTING_NOT_FOUND_VALUE, "1404");
 	set(NAUTH_SETTING_USER_PATH, "/users/{id}");
@@ -444,7 +446,7 @@ count_of(const char *json)
 	NauthSpan	body = unit_copy_text(json);
 	NauthReply	reply = unit_reply(body);
 	int64_t		count;
-	bool		read = nauth_read_count(&provider, &reply, &count, &unit_error);
+	bool		read = nauth_reply_count(&provider, &reply, &count, &unit_error);
 
 	unit_free(body);
 	return read ? count : -1;

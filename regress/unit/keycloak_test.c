@@ -13,6 +13,8 @@
  *-------------------------------------------------------------------------
  */
 #include "directory_unit.h"
+#include "provider/asking.h"
+#include "provider/reading.h"
 
 #define KEYCLOAK	(&nauth_provider_keycloak)
 #define USERS		"https://auth.example.com/admin/realms/my%20realm/users"
@@ -99,9 +101,9 @@ test_narrowed(void)
 	unit_query.email = NULL;
 	ok(KEYCLOAK->max_ids == 0 && KEYCLOAK->by_creation == NAUTH_PAGES_NONE && !KEYCLOAK->lists_changes &&
 	   !KEYCLOAK->lists_since, "there is nothing else to narrow by");
-	ok(nauth_read_id_possible(KEYCLOAK, U1) && nauth_read_id_possible(KEYCLOAK, U3), "ids that a user can have");
-	ok(!nauth_read_id_possible(KEYCLOAK, "a/b") && !nauth_read_id_possible(KEYCLOAK, "count") &&
-	   !nauth_read_id_possible(KEYCLOAK, "profile") && !nauth_read_id_possible(KEYCLOAK, ".."), "and ids that nobody has");
+	ok(nauth_ask_id_possible(KEYCLOAK, U1) && nauth_ask_id_possible(KEYCLOAK, U3), "ids that a user can have");
+	ok(!nauth_ask_id_possible(KEYCLOAK, "a/b") && !nauth_ask_id_possible(KEYCLOAK, "count") &&
+	   !nauth_ask_id_possible(KEYCLOAK, "profile") && !nauth_ask_id_possible(KEYCLOAK, ".."), "and ids that nobody has");
 }
 
 /* ---- Tokens */

@@ -11,6 +11,8 @@
  *-------------------------------------------------------------------------
  */
 #include "directory_unit.h"
+#include "provider/asking.h"
+#include "provider/reading.h"
 
 #define OKTA		(&nauth_provider_okta)
 #define USERS_URL	"https://auth.example.com/api/v1/users"
@@ -162,10 +164,10 @@ test_ids(void)
 		"00u1ada0lovelace000 ", "00u1ada0lovelac\xC3\xA9" "001", " 00u1ada0lovelace001"
 	};
 
-	ok(nauth_read_id_possible(OKTA, "00u1ada0lovelace0001"), "an id");
-	ok(nauth_read_id_possible(OKTA, "00ub0oNGTSWTBKOLGLNR"), "another one");
+	ok(nauth_ask_id_possible(OKTA, "00u1ada0lovelace0001"), "an id");
+	ok(nauth_ask_id_possible(OKTA, "00ub0oNGTSWTBKOLGLNR"), "another one");
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		ok(!nauth_read_id_possible(OKTA, wrong[i]), "no id");
+		ok(!nauth_ask_id_possible(OKTA, wrong[i]), "no id");
 }
 
 /* ---- Pages and links */

@@ -13,6 +13,8 @@
 #include "unit.h"
 
 #include "provider/provider.h"
+#include "provider/reading.h"
+#include "provider/reply.h"
 
 #define UNIT_USERS	600
 
@@ -412,7 +414,7 @@ unit_read_failure(const NauthProvider *provider, int status, const char *header,
 
 	memset(&unit_error, 0, sizeof(unit_error));
 	memcpy(reply.request_id, header, strlen(header) + 1);
-	nauth_read_failure(provider, &reply, &unit_error);
+	nauth_reply_failure(provider, &reply, &unit_error);
 }
 
 /* Whether this means that a user does not exist; it is read as a failure too. */
@@ -421,7 +423,7 @@ unit_is_not_found(const NauthProvider *provider, int status,
 				  const char *fixture)
 {
 	NauthReply	reply = {.status = status,.body = unit_fixture(fixture)};
-	bool		not_found = nauth_read_is_not_found(provider, &reply);
+	bool		not_found = nauth_reply_is_not_found(provider, &reply);
 
 	unit_read_failure(provider, status, "", reply.body);
 	unit_free(reply.body);

@@ -8,6 +8,8 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "provider/reading.h"
+#include "provider/reply.h"
 #include "provider_unit.h"
 
 static bool
@@ -165,9 +167,9 @@ test_confirms(void)
 	static const NauthProvider telling = {.error_path = "code",.not_found_status = 404,.not_found_code = "x"};
 	NauthReply	reply = {.status = 404,.body = unit_copy_text("{\"code\":\"x\"}")};
 
-	ok(nauth_read_confirms(&nested) && nauth_read_confirms(&telling), "who has an answer");
-	ok(!nauth_read_confirms(&silent) && !nauth_read_confirms(&blind), "and who has none");
-	ok(nauth_read_is_not_found(&telling, &reply) && !nauth_read_is_not_found(&silent, &reply), "never means anything");
+	ok(nauth_reply_confirms(&nested) && nauth_reply_confirms(&telling), "who has an answer");
+	ok(!nauth_reply_confirms(&silent) && !nauth_reply_confirms(&blind), "and who has none");
+	ok(nauth_reply_is_not_found(&telling, &reply) && !nauth_reply_is_not_found(&silent, &reply), "never means anything");
 	unit_free(reply.body);
 }
 

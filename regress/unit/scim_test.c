@@ -7,6 +7,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "provider/asking.h"
 #include "scim_unit.h"
 
 #define USERS_URL	"https://auth.example.com/Users"
@@ -70,8 +71,8 @@ test_requests(void)
 	is_text(unit_request.url, USERS_URL "/{id}", "an unknown id");
 	unit_write(SCIM, NAUTH_QUERY_USER, "", NULL);
 	ok(unit_request.overflow, "an empty id asks for no listing");
-	ok(!nauth_read_id_possible(SCIM, "bulkId") && !nauth_read_id_possible(SCIM, "a/b") &&
-	   nauth_read_id_possible(SCIM, "Me"), "who can be asked for");
+	ok(!nauth_ask_id_possible(SCIM, "bulkId") && !nauth_ask_id_possible(SCIM, "a/b") &&
+	   nauth_ask_id_possible(SCIM, "Me"), "who can be asked for");
 }
 
 /* Whether a query begins with what the service says of itself. */

@@ -13,6 +13,7 @@
  *-------------------------------------------------------------------------
  */
 #include "directory_unit.h"
+#include "provider/asking.h"
 
 #define STACK		(&nauth_provider_stack)
 
@@ -125,10 +126,10 @@ test_narrowed(void)
 	is_text(unit_request.url, USERS "?limit=100" ORDERED, "the oldest");
 	unit_query.order = NAUTH_ORDER_OWN;
 	unit_query.limit = 0;
-	ok(nauth_read_id_possible(STACK, ID("a")), "an id a user can have");
-	ok(!nauth_read_id_possible(STACK, "me") && !nauth_read_id_possible(STACK, "") &&
-	   !nauth_read_id_possible(STACK, "6F1C0A2E-0000-4000-8000-00000000000A") &&
-	   !nauth_read_id_possible(STACK, ID("a") "b") && !nauth_read_id_possible(STACK, "6f1c"),
+	ok(nauth_ask_id_possible(STACK, ID("a")), "an id a user can have");
+	ok(!nauth_ask_id_possible(STACK, "me") && !nauth_ask_id_possible(STACK, "") &&
+	   !nauth_ask_id_possible(STACK, "6F1C0A2E-0000-4000-8000-00000000000A") &&
+	   !nauth_ask_id_possible(STACK, ID("a") "b") && !nauth_ask_id_possible(STACK, "6f1c"),
 	   "and ids nobody has");
 }
 

@@ -14,6 +14,7 @@
  */
 #include "directory_unit.h"
 
+#include "provider/asking.h"
 #include "provider/supabase.h"
 
 #define SUPABASE	(&nauth_provider_supabase)
@@ -156,10 +157,10 @@ test_narrowed(void)
 			"?page=1&per_page=20&sort=created_at%20asc", "the oldest");
 	unit_query.order = NAUTH_ORDER_OWN;
 	unit_query.limit = 0;
-	ok(nauth_read_id_possible(SUPABASE, ADA), "an id is a UUID");
-	ok(!nauth_read_id_possible(SUPABASE, "3F2504E0-4F89-41D3-9A0C-0305E82C3301") &&
-	   !nauth_read_id_possible(SUPABASE, "3f2504e04f8941d39a0c0305e82c3301") &&
-	   !nauth_read_id_possible(SUPABASE, "user_a") && !nauth_read_id_possible(SUPABASE, ADA "0"),
+	ok(nauth_ask_id_possible(SUPABASE, ADA), "an id is a UUID");
+	ok(!nauth_ask_id_possible(SUPABASE, "3F2504E0-4F89-41D3-9A0C-0305E82C3301") &&
+	   !nauth_ask_id_possible(SUPABASE, "3f2504e04f8941d39a0c0305e82c3301") &&
+	   !nauth_ask_id_possible(SUPABASE, "user_a") && !nauth_ask_id_possible(SUPABASE, ADA "0"),
 	   "nothing else is");
 }
 

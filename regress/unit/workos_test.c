@@ -13,6 +13,7 @@
  *-------------------------------------------------------------------------
  */
 #include "directory_unit.h"
+#include "provider/asking.h"
 
 #define WORKOS		(&nauth_provider_workos)
 
@@ -151,10 +152,10 @@ test_narrowed(void)
 	is_url("/user_management/users?limit=100&order=asc", "the oldest, more than a page has");
 	unit_query.order = NAUTH_ORDER_OWN;
 	unit_query.limit = 0;
-	ok(!nauth_read_id_possible(WORKOS, "user_a/b") && !nauth_read_id_possible(WORKOS, "external_id") &&
-	   !nauth_read_id_possible(WORKOS, ".."), "ids that would be another path are nobody's");
-	ok(nauth_read_id_possible(WORKOS, "user_01HA") && nauth_read_id_possible(WORKOS, "17") &&
-	   nauth_read_id_possible(WORKOS, IDS_255), "all others may be somebody's");
+	ok(!nauth_ask_id_possible(WORKOS, "user_a/b") && !nauth_ask_id_possible(WORKOS, "external_id") &&
+	   !nauth_ask_id_possible(WORKOS, ".."), "ids that would be another path are nobody's");
+	ok(nauth_ask_id_possible(WORKOS, "user_01HA") && nauth_ask_id_possible(WORKOS, "17") &&
+	   nauth_ask_id_possible(WORKOS, IDS_255), "all others may be somebody's");
 }
 
 #define EVENTS	"/events?limit=100&events=user.created%2Cuser.updated%2Cuser.deleted&order=asc"
