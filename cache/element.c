@@ -12,10 +12,12 @@
  */
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
+
 #include "cache/shared_state.h"
 
 /* Clocks of servers that share a cache may differ so much. */
-#define SKEW_MAX		(5 * 60 * INT64CONST(1000000))
+#define SKEW_MAX		(5 * USECS_PER_MINUTE)
 
 /* The key of the query with this behind it. */
 const char *

@@ -14,12 +14,13 @@
 #include "postgres.h"
 
 #include "common/pg_prng.h"
+#include "datatype/timestamp.h"
 
 #include "cache/gate.h"
 #include "wait.h"
 
 /* The longest interval between two requests, in microseconds. */
-#define INTERVAL_MAX	INT64CONST(1000000)
+#define INTERVAL_MAX	USECS_PER_SEC
 
 typedef struct Gate
 {

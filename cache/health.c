@@ -22,8 +22,8 @@
 /* Faults in a row after which Redis is left alone, and for how long. */
 #define FAULTS_MAX		3
 #define SLOW_MAX		8		/* exchanges in a row */
-#define SHORT_PAUSE		INT64CONST(10000000)	/* microseconds */
-#define LONG_PAUSE		INT64CONST(60000000)
+#define SHORT_PAUSE		(10 * USECS_PER_SEC)
+#define LONG_PAUSE		USECS_PER_MINUTE
 
 /*
  * What each kind of fault means; all others are like a broken connection.

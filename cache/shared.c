@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "common/pg_prng.h"
+#include "datatype/timestamp.h"
 
 #include "cache/shared_state.h"
 #include "wait.h"
@@ -22,8 +23,8 @@
 /* Microseconds of waiting for another session. */
 #define POLL_MIN		20000
 #define POLL_MAX		100000
-#define GROWTH_MAX		INT64CONST(10000000)
-#define SILENCE_POLL	INT64CONST(1000000)
+#define GROWTH_MAX		(10 * USECS_PER_SEC)
+#define SILENCE_POLL	USECS_PER_SEC
 
 /* A shorter silence is waited for where it is met. */
 #define SILENCE_MIN		INT64CONST(400000)

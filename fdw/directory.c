@@ -25,7 +25,7 @@
 #include "wait.h"
 
 /* By so much a clock may be wrong: a day, in microseconds. */
-#define CLOCK_SLACK		(INT64CONST(86400) * 1000000)
+#define CLOCK_SLACK		USECS_PER_DAY
 
 void
 nauth_directory_redis(const NauthOptions *options, NauthRedisOptions *redis)

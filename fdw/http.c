@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "common/pg_prng.h"
+#include "datatype/timestamp.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 
@@ -178,9 +179,9 @@ static int64_t
 pause_after(int try, const NauthTransferReply *reply)
 {
 	if (reply->retry_after > 0)
-		return reply->retry_after * INT64CONST(1000000);
+		return reply->retry_after * USECS_PER_SEC;
 	if (reply->status == 429 && reply->retry_own > 0)
-		return reply->retry_own * INT64CONST(1000000);
+		return reply->retry_own * USECS_PER_SEC;
 	return pg_prng_uint64_range(&pg_global_prng_state, 0, Min(BACKOFF_FIRST << (try - 1), BACKOFF_LAST));
 }
 

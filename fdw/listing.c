@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
 #include "utils/memutils.h"
 
 #include "cache/shared.h"
@@ -157,7 +158,7 @@ warn_stale(NauthListing *listing, int64 age)
 	nauth_report_describe(&listing->failure, NAUTH_PEER_PROVIDER, listing->options->server, &report);
 	ereport(WARNING,
 			errcode(ERRCODE_WARNING),
-			errmsg("users of server \"%s\" are " INT64_FORMAT " s old", listing->options->server, age / 1000000),
+			errmsg("users of server \"%s\" are " INT64_FORMAT " s old", listing->options->server, age / USECS_PER_SEC),
 			errdetail("Asked for newer ones, %s.%s", report.message, report.detail ? psprintf(" %s", report.detail) : ""),
 			errhint("Option \"cache_stale_ttl\" of the server sets how old they may get while the provider fails."));
 }

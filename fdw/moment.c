@@ -16,8 +16,6 @@
 #include <string.h>
 #include <time.h>
 
-#define MILLISECOND		INT64_C(1000)
-#define SECOND			INT64_C(1000000)
 
 /* Characters of a time; one with more digits than this is no time. */
 #define TEXT_MAX		128
@@ -85,7 +83,7 @@ read_any(const char **p, const char *end, const char *wanted)
 static bool
 read_fraction(const char **p, const char *end, int64_t *microseconds)
 {
-	int64_t		unit = SECOND;
+	int64_t		unit = NAUTH_SECOND;
 	const char *start;
 
 	*microseconds = 0;
@@ -117,7 +115,7 @@ read_offset(const char **p, const char *end, int64_t *offset)
 		!read_any(p, end, ":") ||
 		!read_number(p, end, &time_parts[MINUTE], &minutes))
 		return false;
-	*offset = (hours * 60 + minutes) * 60 * SECOND;
+	*offset = (hours * 60 + minutes) * 60 * NAUTH_SECOND;
 	if (behind)
 		*offset = -*offset;
 	return true;
@@ -180,7 +178,7 @@ nauth_moment_parse(const char *text, size_t len, int64_t *moment)
 	/* a leap second needs no care: 60 is the next minute's 0 */
 	seconds = days_since_epoch(parts[YEAR], parts[MONTH], parts[DAY]) * 86400
 		+ parts[HOUR] * 3600 + parts[MINUTE] * 60 + parts[SECONDS_PART];
-	result = seconds * SECOND + fraction - offset;
+	result = seconds * NAUTH_SECOND + fraction - offset;
 	if (!in_range(result))
 		return false;
 	*moment = result;
@@ -190,21 +188,21 @@ nauth_moment_parse(const char *text, size_t len, int64_t *moment)
 void
 nauth_moment_write(int64_t moment, int digits, char text[NAUTH_MOMENT_TEXT])
 {
-	int64_t		fraction = moment % SECOND;
+	int64_t		fraction = moment % NAUTH_SECOND;
 	time_t		seconds;
 	struct tm	tm;
 	int			len;
 
 	if (fraction < 0)
-		fraction += SECOND;
-	seconds = (time_t) ((moment - fraction) / SECOND);
+		fraction += NAUTH_SECOND;
+	seconds = (time_t) ((moment - fraction) / NAUTH_SECOND);
 	gmtime_r(&seconds, &tm);
 	/* the remainders tell the compiler how many digits there are */
 	len = snprintf(text, NAUTH_MOMENT_TEXT, "%04u-%02u-%02uT%02u:%02u:%02u.%06u",
 				   (unsigned) (tm.tm_year + 1900) % 10000, (unsigned) (tm.tm_mon + 1) % 100,
 				   (unsigned) tm.tm_mday % 100, (unsigned) tm.tm_hour % 100,
 				   (unsigned) tm.tm_min % 100, (unsigned) tm.tm_sec % 100,
-				   (unsigned) fraction % (unsigned) SECOND);
+				   (unsigned) fraction % (unsigned) NAUTH_SECOND);
 	len -= digits > 0 ? 6 - digits : 7;
 	memcpy(text + len, "Z", sizeof("Z"));
 }
@@ -215,10 +213,10 @@ read_milliseconds(NauthSpan value, int64_t *moment)
 	int64_t		milliseconds;
 
 	if (!nauth_slice_int64(value, &milliseconds) ||
-		milliseconds < NAUTH_MOMENT_MIN / MILLISECOND ||
-		milliseconds >= NAUTH_MOMENT_MAX / MILLISECOND)
+		milliseconds < NAUTH_MOMENT_MIN / NAUTH_MILLISECOND ||
+		milliseconds >= NAUTH_MOMENT_MAX / NAUTH_MILLISECOND)
 		return false;
-	*moment = milliseconds * MILLISECOND;
+	*moment = milliseconds * NAUTH_MILLISECOND;
 	return true;
 }
 

@@ -18,6 +18,10 @@
 
 #include "slice.h"
 
+/* In microseconds; where PostgreSQL is, USECS_PER_SEC and the like are at hand. */
+#define NAUTH_MILLISECOND	INT64_C(1000)
+#define NAUTH_SECOND		INT64_C(1000000)
+
 /* 0001-01-01 and 10000-01-01: outside lies a mix-up of units, not a date */
 #define NAUTH_MOMENT_MIN	INT64_C(-62135596800000000)
 #define NAUTH_MOMENT_MAX	INT64_C(253402300800000000)

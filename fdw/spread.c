@@ -18,10 +18,9 @@
 
 #include "spread.h"
 
-#define MILLISECOND		INT64CONST(1000)
 
 /* Of earlier times providers may think what they want: these are not read in windows. */
-#define EARLIEST		(2 * MILLISECOND)
+#define EARLIEST		(2 * NAUTH_MILLISECOND)
 
 /* More requests than this are too many: by what they brought, and so many to begin with. */
 #define WASTE_FACTOR	1.5
@@ -136,11 +135,11 @@ is_wasteful(const NauthSpread *spread)
 static int64_t
 cut(const NauthSpread *spread, int64_t from)
 {
-	double		end = from + Max(spread->width, MILLISECOND);
+	double		end = from + Max(spread->width, NAUTH_MILLISECOND);
 
 	if (!spread->on || spread->gap || is_wasteful(spread) || end >= spread->newest)
 		return NAUTH_MOMENT_MAX;
-	return ((int64_t) end + MILLISECOND - 1) / MILLISECOND * MILLISECOND;
+	return ((int64_t) end + NAUTH_MILLISECOND - 1) / NAUTH_MILLISECOND * NAUTH_MILLISECOND;
 }
 
 /* So many users were created in so much time. */
@@ -221,8 +220,8 @@ sift(const NauthQuery *query, NauthPage *page)
 		const NauthUser *user = &page->users[i];
 
 		if (!user->has_created_at ||
-			user->created_at < query->from - MILLISECOND ||
-			user->created_at > query->before + MILLISECOND)
+			user->created_at < query->from - NAUTH_MILLISECOND ||
+			user->created_at > query->before + NAUTH_MILLISECOND)
 			return false;
 		if (user->created_at >= query->from && user->created_at < query->before)
 			page->users[count++] = *user;

@@ -19,13 +19,14 @@
 #include "json.h"
 #include "jwt.h"
 #include "token.h"
+#include "users.h"
 #include "wait.h"
 
 /* A token is renewed so long before its end, or a quarter of its life. */
 #define MARGIN			INT64CONST(60000000)	/* microseconds */
 
 /* A credential that was refused is not tried again so soon, unless options change. */
-#define REFUSED_FOR		INT64CONST(1000000)
+#define REFUSED_FOR		USECS_PER_SEC
 
 /* How long it lives when the provider does not say, and at most, in seconds. */
 #define DEFAULT_LIFE	60
@@ -33,7 +34,6 @@
 
 #define ASSERTION_MAX	4096	/* bytes of a signed assertion */
 #define NONCE_BYTES		16
-#define EPOCH_SECONDS	((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * INT64CONST(86400))
 
 typedef struct Token
 {
@@ -138,7 +138,7 @@ read_token(Token *token, const NauthProvider *provider, const NauthReply *reply,
 	if (provider->check_token && !provider->check_token(token->text, error))
 		return false;
 	(void) nauth_json_integer(reply->body, "expires_in", &life);
-	life = Min(Max(life, 0), LONGEST_LIFE) * INT64CONST(1000000);
+	life = Min(Max(life, 0), LONGEST_LIFE) * USECS_PER_SEC;
 	token->renew_at = begun + life - Min(life / 4, MARGIN);
 	return true;
 }
@@ -151,7 +151,7 @@ static bool
 make_assertion(const NauthOptions *options, char assertion[ASSERTION_MAX], NauthError *error)
 {
 	const NauthSettings *settings = &options->settings;
-	int64		now = GetCurrentTimestamp() / USECS_PER_SEC + EPOCH_SECONDS;
+	int64		now = nauth_timestamptz_to_moment(GetCurrentTimestamp()) / NAUTH_SECOND;
 	char		claims[NAUTH_CLAIMS_MAX];
 	char		nonce[2 * NONCE_BYTES + 1];
 	uint8		bytes[NONCE_BYTES];

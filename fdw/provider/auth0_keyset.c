@@ -15,7 +15,6 @@
 
 #include "asking.h"
 
-#define MILLISECOND		INT64_C(1000)
 
 /* Users of a query that Auth0 shows. */
 #define SHOWN_MAX		1000
@@ -30,9 +29,9 @@
 int64_t
 nauth_keyset_whole(int64_t moment, bool after)
 {
-	int64_t		rest = (moment % MILLISECOND + MILLISECOND) % MILLISECOND;
+	int64_t		rest = (moment % NAUTH_MILLISECOND + NAUTH_MILLISECOND) % NAUTH_MILLISECOND;
 
-	return moment - rest + (after && rest > 0 ? MILLISECOND : 0);
+	return moment - rest + (after && rest > 0 ? NAUTH_MILLISECOND : 0);
 }
 
 bool
@@ -47,7 +46,7 @@ static void
 write_cursor(const NauthKeyset *keyset, char *cursor)
 {
 	snprintf(cursor, NAUTH_CURSOR_MAX, "%" PRId64 " %d %s",
-			 keyset->time / MILLISECOND, keyset->page, keyset->mark);
+			 keyset->time / NAUTH_MILLISECOND, keyset->page, keyset->mark);
 }
 
 /* Read digits, a few, and the blank behind them. */
@@ -77,7 +76,7 @@ nauth_keyset_read(const char *cursor, int limit, NauthKeyset *keyset)
 		strlen(p) > NAUTH_ID_MAX || (page > 0 && (page * 2 >= limit || *p == '\0')))
 		return false;
 	keyset->begun = true;
-	keyset->time = (negative ? -time : time) * MILLISECOND;
+	keyset->time = (negative ? -time : time) * NAUTH_MILLISECOND;
 	keyset->page = (int) page;
 	memcpy(keyset->mark, p, strlen(p) + 1);
 	return keyset->time >= NAUTH_MOMENT_MIN && keyset->time < NAUTH_MOMENT_MAX;

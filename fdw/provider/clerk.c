@@ -19,7 +19,6 @@
 #include "asking.h"
 #include "reading.h"
 
-#define MILLISECOND		INT64_C(1000)
 
 static const char *const own_urls[] = {"https://api.clerk.com", NULL};
 
@@ -67,10 +66,10 @@ write_window(const NauthQuery *query, NauthRequest *request)
 {
 	if (!query->windowed)
 		return;
-	if (query->from > MILLISECOND || query->from == NAUTH_MOMENT_UNKNOWN)
-		write_bound(request, "created_at_after", query->from, query->from / MILLISECOND - 1);
+	if (query->from > NAUTH_MILLISECOND || query->from == NAUTH_MOMENT_UNKNOWN)
+		write_bound(request, "created_at_after", query->from, query->from / NAUTH_MILLISECOND - 1);
 	if (query->before < NAUTH_MOMENT_MAX)
-		write_bound(request, "created_at_before", query->before, (query->before + MILLISECOND - 1) / MILLISECOND);
+		write_bound(request, "created_at_before", query->before, (query->before + NAUTH_MILLISECOND - 1) / NAUTH_MILLISECOND);
 }
 
 /*

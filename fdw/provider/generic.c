@@ -124,7 +124,7 @@ static void
 write_since(const NauthSettings *settings, int64_t from, NauthRequest *request)
 {
 	const char *name = settings->more[NAUTH_SETTING_SINCE_PARAMETER];
-	int64_t		seconds = from < INT64_C(1000000) ? 0 : from / INT64_C(1000000) - 1;
+	int64_t		seconds = from < NAUTH_SECOND ? 0 : from / NAUTH_SECOND - 1;
 	char		text[NAUTH_MOMENT_TEXT];
 
 	if (from == NAUTH_MOMENT_UNKNOWN)
@@ -135,9 +135,9 @@ write_since(const NauthSettings *settings, int64_t from, NauthRequest *request)
 		nauth_generic_write_number(request, name, seconds * 1000);
 	else
 	{
-		if (seconds >= NAUTH_MOMENT_MAX / INT64_C(1000000))
-			seconds = NAUTH_MOMENT_MAX / INT64_C(1000000) - 1;
-		nauth_moment_write(seconds * INT64_C(1000000), 3, text);
+		if (seconds >= NAUTH_MOMENT_MAX / NAUTH_SECOND)
+			seconds = NAUTH_MOMENT_MAX / NAUTH_SECOND - 1;
+		nauth_moment_write(seconds * NAUTH_SECOND, 3, text);
 		nauth_generic_write_parameter(request, name, text);
 	}
 }

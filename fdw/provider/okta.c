@@ -26,7 +26,6 @@
 #include "reading.h"
 
 #define USERS		"/api/v1/users"
-#define SECOND		INT64_C(1000000)
 #define ID_LENGTH	20
 
 /* For tokens, and how long an assertion is good, in seconds: Okta takes an hour. */
@@ -134,7 +133,7 @@ write_since(int64_t from, NauthRequest *request)
 	{
 		if (from >= NAUTH_MOMENT_MAX)
 			from = NAUTH_MOMENT_MAX - 1;
-		nauth_moment_write(from < 0 ? 0 : from - from % SECOND, 3, text);
+		nauth_moment_write(from < 0 ? 0 : from - from % NAUTH_SECOND, 3, text);
 		nauth_request_more(request, text);
 	}
 	nauth_request_more(request, "\"");

@@ -20,7 +20,6 @@
 #include "asking.h"
 #include "reading.h"
 
-#define MILLISECOND		INT64_C(1000)
 
 static const char *const own_urls[] = {
 	"https://api.workos.com/user_management", "https://api.workos.com/events", NULL
@@ -55,7 +54,7 @@ write_events(const NauthQuery *query, const char *cursor, NauthRequest *request)
 		nauth_request_parameter(request, "range_start", nauth_request_time);
 	else
 	{
-		nauth_moment_write(query->from - MILLISECOND, 3, from);
+		nauth_moment_write(query->from - NAUTH_MILLISECOND, 3, from);
 		nauth_request_parameter(request, "range_start", from);
 	}
 }

@@ -27,7 +27,7 @@
  * Users created together may come in another order than that of their times, but
  * no page is created in so little time.
  */
-#define TOGETHER		INT64_C(1000000)
+#define TOGETHER		NAUTH_SECOND
 
 #define GO_ON			'>'		/* at the beginning of a cursor */
 #define LOOK_BACK		'<'

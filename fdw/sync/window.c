@@ -36,9 +36,8 @@
  * A bound lies BOUND_AFTER the user before it, who is at least GAP older than
  * the next: nobody we know is within a millisecond of it.
  */
-#define MILLISECOND		1000
-#define BOUND_AFTER		(2 * MILLISECOND)
-#define GAP				(4 * MILLISECOND)
+#define BOUND_AFTER		(2 * NAUTH_MILLISECOND)
+#define GAP				(4 * NAUTH_MILLISECOND)
 
 /* Why a user may be missing in its list without being counted. */
 static const char too_young[] = "created too late to be counted";
@@ -220,7 +219,7 @@ halve(NauthRun *run, Search *search, const Window *window)
 		return;
 	}
 	bound = search->created[middle - 1] + BOUND_AFTER;
-	bound -= bound % MILLISECOND;
+	bound -= bound % NAUTH_MILLISECOND;
 	older.high = younger.low = middle;
 	older.before = younger.from = bound;
 	older.counted_high = younger.counted_low = nauth_window_count(run, bound);
