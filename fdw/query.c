@@ -213,11 +213,14 @@ moment_of(const NauthValue *value)
 		default:
 			time = DatumGetTimestampTz(value->value);
 	}
-	if (TIMESTAMP_IS_NOBEGIN(time))
-		return NAUTH_MOMENT_MIN;
-	if (TIMESTAMP_IS_NOEND(time))
+
+	/*
+	 * the latest ones of PostgreSQL, infinity among them, are too far from
+	 * 1970 to be counted
+	 */
+	if (time >= nauth_moment_to_timestamptz(NAUTH_MOMENT_MAX))
 		return NAUTH_MOMENT_MAX;
-	return Min(Max(nauth_timestamptz_to_moment(time), NAUTH_MOMENT_MIN), NAUTH_MOMENT_MAX);
+	return Max(nauth_timestamptz_to_moment(time), NAUTH_MOMENT_MIN);
 }
 
 /* Cut a window where a time is compared with a value. */

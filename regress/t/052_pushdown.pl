@@ -141,6 +141,8 @@ for my $op ('>=', '>', '<', '<=', '=')
 query_is('an empty window', "SELECT count(*) FROM app.users WHERE created_at > $middle AND created_at < $middle", '0', 'nothing');
 query_is('no window', "SELECT count(*) FROM app.users WHERE created_at > NULL", '0', 'nothing');
 query_is('a date beyond all times', "SELECT count(*) FROM app.users WHERE created_at < '5000000-01-01'::date", '301', '7 list');
+query_is('the last time that there is', "SELECT count(*) FROM app.users WHERE created_at <= '294276-12-31 23:59:59'", '301', '7 list');
+query_is('nothing after it', "SELECT count(*) FROM app.users WHERE created_at > '294276-12-31'", '0', 'nothing');
 
 # ---- Times of change
 
