@@ -77,7 +77,7 @@ run(NauthCache *cache, NauthRedisExchange *exchange, bool large)
 {
 	int64_t		begin = nauth_clock();
 	int64_t		slow = cache->options.redis.timeout * INT64CONST(1000) / SLOW_PART;
-	NauthError	error;
+	NauthError	error = {0};
 
 	if (!nauth_health_may_ask(cache->health))
 		return false;

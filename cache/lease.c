@@ -98,7 +98,9 @@ run_attempt(NauthShared *shared, const Attempt *attempt)
 		shared->lease_until = until;
 	else if (!take_from_ourselves(shared))
 		return NAUTH_LEASE_OTHERS;
-	shared->silence = nauth_cache_silence(shared->cache, nauth_redis_text(shared->control, attempt->silence, 0));
+	/* what Redis has lost is remembered here */
+	shared->silence = Max(nauth_cache_silence(shared->cache, nauth_redis_text(shared->control, attempt->silence, 0)),
+						  nauth_shared_own_silence(shared));
 	if (shared->silence == 0)
 		return NAUTH_LEASE_OURS;
 	nauth_shared_release(shared);

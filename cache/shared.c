@@ -193,12 +193,12 @@ step_finding(NauthShared *shared, int64_t deadline)
 	lease = leads ? NAUTH_LEASE_FAULT : nauth_shared_take_lease(shared);
 	if (lease == NAUTH_LEASE_OTHERS && !shared->wanted.refill)
 	{
-		if (shared->has_stale)
+		if (nauth_shared_has_stale(shared))
 			go_stale(shared);
 		else
 			wait_for_other(shared, deadline);
 	}
-	else if (lease == NAUTH_LEASE_SILENCE && !shared->has_stale)
+	else if (lease == NAUTH_LEASE_SILENCE && !nauth_shared_has_stale(shared))
 		wait_for_silence(shared, deadline);
 	else if (lease == NAUTH_LEASE_FAULT && (leads || !nauth_shared_has_stale(shared)))
 	{
@@ -377,12 +377,26 @@ nauth_shared_give_up(NauthShared *shared, bool for_all)
 	nauth_shared_direct(shared);
 }
 
+int64_t
+nauth_shared_own_silence(const NauthShared *shared)
+{
+	int64_t		silence = shared->cache->health->not_before - nauth_clock();
+
+	return silence < SILENCE_MIN ? 0 : silence;
+}
+
 bool
 nauth_shared_put_off(NauthShared *shared)
 {
-	if (shared->cache->health->not_before - nauth_clock() < SILENCE_MIN)
+	if (nauth_shared_own_silence(shared) == 0)
 		return false;
 	nauth_shared_release(shared);
+
+	/*
+	 * the lease has to be asked for again, for there the silence is waited
+	 * for
+	 */
+	shared->forced = false;
 	if (shared->progress.pages > 0)
 		shared->phase = PHASE_READING;
 	else

@@ -128,6 +128,9 @@ extern bool nauth_shared_close(const NauthShared *shared, const char *key, const
 
 extern bool nauth_shared_corrupt(NauthShared *shared);
 
+/* How long the provider wants silence by what this session remembers; 0: not worth a wait. */
+extern int64_t nauth_shared_own_silence(const NauthShared *shared);
+
 /* ---- finding.c */
 
 /*

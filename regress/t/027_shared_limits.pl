@@ -185,6 +185,27 @@ ok($redis->ask('PTTL', $silence) > 0, '... but silence for all');
 $redis->ask('DEL', $silence, $redis->keys('*:l'));
 asks($cached, 'when it is over they are fresh again');
 
+# ---- While it lasts Redis is left alone, too: a look now and then is all
+
+sub waits_quietly
+{
+	my ($sql, $name, $meanwhile) = @_;
+
+	$redis->ask('DEL', $redis->keys('*:[bl]'), 'none');
+	too_many(3);
+	my $waiting = begin_sql('quiet', $sql);
+	$redis->reset_commands;
+	$meanwhile->();
+	is(finish($waiting), $users, $name);
+	my %commands = $redis->commands;
+	my $gets = $commands{get} // 0;
+	return cmp_ok($gets, '<', 300, "... in few commands: $gets");
+}
+
+waits_quietly("SET neon_auth_fdw.cache = refill; $cached", 'a listing made anew waits for the end of the silence', sub { });
+$redis->ask('DEL', $redis->keys('*:[cn]'));
+waits_quietly($cached, 'so does one whose Redis has lost what was said', sub { $redis->ask('DEL', $redis->keys('*:b'), 'none') });
+
 # ---- What a session remembers by itself
 
 too_many(3600);
