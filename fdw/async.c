@@ -15,6 +15,7 @@
 
 #include "executor/execAsync.h"
 #include "executor/executor.h"
+#include "executor/instrument.h"
 #include "foreign/fdwapi.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
@@ -84,15 +85,24 @@ neonAuthForeignAsyncConfigureWait(AsyncRequest *areq)
 	AppendState *append = (AppendState *) areq->requestor;
 	int			fd;
 
-	/* what is there by now needs no wait, not even for the others */
 	if (nauth_scan_start(node))
 	{
 		areq->callback_pending = false;
 		answer(areq);
+		/* nobody else counts a row that is given here */
+		if (areq->requestee->instrument)
+			InstrUpdateTupleCount(areq->requestee->instrument, TupIsNull(areq->result) ? 0 : 1);
 		ExecAsyncResponse(areq);
-		SetLatch(MyLatch);
-		return;
 	}
+
+	/*
+	 * What is there by now needs no wait, not even for the others.  Whoever
+	 * looks for its own may have reset the latch.
+	 */
+	if (append->as_nasyncresults > 0)
+		SetLatch(MyLatch);
+	if (areq->request_complete)
+		return;
 	fd = nauth_scan_descriptor(node);
 	if (!is_waited_for(areq, fd))
 		AddWaitEventToSet(append->as_eventset, WL_SOCKET_READABLE, fd, NULL, areq);

@@ -50,6 +50,11 @@ sub same_as_copy
 like($session->must("EXPLAIN (COSTS off) $all"), qr/(Async Foreign Scan.*?){5}/s, 'an Append of five servers is asynchronous');
 like($session->must('EXPLAIN (COSTS off) SELECT count(*) FROM s1.users UNION ALL SELECT count(*) FROM s2.users'), qr/(Async Foreign Scan.*?){2}/s, 'one of counts, too');
 same_as_copy('all of them', $all, '3 5 7 9 11');
+for my $round (1 .. 10)
+{
+	my @rows = $session->must("EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off) $all") =~ /Scan .*rows=(\d+)/g;
+	is("@rows", '20 40 60 80 100', "EXPLAIN counts all rows, $round");
+}
 same_as_copy('with a filter', "$all WHERE name > 'M'", '3 5 7 9 11');
 same_as_copy('with a filter that nobody passes', "$all WHERE name > 'zzz'", '3 5 7 9 11');
 same_as_copy('with an id', "$all WHERE id = (SELECT max(id) FROM copy)", '1 1 1 1 1');
