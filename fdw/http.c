@@ -530,6 +530,9 @@ nauth_http_end(NauthCall *call, int64_t deadline, NauthReply *reply, NauthError 
 		}
 		PG_END_TRY();
 	}
+	/* it holds no connection while others go on, such as with the cache */
+	if (!answered)
+		leave(call, false);
 	*error = call->error;
 	reply->asked_at = call->begun;
 	reply->status = call->got.status;

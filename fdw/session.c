@@ -137,7 +137,7 @@ neon_auth_cache_clear(PG_FUNCTION_ARGS)
 	ForeignServer *server = nauth_server_to_ask(text_to_cstring(PG_GETARG_TEXT_PP(0)), GetUserId());
 	NauthOptions *options = nauth_options_get(server->serverid, GetUserId());
 	NauthCache *cache;
-	NauthError	error;
+	NauthError	error = {0};
 
 	if (options->redis_url == NULL)
 		ereport(ERROR,

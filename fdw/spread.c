@@ -303,7 +303,7 @@ bool
 nauth_spread_ahead(NauthSpread *spread, const char *cursor, int after, char *ahead)
 {
 	NauthQuery	query = {0};
-	NauthError	error;
+	NauthError	error = {0};
 	const char *inner;
 	int64_t		from;
 

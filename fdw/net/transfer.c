@@ -507,7 +507,8 @@ nauth_transfer_begin(NauthTransfer *transfer, void *carrier, const NauthTransfer
 bool
 nauth_transfer_move(NauthTransfer *transfer)
 {
-	if (!transfer->handle.ended)
+	/* one that was not begun has no engine */
+	if (transfer->handle.engine && !transfer->handle.ended)
 		nauth_engine_move(transfer->handle.engine);
 	return transfer->handle.ended;
 }
