@@ -24,8 +24,8 @@
 #include "users.h"
 #include "wait.h"
 
-/* By so much a clock may be wrong: a day, in microseconds. */
-#define CLOCK_SLACK		USECS_PER_DAY
+/* Two clocks may differ by so much. */
+#define CLOCK_SLACK		(5 * USECS_PER_MINUTE)
 
 void
 nauth_directory_redis(const NauthOptions *options, NauthRedisOptions *redis)

@@ -186,9 +186,10 @@ ask_user(NauthListing *listing)
 {
 	bool		found;
 
-	/* where another user answers, nobody has the id */
+	/* where another user answers to an alias, nobody has it as an id */
 	if (!nauth_directory_try_user(listing->directory, listing->query.id, &listing->user, &found) &&
-		nauth_directory_error(listing->directory)->kind != NAUTH_ERROR_UNFIT)
+		(!listing->options->provider->has_aliases ||
+		 nauth_directory_error(listing->directory)->kind != NAUTH_ERROR_UNFIT))
 		return false;
 	listing->single.count = found;
 	return true;

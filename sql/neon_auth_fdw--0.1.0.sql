@@ -324,6 +324,7 @@ CREATE TABLE neon_auth.sync_digest (
 	target pg_catalog.regclass NOT NULL,
 	id pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
 	digest pg_catalog.bytea NOT NULL,
+	updated_at pg_catalog.timestamptz NOT NULL,
 	PRIMARY KEY (target, id)
 );
 
@@ -331,6 +332,7 @@ COMMENT ON TABLE neon_auth.sync_digest IS 'users whose provider tells no time of
 COMMENT ON COLUMN neon_auth.sync_digest.target IS 'the table with the row';
 COMMENT ON COLUMN neon_auth.sync_digest.id IS 'id of the user';
 COMMENT ON COLUMN neon_auth.sync_digest.digest IS 'first 16 bytes of a SHA-256, without members whose change is none';
+COMMENT ON COLUMN neon_auth.sync_digest.updated_at IS 'updated_at of the row that it is of: another row is compared';
 
 ALTER TABLE neon_auth.sync_state ENABLE ROW LEVEL SECURITY;
 ALTER TABLE neon_auth.sync_delta ENABLE ROW LEVEL SECURITY;
@@ -363,13 +365,14 @@ REVOKE ALL ON neon_auth.sync_state, neon_auth.sync_delta, neon_auth.sync_run, ne
 	neon_auth.held_deletion, neon_auth.quarantined_user, neon_auth.sync_digest FROM PUBLIC;
 GRANT SELECT ON neon_auth.sync_state, neon_auth.sync_delta, neon_auth.sync_run, neon_auth.held_deletion, neon_auth.quarantined_user TO PUBLIC;
 
-SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_state', '');
-SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_delta', '');
-SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_run', '');
+-- of a target that was dropped only a number would be left, which may be another table's elsewhere
+SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_state', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) target)');
+SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_delta', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) target)');
+SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_run', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) target)');
 SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_run_run_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('neon_auth.held_deletion', '');
-SELECT pg_catalog.pg_extension_config_dump('neon_auth.quarantined_user', '');
-SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_digest', '');
+SELECT pg_catalog.pg_extension_config_dump('neon_auth.held_deletion', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) target)');
+SELECT pg_catalog.pg_extension_config_dump('neon_auth.quarantined_user', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) target)');
+SELECT pg_catalog.pg_extension_config_dump('neon_auth.sync_digest', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) target)');
 
 CREATE FUNCTION neon_auth.deleted_users(target pg_catalog.regclass)
 RETURNS pg_catalog.int8

@@ -365,8 +365,12 @@ nauth_read_user(const NauthProvider *provider, const NauthSettings *settings,
 		error->hint = "Ask for the user by the id that it has at the provider, not by something else that finds it there.";
 		return nauth_error_set(error, NAUTH_ERROR_UNFIT, "another user answers to this id");
 	}
-	if (strcmp(user->id, id) != 0 || id[0] == '\0')
-		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE,
-							   "the reply is not about the user that was asked for");
+	if (user->id[0] == '\0' || id[0] == '\0')
+		return nauth_error_set(error, NAUTH_ERROR_UNREADABLE, "where the user should be is none with an id");
+	if (strcmp(user->id, id) != 0)
+	{
+		error->hint = "Check that options \"provider\" and \"url\" of the server belong together.";
+		return nauth_error_set(error, NAUTH_ERROR_UNFIT, "the reply is not about the user that was asked for");
+	}
 	return true;
 }

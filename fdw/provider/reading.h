@@ -44,8 +44,7 @@ extern bool nauth_read_object(const NauthProvider *provider,
 /*
  * read_page for a reply to NAUTH_QUERY_USER, the same for all providers: the body is
  * one user, or find_user finds it there, and its id must be the asked one.  False with
- * *missing set is as find_user has it; with NAUTH_ERROR_UNFIT where has_aliases
- * explains that it is another user.
+ * *missing set is as find_user has it; with NAUTH_ERROR_UNFIT where it is another user.
  */
 extern bool nauth_read_user(const NauthProvider *provider,
 							const NauthSettings *settings, const char *id,

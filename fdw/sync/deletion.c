@@ -61,7 +61,7 @@ static const char *const brake_names[] = {
 static const char *const brake_reasons[] = {
 	[BRAKE_FIRST_RUN] = "the table had users before its first refresh",
 	[BRAKE_EMPTY] = "the directory is empty",
-	[BRAKE_MANY] = "more than " CppAsString2(BRAKE_MAX) " users are missing",
+	[BRAKE_MANY] = "more than " CppAsString2(BRAKE_MAX) " users went missing within an hour",
 	[BRAKE_SHARE] = "more than " CppAsString2(BRAKE_PERCENT) " % of the users are missing",
 };
 
@@ -134,16 +134,17 @@ hold_all(NauthRun *run, NauthIdList *users, const char *reason)
 	users->count = 0;
 }
 
-/* Why so many new deletions at once have to wait for a person, or NULL. */
+/* Why so many new deletions have to wait for a person, or NULL. */
 static const char *
 brake(const NauthRun *run, int64 deletions)
 {
-	if (run->first_run)
-		return brake_reasons[BRAKE_FIRST_RUN];
 	if (run->counts.users == 0 && !run->incremental)
 		return brake_reasons[BRAKE_EMPTY];
-	if (deletions > BRAKE_MAX)
+	if (deletions + run->deleted_before > BRAKE_MAX)
 		return brake_reasons[BRAKE_MANY];
+	/* single users come one by one, and count together */
+	if (run->single)
+		deletions += run->deleted_before;
 	if (deletions >= BRAKE_MIN && deletions * 100 > run->live_before * BRAKE_PERCENT)
 		return brake_reasons[BRAKE_SHARE];
 	return NULL;
@@ -152,7 +153,22 @@ brake(const NauthRun *run, int64 deletions)
 bool
 nauth_deletion_too_many(const NauthRun *run, int64 deletions)
 {
-	return brake(run, deletions) != NULL;
+	return run->first_run || brake(run, deletions) != NULL;
+}
+
+/*
+ * What the brake has to know of the hour before this run: whom runs have marked
+ * without a person's approval.  That many are gone is the same in one run and in many.
+ */
+static void
+count_marked(NauthRun *run)
+{
+	NauthArgs	args = {0};
+
+	nauth_args_relation(&args, run->target.relid);
+	nauth_statement_execute("SELECT coalesce(sum(tombstoned), 0)::int8 FROM neon_auth.sync_run"
+							" WHERE target = $1 AND approved IS NULL AND finished_at > now() - interval '1 hour'", &args);
+	run->deleted_before = nauth_result_int(0, 1);
 }
 
 /* Whether a person decides, or has decided, about this deletion alone. */
@@ -165,24 +181,45 @@ is_decided(const NauthRun *run, const char *id)
 }
 
 /*
+ * Whether the user was created so lately that a part of the provider, such as a replica
+ * that lags behind, may not know of it.  One far in the future has another clock.
+ */
+static bool
+is_young(const NauthRun *run, TimestampTz created)
+{
+	TimestampTz now = nauth_run_provider_time(run);
+
+	return created > now - NAUTH_SETTLED_AGE && created <= now + NAUTH_OVERLAP;
+}
+
+/*
  * Note which version of its row each missing user has, before the provider is
- * asked: somebody may write the row again after its answer.
+ * asked: somebody may write the row again after its answer.  Who is young has time.
  */
 static void
 note_versions(NauthRun *run)
 {
 	NauthIdList *missing = &run->missing_users;
+	int			passed = 0;
 
 	if (missing->count == 0)
 		return;
-	nauth_target_execute(&run->target, psprintf("SELECT m.id, t.xmin::text FROM unnest($1) WITH ORDINALITY AS m (id, n)"
-												" LEFT JOIN %s t ON t.id = m.id ORDER BY m.n", run->target.name), missing);
+	nauth_target_execute(&run->target,
+						 psprintf("SELECT m.id, t.xmin::text, t.created_at::timestamptz FROM unnest($1) WITH ORDINALITY AS m (id, n)"
+								  " LEFT JOIN %s t ON t.id = m.id ORDER BY m.n", run->target.name), missing);
 	for (int i = 0; i < missing->count; i++)
 	{
 		const char *version = nauth_result_text(i, 2);
 
-		missing->notes[i] = MemoryContextStrdup(run->cxt, version ? version : "0");
+		if (held_before(run, missing->ids[i]) == NULL && is_young(run, nauth_result_time(i, 3)))
+		{
+			hold(run, missing->ids[i], "the user was created just now");
+			continue;
+		}
+		missing->ids[passed] = missing->ids[i];
+		missing->notes[passed++] = MemoryContextStrdup(run->cxt, version ? version : "0");
 	}
+	missing->count = passed;
 }
 
 /* Users who came since the last success, sorted: by this run, or by one that failed. */
@@ -200,9 +237,21 @@ list_new(const NauthRun *run)
 }
 
 /*
- * Hold back what the brake holds; what a person has approved passes, and so does who
- * came and went since the last success: nothing is lost with him.
+ * Why a deletion is held back, or NULL: many tells why all are.  What a person has
+ * approved passes.  Before the first run has succeeded only those users may go who came
+ * with it; the table may have had the others before us.
  */
+static const char *
+obstacle(const NauthRun *run, const NauthIdList *new, const char *id, const char *many)
+{
+	if (is_decided(run, id))
+		return run->approved < 0 ? brake_reasons[BRAKE_FIRST_RUN] : NULL;
+	if (run->first_run && nauth_id_list_find(new, id) < 0)
+		return brake_reasons[BRAKE_FIRST_RUN];
+	return many;
+}
+
+/* Hold back what the brake holds. */
 void
 nauth_deletion_brake(NauthRun *run)
 {
@@ -210,23 +259,23 @@ nauth_deletion_brake(NauthRun *run)
 	NauthIdList new = list_new(run);
 	int			undecided = 0;
 	int			passed = 0;
-	const char *reason;
+	const char *many;
 
+	if (missing->count == 0)
+		return;
+	if (!run->single)
+		count_marked(run);
 	for (int i = 0; i < missing->count; i++)
-		if (!is_decided(run, missing->ids[i]) && nauth_id_list_find(&new, missing->ids[i]) < 0)
-			undecided++;
-	reason = brake(run, undecided + run->deleted_before);
+		undecided += !is_decided(run, missing->ids[i]);
+	many = brake(run, undecided);
 	for (int i = 0; i < missing->count; i++)
 	{
-		char	   *id = missing->ids[i];
-		bool		decided = is_decided(run, id);
+		const char *reason = obstacle(run, &new, missing->ids[i], many);
 
-		if (decided && run->approved < 0)
-			hold(run, id, brake_reasons[BRAKE_FIRST_RUN]);
-		else if (!decided && reason && nauth_id_list_find(&new, id) < 0)
-			hold(run, id, reason);
+		if (reason)
+			hold(run, missing->ids[i], reason);
 		else
-			missing->ids[passed++] = id;
+			missing->ids[passed++] = missing->ids[i];
 	}
 	missing->count = passed;
 	note_versions(run);
@@ -286,13 +335,13 @@ nauth_deletion_ask_witnesses(NauthRun *run, const NauthIdList *witnesses)
 
 /*
  * Whether the provider still finds by id a user that it listed.  If it listed
- * nobody, a person has decided already.
+ * nobody, that is for a person to judge.
  */
 static bool
 finds_witness(NauthRun *run)
 {
 	if (run->witness[0] == '\0')
-		return !run->incremental && run->counts.users == 0;
+		return !run->incremental && run->counts.users == 0 && run->approved >= 0;
 	return nauth_deletion_finds(run, run->witness, palloc(sizeof(NauthUser)));
 }
 
@@ -321,6 +370,7 @@ contradiction(NauthRun *run)
 static void
 ask_about(NauthRun *run, const char *id, const char *version)
 {
+	NauthErrorKind kind;
 	NauthUser	user;
 	bool		found;
 
@@ -330,9 +380,15 @@ ask_about(NauthRun *run, const char *id, const char *version)
 			nauth_id_list_add(&run->deleted_users, run->cxt, id, version);
 		else if (!run->incremental)
 			nauth_id_list_add(&run->hidden_users, run->cxt, id, NULL);
+		return;
 	}
-	else if (nauth_directory_error(run->directory)->kind == NAUTH_ERROR_UNFIT)
+	kind = nauth_directory_error(run->directory)->kind;
+
+	/* without an answer about this user the others get theirs */
+	if (kind == NAUTH_ERROR_UNFIT)
 		hold(run, id, "another user answers to its id at the provider");
+	else if (kind == NAUTH_ERROR_REFUSED || kind == NAUTH_ERROR_NOT_FOUND)
+		hold(run, id, "the provider does not answer whether it has a user with its id");
 	else
 		nauth_directory_fail(run->directory);
 }
@@ -383,6 +439,7 @@ nauth_deletion_apply(NauthRun *run)
 		run->counts.tombstoned += run->marked;
 	if (deleted->count == 0 || run->dry_run)
 		return;
+	nauth_target_keep(&run->target);
 	nauth_args_texts(&args, deleted->count, (const char *const *) deleted->ids);
 	nauth_args_texts(&args, deleted->count, deleted->notes);
 	nauth_statement_execute_as(run->target.owner,

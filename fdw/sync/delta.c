@@ -101,13 +101,22 @@ note_marked(NauthRun *run, const char *id, int64 live)
 	nauth_known_set(run->known, id, &user);
 }
 
-/* Who was hidden and was not read by an incremental run still is. */
+/*
+ * Store who is hidden from listings: by this run, or since an earlier one, if an
+ * incremental run has not read the user.
+ */
 static void
-keep_hidden(NauthRun *run)
+store_hidden(NauthRun *run)
 {
+	NauthIdList hidden = {0};
+
+	for (int i = 0; i < run->hidden_users.count; i++)
+		nauth_id_list_add(&hidden, CurrentMemoryContext, run->hidden_users.ids[i], NULL);
 	for (int i = 0; run->incremental && i < run->hidden_before.count; i++)
 		if (nauth_id_list_find(&run->counted_users, run->hidden_before.ids[i]) < 0)
-			nauth_id_list_add(&run->hidden_users, run->cxt, run->hidden_before.ids[i], NULL);
+			nauth_id_list_add(&hidden, CurrentMemoryContext, run->hidden_before.ids[i], NULL);
+	nauth_delta_store(run, hidden.count, hidden.ids, -1, 0);
+	run->hidden = hidden.count;
 }
 
 /*
@@ -166,8 +175,7 @@ void
 nauth_delta_settle(NauthRun *run)
 {
 	nauth_id_list_sort(&run->counted_users);
-	keep_hidden(run);
 	subtract_loaded(run);
 	forget_included(run);
-	nauth_delta_store(run, run->hidden_users.count, run->hidden_users.ids, -1, 0);
+	store_hidden(run);
 }

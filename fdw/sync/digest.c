@@ -23,6 +23,7 @@
 #include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "sync/digest.h"
 #include "sync/statement.h"
@@ -99,7 +100,10 @@ nauth_digest_version(const NauthDigest *digest)
 	return bits >> (64 - NAUTH_VERSION_BITS);
 }
 
-/* Add a digest to what is known of its user, if that is known at all. */
+/*
+ * Add a digest to what is known of its user.  A row that somebody has put back, from a
+ * copy of the table, or written since, has another time of change.
+ */
 static void
 load_digest(HeapTuple tuple, TupleDesc desc, void *arg)
 {
@@ -107,10 +111,12 @@ load_digest(HeapTuple tuple, TupleDesc desc, void *arg)
 	bool		isnull;
 	char	   *id = TextDatumGetCString(SPI_getbinval(tuple, desc, 1, &isnull));
 	bytea	   *stored = DatumGetByteaPP(SPI_getbinval(tuple, desc, 2, &isnull));
+	TimestampTz updated_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 3, &isnull));
 	NauthKnownUser user;
 	NauthDigest digest;
 
-	if (VARSIZE_ANY_EXHDR(stored) == NAUTH_DIGEST_BYTES && nauth_known_get(run->known, id, &user))
+	if (VARSIZE_ANY_EXHDR(stored) == NAUTH_DIGEST_BYTES && nauth_known_get(run->known, id, &user) &&
+		user.version == updated_at)
 	{
 		memcpy(digest.bytes, VARDATA_ANY(stored), NAUTH_DIGEST_BYTES);
 		user.version = nauth_digest_version(&digest);
@@ -125,16 +131,22 @@ nauth_digest_load(NauthRun *run)
 {
 	NauthArgs	args = {0};
 
+	/* without a state nobody knows which options have made the rows */
+	if (!run->has_state)
+		return;
 	nauth_args_relation(&args, run->target.relid);
-	nauth_statement_read("SELECT id, digest FROM neon_auth.sync_digest WHERE target = $1", &args, load_digest, run);
+	nauth_statement_read("SELECT id, digest, updated_at FROM neon_auth.sync_digest WHERE target = $1", &args, load_digest, run);
 }
 
 void
-nauth_digest_store(NauthRun *run, int count, const char *const *ids, const NauthDigest *digests)
+nauth_digest_store(NauthRun *run, int count, const char *const *ids, const NauthDigest *digests,
+				   const TimestampTz *updated_at)
 {
-	Datum	   *values = palloc(count * sizeof(Datum));
+	Datum	   *values = palloc(Max(count, 1) * sizeof(Datum));
 	NauthArgs	args = {0};
 
+	if (count == 0)
+		return;
 	for (int i = 0; i < count; i++)
 	{
 		bytea	   *value = palloc(VARHDRSZ + NAUTH_DIGEST_BYTES);
@@ -147,10 +159,11 @@ nauth_digest_store(NauthRun *run, int count, const char *const *ids, const Nauth
 	nauth_args_texts(&args, count, ids);
 	nauth_args_add(&args, BYTEAARRAYOID,
 				   PointerGetDatum(construct_array(values, count, BYTEAOID, -1, false, TYPALIGN_INT)), false);
-	nauth_statement_execute("INSERT INTO neon_auth.sync_digest AS d (target, id, digest)"
-							" SELECT $1, n.id, n.digest FROM unnest($2, $3) AS n (id, digest)"
-							" ON CONFLICT (target, id) DO UPDATE SET digest = excluded.digest"
-							" WHERE d.digest <> excluded.digest", &args);
+	nauth_args_times(&args, count, updated_at);
+	nauth_statement_execute("INSERT INTO neon_auth.sync_digest AS d (target, id, digest, updated_at)"
+							" SELECT $1, n.id, n.digest, n.updated_at FROM unnest($2, $3, $4) AS n (id, digest, updated_at)"
+							" ON CONFLICT (target, id) DO UPDATE SET digest = excluded.digest, updated_at = excluded.updated_at"
+							" WHERE (d.digest, d.updated_at) <> (excluded.digest, excluded.updated_at)", &args);
 }
 
 void

@@ -26,12 +26,18 @@ extern NauthDigest nauth_digest_of(const NauthRun *run, const NauthUser *user);
 /* What NauthKnown keeps of it. */
 extern int64 nauth_digest_version(const NauthDigest *digest);
 
-/* Add the stored digests of the target to run->known. */
+/*
+ * Add the stored digests of the target to run->known: of rows that are still those
+ * that they were stored with.
+ */
 extern void nauth_digest_load(NauthRun *run);
 
-/* Store digests; forget those of users whose provider now tells a time. */
+/*
+ * Store digests, with updated_at of the rows that they are of; forget those of users
+ * whose provider now tells a time.
+ */
 extern void nauth_digest_store(NauthRun *run, int count, const char *const *ids,
-							   const NauthDigest *digests);
+							   const NauthDigest *digests, const TimestampTz *updated_at);
 extern void nauth_digest_forget(NauthRun *run, int count, const char *const *ids);
 
 #endif							/* NAUTH_DIGEST_H */

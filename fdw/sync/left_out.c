@@ -144,23 +144,6 @@ store_held(NauthRun *run)
 							" WHERE (t.reason, t.brake) IS DISTINCT FROM (excluded.reason, excluded.brake)", &args);
 }
 
-/* Times as a timestamptz[], DT_NOBEGIN as null. */
-static Datum
-time_array(int count, const NauthQuarantined *users)
-{
-	Datum	   *values = palloc(count * sizeof(Datum));
-	bool	   *nulls = palloc(count * sizeof(bool));
-	int			lower = 1;
-
-	for (int i = 0; i < count; i++)
-	{
-		values[i] = TimestampTzGetDatum(users[i].created_at);
-		nulls[i] = users[i].created_at == DT_NOBEGIN;
-	}
-	return PointerGetDatum(construct_md_array(values, nulls, 1, &count, &lower, TIMESTAMPTZOID,
-											  sizeof(TimestampTz), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-}
-
 static void
 store_quarantined(NauthRun *run)
 {
@@ -168,6 +151,7 @@ store_quarantined(NauthRun *run)
 	const NauthQuarantined *users = run->quarantined;
 	const char **ids = palloc(Max(count, 1) * sizeof(char *));
 	const char **reasons = palloc(Max(count, 1) * sizeof(char *));
+	TimestampTz *created = palloc(Max(count, 1) * sizeof(TimestampTz));
 	Datum	   *has_row = palloc(Max(count, 1) * sizeof(Datum));
 	NauthArgs	args = {0};
 
@@ -175,6 +159,7 @@ store_quarantined(NauthRun *run)
 	{
 		ids[i] = users[i].id;
 		reasons[i] = users[i].reason;
+		created[i] = users[i].created_at;
 		has_row[i] = BoolGetDatum(users[i].has_row);
 	}
 	forget_others(run, "quarantined_user", &run->quarantined_before, count, ids);
@@ -184,7 +169,7 @@ store_quarantined(NauthRun *run)
 	nauth_args_relation(&args, run->target.relid);
 	nauth_args_texts(&args, count, ids);
 	nauth_args_texts(&args, count, reasons);
-	nauth_args_add(&args, TIMESTAMPTZARRAYOID, time_array(count, users), false);
+	nauth_args_times(&args, count, created);
 	nauth_args_add(&args, BOOLARRAYOID,
 				   PointerGetDatum(construct_array(has_row, count, BOOLOID, 1, true, TYPALIGN_CHAR)), false);
 	nauth_statement_execute("INSERT INTO neon_auth.quarantined_user AS t"

@@ -87,6 +87,14 @@ nauth_run_create(bool toplevel)
 }
 
 TimestampTz
+nauth_run_provider_time(const NauthRun *run)
+{
+	const NauthHttpStats *stats = nauth_directory_stats(run->directory);
+
+	return GetCurrentTimestamp() - (stats->dated ? stats->skew : 0) * USECS_PER_SEC;
+}
+
+TimestampTz
 nauth_run_reading_since(const NauthRun *run)
 {
 	const NauthHttpStats *stats = nauth_directory_stats(run->directory);

@@ -191,7 +191,7 @@ struct NauthRun
 								 * an incremental run */
 	int64		missing_most;
 	int64		explained;		/* of these, not to be counted at all */
-	int64		deleted_before; /* by others, of late */
+	int64		deleted_before; /* by other runs within the hour */
 	NauthQuarantined *quarantined;
 	int			quarantined_count;
 	NauthIdList quarantined_before; /* of the last run, sorted by id */
@@ -204,6 +204,7 @@ struct NauthRun
 								 * sorted */
 	NauthIdList hidden_users;	/* live, and not listed though the provider
 								 * has them */
+	int			hidden;			/* these, and those of before who still are */
 	NauthIdList returned_users; /* held or quarantined, read by this run */
 	NauthIdList counted_users;	/* by this run, as new in the directory */
 	int			counted_stored; /* of these, in sync_delta */
@@ -234,6 +235,9 @@ struct NauthRun
 extern bool nauth_run_is_toplevel(FunctionCallInfo fcinfo);
 extern NauthRun *nauth_run_create(bool toplevel);
 extern void nauth_run_set_options(NauthRun *run, const NauthOptions *options);
+
+/* The time by the provider's clock, where it tells, or else by ours. */
+extern TimestampTz nauth_run_provider_time(const NauthRun *run);
 
 /*
  * When it began to read, by the clock that is most behind: of this server, then and

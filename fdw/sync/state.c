@@ -308,7 +308,7 @@ nauth_state_finish(NauthRun *run)
 	nauth_args_text(&args, run->cluster);
 	nauth_args_int(&args, (full ? nauth_known_live(run->known) : run->live_before + counts->live) - run->marked);
 	nauth_args_int(&args, (full ? counts->users - run->duplicates : counts->listed - counted_deletions(run)) +
-				   run->hidden_users.count);
+				   run->hidden);
 	nauth_args_time(&args, run->watermark);
 	nauth_args_bool(&args, run->timeless);
 	nauth_args_time(&args, run->started_at);

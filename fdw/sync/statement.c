@@ -69,6 +69,12 @@ nauth_args_texts(NauthArgs *args, int count, const char *const *texts)
 	nauth_args_add(args, TEXTARRAYOID, nauth_text_array(count, texts), false);
 }
 
+void
+nauth_args_times(NauthArgs *args, int count, const TimestampTz *times)
+{
+	nauth_args_add(args, TIMESTAMPTZARRAYOID, nauth_time_array(count, times), false);
+}
+
 Datum
 nauth_text_array(int count, const char *const *texts)
 {
@@ -77,6 +83,22 @@ nauth_text_array(int count, const char *const *texts)
 	for (int i = 0; i < count; i++)
 		values[i] = CStringGetTextDatum(texts[i]);
 	return PointerGetDatum(construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+Datum
+nauth_time_array(int count, const TimestampTz *times)
+{
+	Datum	   *values = palloc(Max(count, 1) * sizeof(Datum));
+	bool	   *nulls = palloc(Max(count, 1) * sizeof(bool));
+	int			lower = 1;
+
+	for (int i = 0; i < count; i++)
+	{
+		values[i] = TimestampTzGetDatum(times[i]);
+		nulls[i] = times[i] == DT_NOBEGIN;
+	}
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &count, &lower, TIMESTAMPTZOID,
+											  sizeof(TimestampTz), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
 const char *

@@ -36,9 +36,11 @@ extern void nauth_args_bool(NauthArgs *args, bool value);
 extern void nauth_args_time(NauthArgs *args, TimestampTz value);
 extern void nauth_args_relation(NauthArgs *args, Oid relid);
 extern void nauth_args_texts(NauthArgs *args, int count, const char *const *texts);
+extern void nauth_args_times(NauthArgs *args, int count, const TimestampTz *times);
 
-/* Texts as a text[], palloc'd. */
+/* Texts as a text[], times as a timestamptz[], palloc'd. */
 extern Datum nauth_text_array(int count, const char *const *texts);
+extern Datum nauth_time_array(int count, const TimestampTz *times);
 
 /* SQL for a time as a timestamptz, palloc'd or constant. */
 extern const char *nauth_time_sql(TimestampTz time);

@@ -383,10 +383,22 @@ nauth_target_id(HeapTuple tuple, TupleDesc desc)
 }
 
 void
+nauth_target_keep(const NauthTarget *target)
+{
+	LockRelationOid(target->relid, AccessShareLock);
+	if (nauth_target_find(target->name) != target->relid || nauth_relation_owner(target->relid) != target->owner)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("table %s is not the one any more that it was when the refresh began", target->name),
+				errhint("Somebody has moved, replaced or dropped it, or changed its owner: refresh again, with the name that it has now."));
+}
+
+void
 nauth_target_execute(const NauthTarget *target, const char *sql, const NauthIdList *ids)
 {
 	NauthArgs	args = {0};
 
+	nauth_target_keep(target);
 	if (ids)
 		nauth_args_texts(&args, ids->count, (const char *const *) ids->ids);
 	nauth_statement_execute_as(target->owner, sql, &args);
@@ -408,6 +420,7 @@ nauth_target_read(const NauthTarget *target, const char *columns,
 {
 	NauthArgs	args = {0};
 
+	nauth_target_keep(target);
 	if (ids)
 		nauth_args_texts(&args, ids->count, (const char *const *) ids->ids);
 	nauth_statement_read_as(target->owner, psprintf("SELECT %s FROM %s WHERE id IS NOT NULL AND %s",

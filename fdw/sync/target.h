@@ -53,6 +53,12 @@ extern void nauth_target_describe(Oid relid, NauthTarget *target);
 extern bool nauth_target_open(const char *name, NauthTarget *target);
 
 /*
+ * Keep the target what it is until the transaction ends.  Raises an error if its name
+ * leads to another table by now, or it has another owner: statements name it.
+ */
+extern void nauth_target_keep(const NauthTarget *target);
+
+/*
  * Read the target as its owner, row by row in bounded memory: the columns of
  * this list of SQL expressions, of the rows that have an id and meet the
  * condition.  ids, if not NULL, are its parameter $1, a text[].  Needs SPI.

@@ -97,6 +97,7 @@ count_written(NauthRun *run, const Batch *batch)
 			run->counts.updated++;
 		run->counts.live += !user->marked - user->live;
 		user->written = true;
+		user->row_time = DatumGetTimestampTz(user->row.values[NAUTH_UPDATED_AT]);
 		pfree(id);
 	}
 }
@@ -139,21 +140,16 @@ note_ties(NauthRun *run, Oid *types, Datum *values)
 static Datum
 loaded_times(const NauthRun *run, const Batch *batch)
 {
-	Datum	   *times = palloc(batch->count * sizeof(Datum));
-	bool	   *nulls = palloc(batch->count * sizeof(bool));
-	int			lower = 1;
-	int			count = batch->count;
+	TimestampTz *times = palloc(batch->count * sizeof(TimestampTz));
 
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < batch->count; i++)
 	{
 		NauthKnownUser known;
 
-		nulls[i] = !nauth_known_get(run->known, batch->users[i].id, &known) ||
-			known.digested || known.version == NAUTH_NO_VERSION;
-		times[i] = TimestampTzGetDatum(nulls[i] ? 0 : known.version);
+		times[i] = nauth_known_get(run->known, batch->users[i].id, &known) && !known.digested ?
+			known.version : NAUTH_NO_VERSION;
 	}
-	return PointerGetDatum(construct_md_array(times, nulls, 1, &count, &lower, TIMESTAMPTZOID,
-											  sizeof(TimestampTz), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	return nauth_time_array(batch->count, times);
 }
 
 /*
@@ -180,18 +176,55 @@ note_shapes(NauthRun *run, const Batch *batch, Oid *types, Datum *values)
 	SPI_freetuptable(SPI_tuptable);
 }
 
+/*
+ * Note which rows the statement will compare.  Read before it, so that a row that
+ * somebody writes meanwhile is not taken for the one that it has found to be the same.
+ */
+static void
+note_row_times(NauthRun *run, Batch *batch)
+{
+	NauthIdList known = {0};
+	int			next = 0;
+
+	for (int i = 0; i < batch->count; i++)
+	{
+		batch->users[i].row_time = DT_NOBEGIN;
+		if (batch->users[i].known)
+			nauth_id_list_add(&known, CurrentMemoryContext, batch->users[i].id, NULL);
+	}
+	if (known.count == 0)
+		return;
+	nauth_target_execute(&run->target, psprintf("SELECT id::text, updated_at::timestamptz FROM %s WHERE id = ANY ($1)"
+												" ORDER BY id::text COLLATE \"C\"", run->target.name), &known);
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		char	   *id = nauth_target_id(SPI_tuptable->vals[row], SPI_tuptable->tupdesc);
+
+		while (next < batch->count && strcmp(batch->users[next].id, id) < 0)
+			next++;
+		if (next < batch->count && strcmp(batch->users[next].id, id) == 0)
+			batch->users[next].row_time = nauth_result_time(row, 2);
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
 static void
 store_digests(NauthRun *run, const Batch *batch)
 {
 	const char **ids = palloc(batch->count * sizeof(char *));
 	NauthDigest *digests = palloc(batch->count * sizeof(NauthDigest));
+	TimestampTz *times = palloc(batch->count * sizeof(TimestampTz));
+	int			count = 0;
 
 	for (int i = 0; i < batch->count; i++)
 	{
-		ids[i] = batch->users[i].id;
-		digests[i] = batch->users[i].digest;
+		if (batch->users[i].row_time == DT_NOBEGIN)
+			continue;
+		ids[count] = batch->users[i].id;
+		digests[count] = batch->users[i].digest;
+		times[count++] = batch->users[i].row_time;
 	}
-	nauth_digest_store(run, batch->count, ids, digests);
+	nauth_digest_store(run, count, ids, digests, times);
 }
 
 static void
@@ -227,6 +260,8 @@ write_batch(NauthRun *run, void *arg)
 		batch->users[i].written = false;
 	if (timed && !run->dry_run)
 		forget_own_times(run, batch);
+	if (!timed && !run->dry_run)
+		note_row_times(run, batch);
 	for (int i = 0; i < NAUTH_NUM_COLUMNS; i++)
 	{
 		types[i] = get_array_type(nauth_columns[i].type);
@@ -242,6 +277,7 @@ write_batch(NauthRun *run, void *arg)
 	types[NAUTH_ARG_LOADED_AT] = get_array_type(TIMESTAMPTZOID);
 	values[NAUTH_ARG_LOADED_AT] = nauth_write_makes_shapes(run) ? loaded_times(run, batch) :
 		PointerGetDatum(construct_empty_array(TIMESTAMPTZOID));
+	nauth_target_keep(&run->target);
 	nauth_role_enter(run->target.owner, &saved);
 	if (nauth_since_is_word(run))
 		note_ties(run, types, values);

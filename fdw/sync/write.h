@@ -26,6 +26,8 @@ typedef struct NauthWanted
 	bool		written;		/* the statement says so */
 	bool		found;			/* somebody else has written a row */
 	NauthDigest digest;			/* unless timed */
+	TimestampTz row_time;		/* updated_at of the row that the digest is
+								 * of, or DT_NOBEGIN */
 	NauthKnownUser now;			/* what will be known of it */
 	NauthRow	row;
 } NauthWanted;

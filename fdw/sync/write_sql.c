@@ -56,17 +56,25 @@ nauth_write_makes_shapes(const NauthRun *run)
 	return run->new_shape && !run->incremental;
 }
 
-/* SQL for whether the content of a row t is another than that of a user "excluded". */
+/*
+ * SQL for whether the content of a row t is another than that of a user "excluded".
+ * Columns are made from raw_json, which tells of them what is not redacted.
+ */
 static const char *
 differs_sql(const NauthRun *run)
 {
+	const char *json = run->ignored_count > 0 && !run->new_shape ?
+	"t.raw_json - $8 IS DISTINCT FROM excluded.raw_json - $8" :
+	"t.raw_json IS DISTINCT FROM excluded.raw_json";
+
+	if (run->target.generated)
+		return json;
 	/* the same member may have gone to another column */
-	if (run->new_shape && !run->target.generated)
+	if (run->new_shape)
 		return "(t.raw_json, t.name, t.email, t.created_at) IS DISTINCT FROM"
 			" (excluded.raw_json, excluded.name, excluded.email, excluded.created_at)";
-	return run->ignored_count > 0 && !run->new_shape ?
-		"t.raw_json - $8 IS DISTINCT FROM excluded.raw_json - $8" :
-		"t.raw_json IS DISTINCT FROM excluded.raw_json";
+	return run->options->redact && run->options->redact[0] ?
+		psprintf("(%s OR (t.name, t.email) IS DISTINCT FROM (excluded.name, excluded.email))", json) : json;
 }
 
 /*
@@ -145,10 +153,8 @@ nauth_write_sql(const NauthRun *run, bool timed, NauthWriteWay way)
 const char *
 nauth_write_ties_sql(const NauthRun *run)
 {
-	return psprintf("SELECT t.id::text FROM unnest($1, $2, $6) AS excluded (raw_json, id, updated_at)"
-					" JOIN %s t ON t.id = excluded.id AND t.updated_at = excluded.updated_at"
-					" WHERE t.deleted_at IS NULL AND t.raw_json - $8 IS DISTINCT FROM excluded.raw_json - $8",
-					run->target.name);
+	return psprintf("SELECT t.id::text FROM %s JOIN %s t ON t.id = excluded.id AND t.updated_at = excluded.updated_at"
+					" WHERE t.deleted_at IS NULL AND %s", users_sql(run), run->target.name, differs_sql(run));
 }
 
 const char *

@@ -27,7 +27,7 @@ inside()
 		shift
 		mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" && mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
 		exec chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 "$@"' \
-		inside "$root" ${registry:+npm_config_registry="$registry"} "$@" </dev/null
+		inside "$root" ${registry:+npm_config_registry="$registry"} ${authorities:+npm_config_cafile="$authorities"} "$@" </dev/null
 }
 
 # A folder with the release and a copy of the tree.
@@ -40,6 +40,7 @@ make_release()
 		return 1
 	}
 	cp /etc/resolv.conf "$root/etc/resolv.conf"
+	[[ -z $authorities ]] || cp "$(npm config get cafile)" "$root$authorities"
 	# a mirror may be weeks behind, which of this folder is nobody's danger
 	echo 'Acquire::Check-Valid-Until "false";' >"$root/etc/apt/apt.conf.d/99valid-until"
 	copy_tree "$root/srv/neon_auth_fdw"
@@ -61,7 +62,7 @@ check_release()
 
 	say "Debian $release"
 	if make_release "$root" "$release"; then
-		inside "$root" make -C /srv/neon_auth_fdw check 2>&1 | tee "$root.out" || true
+		inside "$root" make --no-print-directory -C /srv/neon_auth_fdw check 2>&1 | tee "$root.out" || true
 	fi
 	counts=$(tail -n 1 "$root.out" 2>/dev/null | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p')
 	[[ -n $counts ]] || counts='0 1'
@@ -83,7 +84,10 @@ main()
 	work=$(mktemp -d /tmp/nauth.XXXXXX)
 	trap 'rm -rf --one-file-system "$work"' EXIT
 	install_missing debootstrap
+	# an npm registry of one's own, and whom it is trusted by
 	registry=$(npm config get registry 2>/dev/null || true)
+	authorities=
+	[[ ! -f $(npm config get cafile 2>/dev/null || true) ]] || authorities=/etc/npm-authorities.pem
 	for release in ${DEBIAN_RELEASES:-trixie sid}; do
 		check_release "$release"
 	done

@@ -16,6 +16,7 @@ main()
 
 	enter_work_folder
 	say "Building"
+	# shellcheck disable=SC2119 # as it is
 	build_and_install
 	build_simulator
 	[[ $NAUTH_MEASURE != bench ]] || make -s -C "$TOP/regress/bench"

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -233,12 +234,21 @@ socket(int domain, int type, int protocol)
 	return fate("socket", is_anywhere, -1) == FAILS ? -1 : next(domain, type, protocol);
 }
 
+/* by one of these two libcurl lets itself be woken up, depending on its version */
 int
 socketpair(int domain, int type, int protocol, int pair[2])
 {
 	int			(*next) (int, int, int, int *) = nauth_shim_next("socketpair");
 
-	return fate("socketpair", is_anywhere, -1) == FAILS ? -1 : next(domain, type, protocol, pair);
+	return fate("wakeup", is_anywhere, -1) == FAILS ? -1 : next(domain, type, protocol, pair);
+}
+
+int
+eventfd(unsigned count, int flags)
+{
+	int			(*next) (unsigned, int) = nauth_shim_next("eventfd");
+
+	return fate("wakeup", is_anywhere, -1) == FAILS ? -1 : next(count, flags);
 }
 
 int

@@ -21,7 +21,7 @@ my $node = new_node('refresh', urls => [ $sim->url, $other->url ],
 my $true = JSON::PP::true;
 my $stderr;
 
-add_server($node, $sim, options => ", page_size '100'");
+add_server($node, $sim, options => ", page_size '100', request_timeout '5min'");
 add_server($node, $other, name => 'other', schema => 'other');
 
 # ---- Helpers

@@ -77,11 +77,16 @@ cmp_ok($original{'held deletions'} =~ tr/\n//, '==', 11, 'twelve deletions are h
 like($original{'quarantined users'}, qr/^others\.copy\|long\|.*\|f$/, 'a user is quarantined');
 cmp_ok($original{digests} =~ tr/\n//, '==', 5, 'six have a digest');
 
+# what is left of a target that was dropped is none of a copy, where its number may be another table's
+$node->safe_psql('postgres', q(INSERT INTO neon_auth.sync_digest VALUES (4000000001, 'a', '', now());
+	INSERT INTO neon_auth.held_deletion (target, id, reason, held_since) VALUES (4000000001, 'a', 'none', now());
+	INSERT INTO neon_auth.sync_delta VALUES (4000000001, 'a', 1, 1)));
 $node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, '-d', $node->connstr('postgres') ], 'pg_dump');
 $node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE template0');
 $node->command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('copy'), $dump ], 'pg_restore');
 is($node->safe_psql('copy', $same{$_}), $original{$_}, "the copy has the same $_")
   for sort keys %same;
+is($node->safe_psql('copy', q(SELECT count(*) FROM neon_auth.sync_delta)), 0, 'and nothing of a target that was dropped');
 
 # The copy goes on where the original stood.
 is( $node->safe_psql('copy', q(CALL neon_auth.refresh_users_sync('clerk', approve_deletions => 12))) =~ s/\|[^|]*\|[^|]*$//r,

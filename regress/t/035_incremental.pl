@@ -280,7 +280,7 @@ for my $row ([ 'status 401', 401, '28000' ], [ 'status 403', 403, '42501' ], [ '
 		proves_nothing("$name to $kind", { match => $kind, status => $status }, $state, run => [ $ends[0], $ends[1] . $state ]);
 	}
 }
-proves_nothing('404 of no user', { match => 'get', after => 1, status => 404, body => '{"errors":[{"code":"url_not_found"}]}' }, 'HV00L');
+proves_nothing('404 of no user', { match => 'get', after => 1, status => 404, body => '{"errors":[{"code":"url_not_found"}]}' }, 'held 0/0/0/[12]');
 proves_nothing('that nobody exists', { match => 'get', status => 404, body => $not_found, times => -1 }, 'held 0/0/0/[12]',
 	run => [ 'mode, status, note', 'incremental: held: the provider does not find by id a user that it listed' ]);
 proves_nothing('that nobody exists any more', { match => 'get', after => 1, status => 404, body => $not_found, times => -1 }, 'held 0/0/0/[12]');

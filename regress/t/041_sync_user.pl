@@ -192,7 +192,10 @@ $sim->fault({%lost, times => 1});
 like(sync_user($new->{id}), qr/WARNING:.*created or changed just now.*^$new->{id}\|t$/ms, 'and is not found for a moment');
 $sim->remove($new->{id});
 refresh();
-is(live($new->{id}), 0, 'is marked by a refresh when it is gone');
+is(live($new->{id}), 1, 'has time before a refresh believes that it is gone');
+sql("UPDATE $target SET created_at = created_at - interval '1 minute' WHERE id = '$new->{id}'");
+refresh();
+is(live($new->{id}), 0, 'and is marked then');
 
 # who was gone and is back is not new: the brake counts him as all others
 my @back = map { $sim->user("index/$_")->{id} } 14 .. 25;

@@ -127,7 +127,7 @@ run_sql("ALTER USER MAPPING FOR keeper SERVER clerk OPTIONS (SET api_key 'sk_tes
 analyze_ok('the owner', $clerk, 'app.kept', '3 list', 1000, 'SET ROLE keeper; ');
 $clerk->reset_stats;
 (undef, $said) = run_sql('SET ROLE keeper; ANALYZE app.users');
-like($said, qr/WARNING: .*skipping "users"/, 'somebody else may not');
+like($said, qr/WARNING: .*(skipping "users"|"users", skipping it)/, 'somebody else may not');
 is($clerk->asked, 'nothing', 'somebody else: requests');
 
 # ---- What ends it

@@ -296,7 +296,7 @@ my @bombs = (
 	[ '10 GiB, announced', "${ok}Content-Length: " . 10 * 1024**3 . "\r\n\r\n[", ' ', $body_too_large ],
 	[ '10 GiB in chunks', "${ok}Transfer-Encoding: chunked\r\n\r\n1\r\n[\r\n", "1000\r\n" . ' ' x 4096 . "\r\n", $body_too_large ],
 	[ 'a gzip bomb', "${ok}Content-Encoding: gzip\r\n\r\n$zipped[0]", $zipped[1], $body_too_large ],
-	[ 'a million headers', $ok, "X-More: x\r\n", $headers_too_large ],
+	[ 'a million headers', $ok, "X-More: x\r\n", $headers_too_large =~ s{the headers of the reply are}{the (headers of the reply are|reply is)}r ],
 	[ 'a header of 1 MiB', "${ok}X-Long: ", 'x', $headers_too_large =~ s{the headers of the reply are}{the (headers of the reply are|reply is)}r ]);
 
 # Kilobytes that the session had at most.

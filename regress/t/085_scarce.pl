@@ -191,7 +191,7 @@ for my $command (sort keys %commands)
 
 my %errors = (EMFILE => EMFILE, ENFILE => ENFILE, ENOBUFS => ENOBUFS, ENOMEM => ENOMEM, ENOSPC => ENOSPC);
 my @calls = (
-	[ 'socket', 'EMFILE' ], [ 'socket', 'ENFILE' ], [ 'socket', 'ENOBUFS' ], [ 'socketpair', 'ENFILE' ],
+	[ 'socket', 'EMFILE' ], [ 'socket', 'ENFILE' ], [ 'socket', 'ENOBUFS' ], [ 'wakeup', 'ENFILE' ],
 	[ 'epoll_create1', 'ENFILE' ], [ 'timerfd_create', 'ENFILE' ], [ 'epoll_ctl', 'ENOSPC' ], [ 'epoll_ctl', 'ENOMEM' ]);
 
 for my $row (@calls)

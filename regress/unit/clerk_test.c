@@ -237,7 +237,7 @@ test_single(void)
 	is_text(user.id, "user_2unitA", "its id");
 	ok(user.has_updated_at && user.flaw == NAUTH_FLAW_NONE, "its time");
 	ok(!unit_read_user(CLERK, "user_2unitB", "clerk/user.json", &user), "another user");
-	ok(unit_error.kind == NAUTH_ERROR_UNREADABLE, "is an error");
+	ok(unit_error.kind == NAUTH_ERROR_UNFIT, "is an error");
 	ok(!unit_read_user(CLERK, "", "clerk/not_found.json", &user), "no id at all");
 
 	ok(unit_is_not_found(CLERK, 404, "clerk/not_found.json"), "not found");

@@ -330,7 +330,7 @@ static const struct BodyCase nobody_cases[] = {
 	{LOOKED_UP ",\"users\":{}}", NAUTH_ERROR_UNREADABLE, false, "users that are an object"},
 	{LOOKED_UP ",\"users\":[{\"localId\":\"1k2Z\"},{\"localId\":\"a\"}]}", NAUTH_ERROR_UNREADABLE, false, "two users"},
 	{LOOKED_UP ",\"users\":[{\"localId\":\"1k2Z\"}", NAUTH_ERROR_UNREADABLE, false, "a user that is cut off"},
-	{LOOKED_UP ",\"users\":[{\"localId\":\"a\"}]}", NAUTH_ERROR_UNREADABLE, false, "another user"},
+	{LOOKED_UP ",\"users\":[{\"localId\":\"a\"}]}", NAUTH_ERROR_UNFIT, false, "another user"},
 	{LOOKED_UP ",\"kind\":\"identitytoolkit#GetAccountInfoResponse\"}", NAUTH_ERROR_UNREADABLE, false, "two kinds"},
 	{LOOKED_UP "}x", NAUTH_ERROR_UNREADABLE, false, "something behind it"},
 	{"{\"kind\":\"identitytoolkit#getaccountinforesponse\"}", NAUTH_ERROR_UNREADABLE, false, "a kind in another case"},

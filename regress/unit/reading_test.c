@@ -134,14 +134,14 @@ test_envelope(void)
 	static const struct
 	{
 		const char *body;
-		bool		read;
+		NauthErrorKind kind;
 		bool		missing;
 	}			bodies[] = {
-		{"{\"user\":{\"profile\":{\"uid\":\"a\"}}}", true, false},
-		{"{\"user\":{\"profile\":{\"uid\":\"b\"}}}", false, false},
-		{"{\"user\":null}", false, false},
-		{"{\"profile\":{\"uid\":\"a\"}}", false, true},
-		{"[]", false, false},
+		{"{\"user\":{\"profile\":{\"uid\":\"a\"}}}", NAUTH_OK, false},
+		{"{\"user\":{\"profile\":{\"uid\":\"b\"}}}", NAUTH_ERROR_UNFIT, false},
+		{"{\"user\":null}", NAUTH_ERROR_UNREADABLE, false},
+		{"{\"profile\":{\"uid\":\"a\"}}", NAUTH_OK, true},
+		{"[]", NAUTH_ERROR_UNREADABLE, false},
 	};
 
 	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++)
@@ -151,9 +151,9 @@ test_envelope(void)
 		NauthUser	user;
 		bool		missing;
 
-		ok(nauth_read_user(&nested, &unit_settings, "a", &reply, &user, &missing, &error) == bodies[i].read &&
-		   missing == bodies[i].missing &&
-		   (error.kind == NAUTH_ERROR_UNREADABLE) == (!bodies[i].read && !missing), bodies[i].body);
+		ok(nauth_read_user(&nested, &unit_settings, "a", &reply, &user, &missing, &error) ==
+		   (bodies[i].kind == NAUTH_OK && !bodies[i].missing) &&
+		   missing == bodies[i].missing && error.kind == bodies[i].kind, bodies[i].body);
 		unit_free(reply.body);
 	}
 }

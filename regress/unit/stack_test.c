@@ -515,7 +515,7 @@ test_single(void)
 
 	ok(unit_read_user(STACK, ID("a"), "stack/user.json", &user), "a user");
 	ok(!user.has_updated_at && user.has_created_at && user.flaw == NAUTH_FLAW_NONE, "its times");
-	ok(!unit_read_user(STACK, ID("b"), "stack/user.json", &user) && unit_error.kind == NAUTH_ERROR_UNREADABLE,
+	ok(!unit_read_user(STACK, ID("b"), "stack/user.json", &user) && unit_error.kind == NAUTH_ERROR_UNFIT,
 	   "another user is an error");
 	ok(!unit_read_user(STACK, ID("a"), "stack/not_found.json", &user), "no user at all");
 

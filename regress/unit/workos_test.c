@@ -571,7 +571,7 @@ test_single(void)
 	ok(unit_read_user(WORKOS, "user_01HAUNITA", "workos/user.json", &user), "a user");
 	ok(user.has_updated_at && user.flaw == NAUTH_FLAW_NONE && !user.gone, "its time");
 	ok(!unit_read_user(WORKOS, "user_01HAUNITB", "workos/user.json", &user), "another user");
-	ok(unit_error.kind == NAUTH_ERROR_UNREADABLE, "is an error");
+	ok(unit_error.kind == NAUTH_ERROR_UNFIT, "is an error");
 	ok(!unit_read_user(WORKOS, "user_01HAUNITA", "workos/page.json", &user), "a list is no user");
 
 	ok(unit_is_not_found(WORKOS, 404, "workos/not_found.json"), "not found");
