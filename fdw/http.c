@@ -197,9 +197,7 @@ send_request(NauthCall *call, int64_t deadline)
 		.idle_timeout = http->options.connection.idle_timeout,
 		.keep = http->options.concurrency,
 		.deadline = deadline,
-		.retry_header = http->options.retry_header,
-		.id_header = http->options.id_header,
-		.page_header = http->options.page_header,
+		.wanted = {http->options.retry_header, http->options.id_header, http->options.page_header},
 		.body = &call->body,
 	};
 

@@ -28,6 +28,15 @@ typedef struct NauthBody
 	size_t		size;
 } NauthBody;
 
+/* Names of headers that a provider has of its own; or NULL. */
+typedef struct NauthHeadersWanted
+{
+	const char *retry;			/* says as Retry-After does when to come back,
+								 * or at which epoch second */
+	const char *id;				/* has the id of the request */
+	const char *page;			/* is kept as a whole */
+} NauthHeadersWanted;
+
 typedef struct NauthTransferCall
 {
 	const NauthRequest *request;
@@ -37,10 +46,7 @@ typedef struct NauthTransferCall
 	int			idle_timeout;
 	int			keep;			/* connections kept open unused, at most */
 	int64_t		deadline;		/* of nauth_clock() */
-	const char *retry_header;	/* says as Retry-After does when to come back,
-								 * or at which epoch second; or NULL */
-	const char *id_header;		/* has the id of the request; or NULL */
-	const char *page_header;	/* is kept as a whole; or NULL */
+	NauthHeadersWanted wanted;
 	NauthBody  *body;			/* what was in it is overwritten */
 } NauthTransferCall;
 
@@ -54,10 +60,11 @@ typedef struct NauthTransferReply
 								 * one that wrote header Date */
 	bool		dated;			/* there was one */
 	bool		again;			/* it failed in a way that may pass */
-	char		request_id[NAUTH_ERROR_REQUEST_ID]; /* by id_header or one
+	char		request_id[NAUTH_ERROR_REQUEST_ID]; /* by its header or one
 													 * that is common, or "" */
-	const char *header;			/* values of page_header as in NauthReply,
-								 * until the transfer is used again */
+	const char *header;			/* values of the header for pages, as in
+								 * NauthReply, until the transfer is used
+								 * again */
 } NauthTransferReply;
 
 /*
