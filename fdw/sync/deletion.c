@@ -19,6 +19,7 @@
 #include "postgres.h"
 
 #include "executor/spi.h"
+#include "utils/timestamp.h"
 
 #include "fault_point.h"
 #include "provider/asking.h"
@@ -182,14 +183,17 @@ is_decided(const NauthRun *run, const char *id)
 
 /*
  * Whether the user was created so lately that a part of the provider, such as a replica
- * that lags behind, may not know of it.  One far in the future has another clock.
+ * that lags behind, may not know of it.  A listing before would have shown that one does;
+ * and a time far in the future is of another clock.
  */
 static bool
 is_young(const NauthRun *run, TimestampTz created)
 {
-	TimestampTz now = nauth_run_provider_time(run);
+	TimestampTz now = nauth_run_provider_time(run, GetCurrentTimestamp());
 
-	return created > now - NAUTH_SETTLED_AGE && created <= now + NAUTH_OVERLAP;
+	return created > now - NAUTH_SETTLED_AGE && created <= now + NAUTH_OVERLAP &&
+		(run->last.success_started_at == DT_NOBEGIN ||
+		 created >= nauth_run_provider_time(run, run->last.success_started_at));
 }
 
 /*

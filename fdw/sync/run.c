@@ -87,11 +87,11 @@ nauth_run_create(bool toplevel)
 }
 
 TimestampTz
-nauth_run_provider_time(const NauthRun *run)
+nauth_run_provider_time(const NauthRun *run, TimestampTz time)
 {
 	const NauthHttpStats *stats = nauth_directory_stats(run->directory);
 
-	return GetCurrentTimestamp() - (stats->dated ? stats->skew : 0) * USECS_PER_SEC;
+	return time - (stats->dated ? stats->skew : 0) * USECS_PER_SEC;
 }
 
 TimestampTz

@@ -236,8 +236,8 @@ extern bool nauth_run_is_toplevel(FunctionCallInfo fcinfo);
 extern NauthRun *nauth_run_create(bool toplevel);
 extern void nauth_run_set_options(NauthRun *run, const NauthOptions *options);
 
-/* The time by the provider's clock, where it tells, or else by ours. */
-extern TimestampTz nauth_run_provider_time(const NauthRun *run);
+/* A time of our clock by that of the provider, if it tells. */
+extern TimestampTz nauth_run_provider_time(const NauthRun *run, TimestampTz time);
 
 /*
  * When it began to read, by the clock that is most behind: of this server, then and

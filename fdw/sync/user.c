@@ -130,7 +130,7 @@ objection(NauthRun *run, const LiveRow *row)
 {
 	if (nauth_id_list_find(&run->held_before, run->single) >= 0)
 		return "the deletion is held back already";
-	if (Max(row->created_at, row->updated_at) > nauth_run_provider_time(run) - NAUTH_SETTLED_AGE)
+	if (Max(row->created_at, row->updated_at) > nauth_run_provider_time(run, GetCurrentTimestamp()) - NAUTH_SETTLED_AGE)
 		return "the user was created or changed just now";
 	if (run->options->provider->counts_windows && row->created_at != DT_NOBEGIN &&
 		nauth_window_lists(run, run->single, row->created_at))

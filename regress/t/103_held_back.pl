@@ -10,7 +10,6 @@ use warnings FATAL => 'all';
 use NeonAuth::Session;
 use NeonAuth::Test;
 use PostgreSQL::Test::Utils;
-use POSIX qw(strftime);
 use Test::More;
 
 my $project = '11111111-2222-4333-8444-555555555555';
@@ -79,8 +78,9 @@ like(refresh('clerk', ", mode => 'full'"), qr/^ok\|0\|0\|2494\|0\|0\|/m, 'and th
 
 # ---- Who was created just now has time to be known everywhere
 
-my $now = strftime('%Y-%m-%dT%H:%M:%S.000Z', gmtime);
-sql("UPDATE c.users_sync SET created_at = '$now' WHERE id = '" . $clerk->user('index/2500')->{id} . "'");
+sub created_now { return sql("UPDATE c.users_sync SET created_at = clock_timestamp() WHERE id = '" . $clerk->user("index/$_[0]")->{id} . "'"); }
+
+created_now(2500);
 $clerk->remove('index/2500');
 my $said = refresh('clerk', ", mode => 'full'");
 like($said, qr/^held\|0\|0\|2493\|0\|1\|/m, 'a user who is gone in the moment of his creation');
@@ -88,6 +88,11 @@ is(held('clerk'), '1 the user was created just now', 'waits');
 like($said, qr/The next refresh tries again/, 'for no person');
 sql(q(UPDATE c.users_sync SET created_at = created_at - interval '1 minute' WHERE created_at > now() - interval '10 minutes'));
 like(refresh('clerk'), qr/^ok\|0\|0\|2493\|1\|0\|/m, 'and is marked by a later run');
+
+created_now(2501);
+like(refresh('clerk', ", mode => 'full'"), qr/^ok\|0\|0\|2493\|0\|0\|/m, 'one who was listed');
+$clerk->remove('index/2501');
+like(refresh('clerk', ", mode => 'full'"), qr/^ok\|0\|0\|2492\|1\|0\|/m, 'does not wait');
 
 # ---- An id that the provider refuses to look for
 
