@@ -27,8 +27,10 @@
 #include "report.h"
 #include "wait.h"
 
+int			nauth_cache_mode = NAUTH_CACHE_ON;
+
 /* A listing that is fresh for so many microseconds more is there for a plan. */
-#define FRESH_ENOUGH	INT64CONST(5000000)
+#define FRESH_ENOUGH	(5 * USECS_PER_SEC)
 
 struct NauthListing
 {

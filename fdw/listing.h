@@ -27,7 +27,8 @@ typedef enum NauthCacheMode
 	NAUTH_CACHE_REFILL			/* ask the provider, and cache what it says */
 } NauthCacheMode;
 
-extern int	nauth_cache_mode;	/* in neon_auth_fdw.c */
+/* setting neon_auth_fdw.cache */
+extern int	nauth_cache_mode;
 
 typedef struct NauthListing NauthListing;
 

@@ -23,13 +23,9 @@
 #include "neon_auth_fdw.h"
 #include "net/url.h"
 #include "pgcompat.h"
+#include "plan.h"
 
 PG_MODULE_MAGIC;
-
-char	   *nauth_allowed_urls = NULL;
-char	   *nauth_ca_file = NULL;
-int			nauth_cache_mode = NAUTH_CACHE_ON;
-bool		nauth_pushdown = true;
 
 static const struct config_enum_entry cache_modes[] = {
 	{"on", NAUTH_CACHE_ON, false},

@@ -22,8 +22,6 @@
  */
 extern ForeignServer *nauth_server_to_ask(const char *name, Oid role);
 
-extern bool nauth_pushdown;		/* setting neon_auth_fdw.pushdown */
-
 /* in plan.c */
 
 extern void neonAuthGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel,

@@ -33,6 +33,8 @@
 #include "pgcompat.h"
 #include "plan.h"
 
+bool		nauth_pushdown = true;
+
 void
 nauth_plan_check_columns(Oid relid)
 {

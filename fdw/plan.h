@@ -14,6 +14,9 @@
 
 #include "query.h"
 
+/* setting neon_auth_fdw.pushdown */
+extern bool nauth_pushdown;
+
 /* A condition, and the qual that it was found in. */
 typedef struct NauthPlanCondition
 {

@@ -16,6 +16,9 @@
 
 #include "net/url.h"
 
+char	   *nauth_allowed_urls = NULL;
+char	   *nauth_ca_file = NULL;
+
 /* The parts of a URL that rules look at; the last two may be NULL. */
 typedef enum NauthUrlPart
 {

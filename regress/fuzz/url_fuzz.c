@@ -19,8 +19,6 @@
 #define TEXT_MAX	(NAUTH_URL_MAX + 1024)
 #define OWN_HOST	"https://api.example.com"
 
-char	   *nauth_allowed_urls;
-char	   *nauth_ca_file = "";
 
 static const char *const own[] = {OWN_HOST "/v1", "https://*.example.org", "https://idp.*.example.net", NULL};
 
