@@ -198,7 +198,8 @@ is_young(const NauthRun *run, TimestampTz created)
 
 /*
  * Note which version of its row each missing user has, before the provider is
- * asked: somebody may write the row again after its answer.  Who is young has time.
+ * asked: somebody may write the row again after its answer.  Who is young has time,
+ * unless an event tells that he is gone.
  */
 static void
 note_versions(NauthRun *run)
@@ -215,7 +216,8 @@ note_versions(NauthRun *run)
 	{
 		const char *version = nauth_result_text(i, 2);
 
-		if (held_before(run, missing->ids[i]) == NULL && is_young(run, nauth_result_time(i, 3)))
+		if (held_before(run, missing->ids[i]) == NULL && nauth_id_list_find(&run->gone_users, missing->ids[i]) < 0 &&
+			is_young(run, nauth_result_time(i, 3)))
 		{
 			hold(run, missing->ids[i], "the user was created just now");
 			continue;
