@@ -376,7 +376,7 @@ my @errors = (
 	[ 'bytes behind the end', $clerk, $calm, { body => '[] x' }, 'HV00M', $unreadable, '1 list' ],
 	[ 'no end', $clerk, $calm, { body => '[{"id":"a"},' }, 'HV00M', $unreadable, '1 list' ],
 	[ 'repeated page, Clerk', $clerk, $pages, { repeat_page => \1, after => 1 }, 'HV00M', $incomplete, '2 list' ],
-	[ 'another user', $clerk, $get, { body => '{"id":"user_scanB"}' }, 'HV00M', $unreadable, '1 get' ],
+	[ 'another user', $clerk, $get, { body => '{"id":"user_scanB"}' }, 'HV00M', 'did not give what was asked for', '1 get' ],
 	[ '404 of something else', $clerk, $get, { status => 404, body => '<html>' }, 'HV00L', 'has no user dir', '1 get' ],
 	[ '{} for a user', $clerk, $get, { body => '{}' }, 'HV00M', $unreadable, '1 get' ],
 	[ 'swallowed error', $auth, $offsets, { swallow => \1 }, 'HV00L', 'is not available', '1 list' ],

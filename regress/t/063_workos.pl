@@ -52,7 +52,7 @@ query_is('one with a line end', "SELECT id FROM scan.users WHERE id = E'a\\r\\nb
 query_is("an id that would be another path: '$_'", "SELECT id FROM scan.users WHERE id = '$_'", '', 'nothing')
   for '', '.', '..', '../events', 'external_id', 'external_id/1', '/';
 $sim->fault({ match => 'get', body => '{"object":"user","id":"user_01other"}' });
-query_fails('another user than asked for', "SELECT id FROM scan.users WHERE id = '$somebody'", 'HV00M', 'could not read the reply');
+query_fails('another user than asked for', "SELECT id FROM scan.users WHERE id = '$somebody'", 'HV00M', 'did not give what was asked for');
 for my $row (
 	[ 'of another route', '{"message":"Not Found","error":"Not Found","statusCode":404}' ],
 	[ 'with another code', '{"message":"Not found","code":"not_found"}' ],
