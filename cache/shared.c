@@ -198,6 +198,11 @@ step_finding(NauthShared *shared, int64_t deadline)
 		else
 			wait_for_other(shared, deadline);
 	}
+	else if (lease == NAUTH_LEASE_OTHERS && nauth_shared_own_silence(shared) > 0)
+	{
+		shared->silence = nauth_shared_own_silence(shared);
+		wait_for_silence(shared, deadline);
+	}
 	else if (lease == NAUTH_LEASE_SILENCE && !nauth_shared_has_stale(shared))
 		wait_for_silence(shared, deadline);
 	else if (lease == NAUTH_LEASE_FAULT && (leads || !nauth_shared_has_stale(shared)))

@@ -246,6 +246,7 @@ CREATE TABLE neon_auth.sync_run (
 	updated pg_catalog.int8 NOT NULL DEFAULT 0,
 	unchanged pg_catalog.int8 NOT NULL DEFAULT 0,
 	tombstoned pg_catalog.int8 NOT NULL DEFAULT 0,
+	confirmed pg_catalog.int8 NOT NULL DEFAULT 0,
 	held pg_catalog.int8 NOT NULL DEFAULT 0,
 	quarantined pg_catalog.int8 NOT NULL DEFAULT 0,
 	approved pg_catalog.int8,
@@ -278,6 +279,7 @@ COMMENT ON COLUMN neon_auth.sync_run.inserted IS 'rows inserted';
 COMMENT ON COLUMN neon_auth.sync_run.updated IS 'rows updated';
 COMMENT ON COLUMN neon_auth.sync_run.unchanged IS 'users of the directory that needed no write';
 COMMENT ON COLUMN neon_auth.sync_run.tombstoned IS 'rows whose deleted_at was set';
+COMMENT ON COLUMN neon_auth.sync_run.confirmed IS 'of these, for being missing: the others are kept by the provider as deleted';
 COMMENT ON COLUMN neon_auth.sync_run.held IS 'deletions that are held back';
 COMMENT ON COLUMN neon_auth.sync_run.quarantined IS 'users that were left out';
 COMMENT ON COLUMN neon_auth.sync_run.approved IS 'approve_deletions, where the run was given it';

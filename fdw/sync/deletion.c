@@ -68,6 +68,10 @@ static const char *const brake_reasons[] = {
 
 static const char lost_witness[] = "the provider does not find by id a user that it listed";
 
+/* Why deletions wait for another answer, which the next run is not likelier to get than any. */
+static const char another_answers[] = "another user answers to its id at the provider";
+static const char no_answer[] = "the provider does not answer whether it has a user with its id";
+
 const char *
 nauth_deletion_brake_name(const char *reason)
 {
@@ -85,6 +89,12 @@ nauth_deletion_brake_reason(const char *name)
 			return brake_reasons[i];
 	/* of a later version: the one that never passes by itself */
 	return brake_reasons[BRAKE_FIRST_RUN];
+}
+
+bool
+nauth_deletion_stays_held(const char *reason)
+{
+	return nauth_deletion_brake_name(reason) || strcmp(reason, another_answers) == 0 || strcmp(reason, no_answer) == 0;
 }
 
 /* Note a live user of the target that did not turn up. */
@@ -158,8 +168,9 @@ nauth_deletion_too_many(const NauthRun *run, int64 deletions)
 }
 
 /*
- * What the brake has to know of the hour before this run: whom runs have marked
- * without a person's approval.  That many are gone is the same in one run and in many.
+ * What the brake has to know of the hour before this run: whom runs have marked for
+ * being missing, without a person's approval.  That many are gone is the same in one run
+ * and in many.
  */
 static void
 count_marked(NauthRun *run)
@@ -167,8 +178,8 @@ count_marked(NauthRun *run)
 	NauthArgs	args = {0};
 
 	nauth_args_relation(&args, run->target.relid);
-	nauth_statement_execute("SELECT coalesce(sum(tombstoned), 0)::int8 FROM neon_auth.sync_run"
-							" WHERE target = $1 AND approved IS NULL AND finished_at > now() - interval '1 hour'", &args);
+	nauth_statement_execute("SELECT coalesce(sum(greatest(confirmed - coalesce(approved, 0), 0)), 0)::int8"
+							" FROM neon_auth.sync_run WHERE target = $1 AND finished_at > now() - interval '1 hour'", &args);
 	run->deleted_before = nauth_result_int(0, 1);
 }
 
@@ -182,24 +193,34 @@ is_decided(const NauthRun *run, const char *id)
 }
 
 /*
- * Whether the user was created so lately that a part of the provider, such as a replica
- * that lags behind, may not know of it.  A listing before would have shown that one does;
- * and a time far in the future is of another clock.
+ * Whether a listing can have shown a user who was created then: the last run was one,
+ * began later, and did not lack the user; nor have we the user from elsewhere since.
  */
 static bool
-is_young(const NauthRun *run, TimestampTz created)
+was_listed(const NauthRun *run, const char *id, TimestampTz created)
+{
+	return run->last.success_started_at != DT_NOBEGIN && run->last.full_at >= run->last.success_started_at &&
+		created < nauth_run_provider_time(run, run->last.success_started_at) &&
+		nauth_id_list_find(&run->held_before, id) < 0 && nauth_id_list_find(&run->counted_before, id) < 0;
+}
+
+/*
+ * Whether the user was created so lately that a part of the provider, such as a replica
+ * that lags behind, may not know of it.  A listing has shown that one does, and so does
+ * an event of the end; and a time far in the future is of another clock.
+ */
+static bool
+is_young(const NauthRun *run, const char *id, TimestampTz created)
 {
 	TimestampTz now = nauth_run_provider_time(run, GetCurrentTimestamp());
 
 	return created > now - NAUTH_SETTLED_AGE && created <= now + NAUTH_OVERLAP &&
-		(run->last.success_started_at == DT_NOBEGIN ||
-		 created >= nauth_run_provider_time(run, run->last.success_started_at));
+		!was_listed(run, id, created) && nauth_id_list_find(&run->gone_users, id) < 0;
 }
 
 /*
  * Note which version of its row each missing user has, before the provider is
- * asked: somebody may write the row again after its answer.  Who is young has time,
- * unless an event tells that he is gone.
+ * asked: somebody may write the row again after its answer.  Who is young has time.
  */
 static void
 note_versions(NauthRun *run)
@@ -216,8 +237,7 @@ note_versions(NauthRun *run)
 	{
 		const char *version = nauth_result_text(i, 2);
 
-		if (held_before(run, missing->ids[i]) == NULL && nauth_id_list_find(&run->gone_users, missing->ids[i]) < 0 &&
-			is_young(run, nauth_result_time(i, 3)))
+		if (held_before(run, missing->ids[i]) == NULL && is_young(run, missing->ids[i], nauth_result_time(i, 3)))
 		{
 			hold(run, missing->ids[i], "the user was created just now");
 			continue;
@@ -392,9 +412,9 @@ ask_about(NauthRun *run, const char *id, const char *version)
 
 	/* without an answer about this user the others get theirs */
 	if (kind == NAUTH_ERROR_UNFIT)
-		hold(run, id, "another user answers to its id at the provider");
+		hold(run, id, another_answers);
 	else if (kind == NAUTH_ERROR_REFUSED || kind == NAUTH_ERROR_NOT_FOUND)
-		hold(run, id, "the provider does not answer whether it has a user with its id");
+		hold(run, id, no_answer);
 	else
 		nauth_directory_fail(run->directory);
 }
@@ -445,7 +465,7 @@ nauth_deletion_apply(NauthRun *run)
 		run->counts.tombstoned += run->marked;
 	if (deleted->count == 0 || run->dry_run)
 		return;
-	nauth_target_keep(&run->target);
+	nauth_target_keep(&run->target, RowExclusiveLock);
 	nauth_args_texts(&args, deleted->count, (const char *const *) deleted->ids);
 	nauth_args_texts(&args, deleted->count, deleted->notes);
 	nauth_statement_execute_as(run->target.owner,

@@ -19,6 +19,9 @@
 extern const char *nauth_deletion_brake_name(const char *reason);
 extern const char *nauth_deletion_brake_reason(const char *name);
 
+/* Whether nothing but a full run, or a person, can let pass what is held for that. */
+extern bool nauth_deletion_stays_held(const char *reason);
+
 /* Whether so many new deletions at once would wait for a person. */
 extern bool nauth_deletion_too_many(const NauthRun *run, int64 deletions);
 

@@ -115,11 +115,10 @@ load_digest(HeapTuple tuple, TupleDesc desc, void *arg)
 	NauthKnownUser user;
 	NauthDigest digest;
 
-	if (VARSIZE_ANY_EXHDR(stored) == NAUTH_DIGEST_BYTES && nauth_known_get(run->known, id, &user) &&
-		user.version == updated_at)
+	if (VARSIZE_ANY_EXHDR(stored) == NAUTH_DIGEST_BYTES && nauth_known_get(run->known, id, &user))
 	{
 		memcpy(digest.bytes, VARDATA_ANY(stored), NAUTH_DIGEST_BYTES);
-		user.version = nauth_digest_version(&digest);
+		user.version = user.version == updated_at ? nauth_digest_version(&digest) : NAUTH_NO_VERSION;
 		user.digested = true;
 		nauth_known_set(run->known, id, &user);
 	}

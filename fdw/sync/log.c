@@ -21,7 +21,10 @@
 
 #define NOTIFY_CHANNEL	"neon_auth_users_sync"
 
-/* Rows older than option "keep_runs"; once a listing is often enough. */
+/*
+ * Rows older than option "keep_runs", and than the hour that the brake looks at; once a
+ * listing is often enough.
+ */
 static void
 forget_old_runs(const NauthRun *run)
 {
@@ -30,7 +33,7 @@ forget_old_runs(const NauthRun *run)
 	nauth_args_relation(&args, run->target.relid);
 	nauth_args_int(&args, run->options->keep_runs);
 	nauth_statement_execute("DELETE FROM neon_auth.sync_run"
-							" WHERE target = $1 AND finished_at < now() - $2 * interval '1 s'", &args);
+							" WHERE target = $1 AND finished_at < now() - greatest($2, 3600) * interval '1 s'", &args);
 }
 
 /* Write the row of a run that begins; one that still runs has crashed. */
@@ -136,9 +139,10 @@ nauth_log_end(NauthRun *run, const ErrorData *error)
 	nauth_args_text(&args, error ? error->hint : NULL);
 	nauth_args_text(&args, run->incremental ? "incremental" : "full");
 	nauth_args_text(&args, run->reason);
+	nauth_args_int(&args, error ? 0 : run->marked);
 	nauth_statement_execute("UPDATE neon_auth.sync_run SET status = $2, finished_at = $3, requests = $4,"
 							" retries = $5, pages = $6, users = $7, inserted = $8, updated = $9,"
 							" unchanged = $10, tombstoned = $11, held = $12, quarantined = $13, note = $14,"
-							" sqlstate = $15, error = $16, hint = $17, mode = $18, reason = $19 WHERE run_id = $1", &args);
+							" sqlstate = $15, error = $16, hint = $17, mode = $18, reason = $19, confirmed = $20 WHERE run_id = $1", &args);
 	nauth_log_notify(run);
 }

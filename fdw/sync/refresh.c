@@ -78,7 +78,8 @@ nauth_refresh_warn_held(const NauthRun *run)
 				errhint("If these users are really gone: %s;",
 						nauth_refresh_call("refresh_users_sync", run->options->server, run->target.name,
 										   psprintf("approve_deletions => %d", held.approvable))) :
-				errhint("The next refresh tries again; neon_auth.held_deletion lists the users."));
+				held.passing > 0 ? errhint("The next refresh tries again; neon_auth.held_deletion lists the users.") :
+				errhint("The next full refresh tries again; neon_auth.held_deletion lists the users."));
 }
 
 /* An incremental run that may not list the directory leaves deletions alone. */

@@ -91,7 +91,10 @@ nauth_run_provider_time(const NauthRun *run, TimestampTz time)
 {
 	const NauthHttpStats *stats = nauth_directory_stats(run->directory);
 
-	return time - (stats->dated ? stats->skew : 0) * USECS_PER_SEC;
+	/* a second more or less is what header Date does not tell */
+	bool		differs = stats->dated && (stats->skew > 1 || stats->skew < -1);
+
+	return time - (differs ? stats->skew * USECS_PER_SEC : 0);
 }
 
 TimestampTz
@@ -150,6 +153,7 @@ add_held(NauthHeld *held, const char *reason)
 {
 	held->count++;
 	held->approvable += nauth_deletion_brake_name(reason) != NULL;
+	held->passing += !nauth_deletion_stays_held(reason);
 	if (held->reason == NULL)
 		held->reason = reason;
 }

@@ -264,6 +264,7 @@ typedef struct NauthHeld
 {
 	int			count;
 	int			approvable;		/* of these: a person may release them */
+	int			passing;		/* the next run may release them */
 	const char *reason;
 } NauthHeld;
 

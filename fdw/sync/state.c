@@ -187,9 +187,7 @@ nauth_state_begin(NauthRun *run)
 static bool
 leaves_doubt(const NauthRun *run)
 {
-	NauthHeld	held = nauth_run_held(run);
-
-	return (held.count > held.approvable && nauth_reply_confirms(run->options->provider)) || run->marked < run->deleted_users.count ||
+	return (nauth_run_held(run).passing > 0 && nauth_reply_confirms(run->options->provider)) || run->marked < run->deleted_users.count ||
 		(run->incremental && (run->doubt || run->last.unproved));
 }
 

@@ -383,9 +383,9 @@ nauth_target_id(HeapTuple tuple, TupleDesc desc)
 }
 
 void
-nauth_target_keep(const NauthTarget *target)
+nauth_target_keep(const NauthTarget *target, LOCKMODE mode)
 {
-	LockRelationOid(target->relid, AccessShareLock);
+	LockRelationOid(target->relid, mode);
 	if (nauth_target_find(target->name) != target->relid || nauth_relation_owner(target->relid) != target->owner)
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -398,7 +398,7 @@ nauth_target_execute(const NauthTarget *target, const char *sql, const NauthIdLi
 {
 	NauthArgs	args = {0};
 
-	nauth_target_keep(target);
+	nauth_target_keep(target, AccessShareLock);
 	if (ids)
 		nauth_args_texts(&args, ids->count, (const char *const *) ids->ids);
 	nauth_statement_execute_as(target->owner, sql, &args);
@@ -420,7 +420,7 @@ nauth_target_read(const NauthTarget *target, const char *columns,
 {
 	NauthArgs	args = {0};
 
-	nauth_target_keep(target);
+	nauth_target_keep(target, AccessShareLock);
 	if (ids)
 		nauth_args_texts(&args, ids->count, (const char *const *) ids->ids);
 	nauth_statement_read_as(target->owner, psprintf("SELECT %s FROM %s WHERE id IS NOT NULL AND %s",

@@ -10,6 +10,8 @@
 #ifndef NAUTH_TARGET_H
 #define NAUTH_TARGET_H
 
+#include "storage/lockdefs.h"
+
 #include "sync/id_list.h"
 #include "sync/statement.h"
 
@@ -53,10 +55,11 @@ extern void nauth_target_describe(Oid relid, NauthTarget *target);
 extern bool nauth_target_open(const char *name, NauthTarget *target);
 
 /*
- * Keep the target what it is until the transaction ends.  Raises an error if its name
- * leads to another table by now, or it has another owner: statements name it.
+ * Keep the target what it is until the transaction ends, with the lock that it will need.
+ * Raises an error if its name leads to another table by now, or it has another owner:
+ * statements name it.
  */
-extern void nauth_target_keep(const NauthTarget *target);
+extern void nauth_target_keep(const NauthTarget *target, LOCKMODE mode);
 
 /*
  * Read the target as its owner, row by row in bounded memory: the columns of

@@ -258,6 +258,7 @@ write_batch(NauthRun *run, void *arg)
 
 	for (int i = 0; i < batch->count; i++)
 		batch->users[i].written = false;
+	nauth_target_keep(&run->target, run->dry_run ? AccessShareLock : RowExclusiveLock);
 	if (timed && !run->dry_run)
 		forget_own_times(run, batch);
 	if (!timed && !run->dry_run)
@@ -277,7 +278,6 @@ write_batch(NauthRun *run, void *arg)
 	types[NAUTH_ARG_LOADED_AT] = get_array_type(TIMESTAMPTZOID);
 	values[NAUTH_ARG_LOADED_AT] = nauth_write_makes_shapes(run) ? loaded_times(run, batch) :
 		PointerGetDatum(construct_empty_array(TIMESTAMPTZOID));
-	nauth_target_keep(&run->target);
 	nauth_role_enter(run->target.owner, &saved);
 	if (nauth_since_is_word(run))
 		note_ties(run, types, values);

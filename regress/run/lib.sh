@@ -137,6 +137,8 @@ install_packages()
 	set -- "${@//VERSION/$PG_VERSION}" "postgresql-$PG_VERSION" "postgresql-server-dev-$PG_VERSION"
 	# from 16 on the server brings it itself
 	((PG_VERSION < 16)) || set -- "${@/#pg-bsd-indent/postgresql-server-dev-$PG_VERSION}"
+	# from 18 on its compiler is a package of its own
+	((PG_VERSION < 18)) || set -- "$@" "postgresql-$PG_VERSION-jit"
 	unprivileged bash -c 'command -v npm' >/dev/null || set -- "$@" npm
 	# Two of us at once: apt's own lock covers only a part, so the second waits here (and leaves no lock file).
 	exec 9</var/lib/apt/lists

@@ -385,7 +385,7 @@ my @neither = ('', ' ', '{}', 'null', 'true', '0', '""', '[', '[null]', '[[]]', 
 	"$page,", $page x 2, "\xef\xbb\xbf$page", "\0$page",
 	'{"users":null}', '{"users":{}}', '{"data":[]}', '{"errors":[{"code":"internal"}]}', $html);
 my @no_list = ('[]', $page, '{"users":[]}', '{"users":[],"total":null}', '{"users":[],"total":-1}', '{"total":0}');
-my @no_user = ('[]', $page, '{"id":"eve"}', '{"id":null}', '{"id":["ada"]}');
+my @no_user = ('[]', $page, '{"id":null}', '{"id":["ada"]}');
 
 for my $body (@neither)
 {
@@ -399,6 +399,7 @@ for my $body (@neither, @no_user)
 {
 	outcome_is("a user is \"$body\"", 'clerk', $get, [ [ 'send', reply($body) ] ], $unreadable);
 }
+outcome_is('a user is another', 'clerk', $get, [ [ 'send', reply('{"id":"eve"}') ] ], 'HV00M .* did not give what was asked for.*');
 
 # ---- Content types
 

@@ -203,6 +203,8 @@ sub waits_quietly
 }
 
 waits_quietly("SET neon_auth_fdw.cache = refill; $cached", 'a listing made anew waits for the end of the silence', sub { });
+my ($complete) = $redis->keys('*:c');
+waits_quietly("SET neon_auth_fdw.cache = refill; $cached", 'even if others have the lease', sub { $redis->ask('SET', $complete =~ s/c\z/l/r, '1', 'PX', 5000) });
 $redis->ask('DEL', $redis->keys('*:[cn]'));
 waits_quietly($cached, 'so does one whose Redis has lost what was said', sub { $redis->ask('DEL', $redis->keys('*:b'), 'none') });
 

@@ -89,6 +89,21 @@ like($said, qr/The next refresh tries again/, 'for no person');
 sql(q(UPDATE c.users_sync SET created_at = created_at - interval '1 minute' WHERE created_at > now() - interval '10 minutes'));
 like(refresh('clerk'), qr/^ok\|0\|0\|2493\|1\|0\|/m, 'and is marked by a later run');
 
+# one of whom two listings in a row know nothing, nor those who look by id
+my $new = $clerk->create({ created_at => 1000 * time() });
+sql("SELECT FROM neon_auth.sync_user('clerk', '$new->{id}', 'c.users_sync')");
+for my $run (1, 2)
+{
+	$clerk->fault([ { match => 'list', times => -1, hide_index => $new->{index} },
+			{ match => 'get', after => 1, status => 404, content_type => 'application/json', body => '{"errors":[{"code":"resource_not_found"}]}' } ]);
+	like(refresh('clerk', ", mode => 'full'"), qr/^held\|0\|0\|2493\|0\|1\|/m, "a user whom the provider does not know everywhere, $run");
+	$clerk->clear_faults;
+}
+like(refresh('clerk'), qr/^ok\|0\|0\|2494\|0\|0\|/m, 'stays live');
+$clerk->remove($new->{id});
+sql("UPDATE c.users_sync SET created_at = created_at - interval '1 minute' WHERE id = '$new->{id}'");
+like(refresh('clerk', ", mode => 'full'"), qr/^ok\|0\|0\|2493\|1\|0\|/m, 'until it is really gone');
+
 created_now(2501);
 like(refresh('clerk', ", mode => 'full'"), qr/^ok\|0\|0\|2493\|0\|0\|/m, 'one who was listed');
 $clerk->remove('index/2501');
@@ -104,7 +119,9 @@ $auth0->fault({ match => 'get', after => 2, status => 400, content_type => 'appl
 like(refresh('auth0', ", mode => 'full'"), qr/^held\|0\|0\|19\|1\|1\|/m, 'does not keep others from being marked');
 is(held('auth0'), '1 the provider does not answer whether it has a user with its id', 'and waits');
 $auth0->clear_faults;
-like(refresh('auth0'), qr/^ok\|0\|0\|19\|1\|0\|/m, 'until there is an answer');
+like(refresh('auth0'), qr/^held\|0\|0\|\d+\|0\|1\|/m, 'through runs');
+is(sql(q(SELECT mode FROM neon_auth.sync_run ORDER BY run_id DESC LIMIT 1)), 'incremental', 'that list nobody');
+like(refresh('auth0', ", mode => 'full'"), qr/^ok\|0\|0\|19\|1\|0\|/m, 'until there is an answer');
 
 $node->stop;
 done_testing();

@@ -81,7 +81,9 @@ sub finish
 
 	while ($self->{text} !~ s/\n?^$self->{mark}\n\z//m)
 	{
-		die "psql is silent: $self->{sql}" unless $select->can_read($PostgreSQL::Test::Utils::timeout_default);
+		$! = 0;
+		$select->can_read($PostgreSQL::Test::Utils::timeout_default) or $!{EINTR} or die "psql is silent: $self->{sql}";
+		next if $!{EINTR};
 		return unless sysread($self->{out}, $self->{text}, 65536, length $self->{text});
 	}
 	return $self->{text};
