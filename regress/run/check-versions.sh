@@ -64,7 +64,8 @@ check_release()
 	if make_release "$root" "$release"; then
 		inside "$root" make --no-print-directory -C /srv/neon_auth_fdw check 2>&1 | tee "$root.out" || true
 	fi
-	counts=$(tail -n 1 "$root.out" 2>/dev/null | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p')
+	# of the last such line, for make has a word to say where something has failed
+	counts=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$root.out" 2>/dev/null | tail -n 1)
 	[[ -n $counts ]] || counts='0 1'
 	passed=$((passed + ${counts% *}))
 	failed=$((failed + ${counts#* }))

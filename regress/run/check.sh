@@ -264,9 +264,9 @@ main()
 if [[ -n ${NAUTH_WORK:-} ]]; then
 	main
 else
-	# The other Redis, in Debian from 13 on; tests use it where it is.
-	if apt-cache show valkey-tools >/dev/null 2>&1; then
-		CHECK_PACKAGES+=(valkey-tools)
-	fi
+	# In Debian from 13 on: the other Redis, which tests use where it is; and what packages are built with.
+	for package in valkey-tools postgresql-common-dev; do
+		! apt-cache show "$package" >/dev/null 2>&1 || CHECK_PACKAGES+=("$package")
+	done
 	run_in_work_folder check.sh "${BUILD_PACKAGES[@]}" "${CHECK_PACKAGES[@]}"
 fi

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `make deb`: a Debian package for each PostgreSQL that is there with its headers, into regress/package. It needs the packages
-# debhelper, postgresql-server-dev-VERSION and what the README names for a build.
+# debhelper, postgresql-server-dev-VERSION, postgresql-common-dev (where there is one), and what the README names for a build.
 #
 #	regress/run/deb.sh [FOLDER]		puts them elsewhere
 #
@@ -17,6 +17,7 @@ main()
 	folder=$(cd "${1:-$TOP/regress/package}" && pwd)
 	version=$(control default_version)
 	command -v dh >/dev/null || die "debhelper is missing: apt-get install debhelper"
+	command -v pg_buildext >/dev/null || die "pg_buildext is missing: apt-get install postgresql-common-dev"
 	work=$(mktemp -d)
 	trap 'rm -rf "$work"' EXIT
 	copy_tree "$work/neon-auth-fdw"

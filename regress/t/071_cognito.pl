@@ -242,7 +242,7 @@ for (
 	[ 'session_wrong', ['session_token=session_of_mine'], "$mapping, session_token 'other'", '28000', 'UnrecognizedClientException' ],
 	[ 'session_needless', [], "$mapping, session_token 'session_of_mine'", '28000', 'UnrecognizedClientException' ],
 	[ 'session_expired', [ 'session_token=new', 'expired_token=session_of_mine' ], "$mapping, session_token 'session_of_mine'", '28000', 'ExpiredTokenException.*HINT:  Set a valid access key' ],
-	[ 'odd_secret', ['access_key_id=id:with+='], "access_key_id 'id:with+=', secret_access_key 'a:b+/=%25\\c'", '', '', '', { key => 'a:b+/=%25\\c' } ])
+	[ 'odd_secret', ['access_key_id=AKIA_of_mine_0'], "access_key_id 'AKIA_of_mine_0', secret_access_key 'a:b+/=%25\\c'", '', '', '', { key => 'a:b+/=%25\\c' } ])
 {
 	my ($name, $set, $credential, $sqlstate, $message, $options, $flags) = @$_;
 

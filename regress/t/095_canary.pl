@@ -38,6 +38,9 @@ log_parameter_max_length_on_error = -1
 log_temp_files = 0
 work_mem = 64kB
 CONF
+# from 16 on it shows the values that a refresh writes, unless told not to
+$node->append_conf('postgresql.conf', 'auto_explain.log_parameter_max_length = 0') if $node->pg_version >= 16;
+$node->reload;
 $node->safe_psql('postgres', 'CREATE EXTENSION pg_stat_statements');
 
 # ---- Where it is looked
