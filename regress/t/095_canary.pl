@@ -164,6 +164,7 @@ for my $provider (sort keys %providers)
 	is(found($waiting, @credentials, $marker, qr/token_\d|\bey[JK]\w+\./, $name, $mail), '', '... and no secret');
 
 	# with Redis gone
+	$ask->("ALTER SERVER $provider OPTIONS (SET redis_timeout '100ms')");
 	$redis->pause;
 	$ask->("SELECT count(email) FROM of_$provider.users");
 	$redis->resume;
