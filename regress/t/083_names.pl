@@ -143,7 +143,7 @@ row(
 	refresh => sub {
 		run_sql(q(ALTER SERVER hasty OPTIONS (ADD refresh_timeout '20ms')));
 		$shim->resolve_to(EAI_NONAME);
-		flat('unknown names', 30, q(CALL neon_auth.refresh_users_sync('hasty', target => 'hasty.users_sync')));
+		flat('unknown names', 100, q(CALL neon_auth.refresh_users_sync('hasty', target => 'hasty.users_sync')));
 		$shim->resolve_to();
 		run_sql(q(ALTER SERVER hasty OPTIONS (DROP refresh_timeout, SET connect_timeout '10s')));
 		repairs('unknown names, many times', server => 'hasty', target => 'hasty.users_sync');
