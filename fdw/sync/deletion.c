@@ -282,13 +282,14 @@ void
 nauth_deletion_brake(NauthRun *run)
 {
 	NauthIdList *missing = &run->missing_users;
-	NauthIdList new = list_new(run);
+	NauthIdList new;
 	int			undecided = 0;
 	int			passed = 0;
 	const char *many;
 
 	if (missing->count == 0)
 		return;
+	new = list_new(run);
 	if (!run->single)
 		count_marked(run);
 	for (int i = 0; i < missing->count; i++)
