@@ -104,6 +104,15 @@ $clerk->remove($new->{id});
 sql("UPDATE c.users_sync SET created_at = created_at - interval '1 minute' WHERE id = '$new->{id}'");
 like(refresh('clerk', ", mode => 'full'"), qr/^ok\|0\|0\|2493\|1\|0\|/m, 'until it is really gone');
 
+# one whom a list of changes has shown, and no listing
+$new = $clerk->create({ created_at => 1000 * time(), updated_at => 1000 * time() });
+like(refresh('clerk'), qr/^ok\|1\|0\|/m, 'a user who has come');
+is(sql(q(SELECT mode FROM neon_auth.sync_run ORDER BY run_id DESC LIMIT 1)), 'incremental', 'is among what has changed');
+$clerk->remove($new->{id});
+like(refresh('clerk', ", mode => 'full'"), qr/^held\|0\|0\|2493\|0\|1\|/m, 'and waits when he is gone');
+sql("UPDATE c.users_sync SET created_at = created_at - interval '1 minute' WHERE id = '$new->{id}'");
+like(refresh('clerk', ", mode => 'full'"), qr/^ok\|0\|0\|2493\|1\|0\|/m, 'for a later run');
+
 created_now(2501);
 like(refresh('clerk', ", mode => 'full'"), qr/^ok\|0\|0\|2493\|0\|0\|/m, 'one who was listed');
 $clerk->remove('index/2501');
