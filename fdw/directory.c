@@ -78,9 +78,11 @@ nauth_directory_open(const NauthOptions *options, int budget)
 	NauthCache *cache = options->redis_url ? open_cache(options) : NULL;
 	NauthHttpOptions http = {
 		.own_urls = options->provider->own_urls,
-		.retry_header = options->provider->retry_header,
-		.id_header = options->provider->id_header,
-		.page_header = options->provider->page_header,
+		.headers = {
+			.retry = options->provider->retry_header,
+			.id = options->provider->id_header,
+			.page = options->provider->page_header,
+		},
 		.is_busy = options->provider->code_kinds ? is_busy : NULL,
 		.busy_arg = options->provider,
 		.connection = options->connection,

@@ -197,7 +197,7 @@ send_request(NauthCall *call, int64_t deadline)
 		.idle_timeout = http->options.connection.idle_timeout,
 		.keep = http->options.concurrency,
 		.deadline = deadline,
-		.wanted = {http->options.retry_header, http->options.id_header, http->options.page_header},
+		.wanted = http->options.headers,
 		.body = &call->body,
 	};
 

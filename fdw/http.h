@@ -27,6 +27,7 @@
 
 #include "error.h"
 #include "net/connection.h"
+#include "net/transfer.h"
 #include "request.h"
 
 #define NAUTH_HTTP_TRIES	4
@@ -67,11 +68,7 @@ typedef bool (*NauthHttpBusy) (const void *busy_arg, const NauthReply *reply);
 typedef struct NauthHttpOptions
 {
 	const char *const *own_urls;	/* of the provider, as in nauth_url_check */
-	const char *retry_header;	/* says after a 429 without Retry-After how
-								 * many seconds to wait, or until which epoch
-								 * second; or NULL */
-	const char *id_header;		/* has the id of the request; or NULL */
-	const char *page_header;	/* is kept for the reply; or NULL */
+	NauthHeadersWanted headers;
 	NauthHttpBusy is_busy;		/* or NULL: only the status says so */
 	const void *busy_arg;
 	NauthConnectionId connection;

@@ -103,9 +103,9 @@ note_marked(NauthRun *run, const char *id, int64 live)
 
 /*
  * Store who is hidden from listings: by this run, or since an earlier one, if an
- * incremental run has not read the user.
+ * incremental run has not read the user.  Returns how many these are.
  */
-static void
+static int
 store_hidden(NauthRun *run)
 {
 	NauthIdList hidden = {0};
@@ -116,7 +116,7 @@ store_hidden(NauthRun *run)
 		if (nauth_id_list_find(&run->counted_users, run->hidden_before.ids[i]) < 0)
 			nauth_id_list_add(&hidden, CurrentMemoryContext, run->hidden_before.ids[i], NULL);
 	nauth_delta_store(run, hidden.count, hidden.ids, -1, 0);
-	run->hidden = hidden.count;
+	return hidden.count;
 }
 
 /*
@@ -171,11 +171,11 @@ forget_included(NauthRun *run)
  * Leave the deltas that the numbers of the run, which it now stores, do not include.
  * Who is hidden is in these numbers.
  */
-void
+int
 nauth_delta_settle(NauthRun *run)
 {
 	nauth_id_list_sort(&run->counted_users);
 	subtract_loaded(run);
 	forget_included(run);
-	store_hidden(run);
+	return store_hidden(run);
 }

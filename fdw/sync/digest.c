@@ -141,11 +141,9 @@ void
 nauth_digest_store(NauthRun *run, int count, const char *const *ids, const NauthDigest *digests,
 				   const TimestampTz *updated_at)
 {
-	Datum	   *values = palloc(Max(count, 1) * sizeof(Datum));
+	Datum	   *values = palloc(count * sizeof(Datum));
 	NauthArgs	args = {0};
 
-	if (count == 0)
-		return;
 	for (int i = 0; i < count; i++)
 	{
 		bytea	   *value = palloc(VARHDRSZ + NAUTH_DIGEST_BYTES);

@@ -61,6 +61,22 @@ step_finish(NauthRun *run, void *arg)
 		ReThrowError(error);
 }
 
+/* What releases deletions that are held. */
+static const char *
+held_hint(const NauthRun *run, const NauthHeld *held)
+{
+	const NauthOptions *options = run->options;
+
+	if (!nauth_reply_confirms(options->provider) && options->provider->unconfirmed)
+		return psprintf(options->provider->unconfirmed, quote_identifier(options->server));
+	if (held->approvable > 0)
+		return psprintf("If these users are really gone: %s;",
+						nauth_refresh_call("refresh_users_sync", options->server, run->target.name,
+										   psprintf("approve_deletions => %d", held->approvable)));
+	return held->passing > 0 ? "The next refresh tries again; neon_auth.held_deletion lists the users." :
+		"The next full refresh tries again; neon_auth.held_deletion lists the users.";
+}
+
 void
 nauth_refresh_warn_held(const NauthRun *run)
 {
@@ -72,14 +88,7 @@ nauth_refresh_warn_held(const NauthRun *run)
 				errmsg_plural("held back %d deletion in %s", "held back %d deletions in %s", held.count,
 							  held.count, run->target.name),
 				errdetail("Reason: %s.", held.reason),
-				!nauth_reply_confirms(run->options->provider) && run->options->provider->unconfirmed ?
-				errhint(run->options->provider->unconfirmed, quote_identifier(run->options->server)) :
-				held.approvable > 0 ?
-				errhint("If these users are really gone: %s;",
-						nauth_refresh_call("refresh_users_sync", run->options->server, run->target.name,
-										   psprintf("approve_deletions => %d", held.approvable))) :
-				held.passing > 0 ? errhint("The next refresh tries again; neon_auth.held_deletion lists the users.") :
-				errhint("The next full refresh tries again; neon_auth.held_deletion lists the users."));
+				errhint("%s", held_hint(run, &held)));
 }
 
 /* An incremental run that may not list the directory leaves deletions alone. */

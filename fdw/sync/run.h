@@ -204,7 +204,6 @@ struct NauthRun
 								 * sorted */
 	NauthIdList hidden_users;	/* live, and not listed though the provider
 								 * has them */
-	int			hidden;			/* these, and those of before who still are */
 	NauthIdList returned_users; /* held or quarantined, read by this run */
 	NauthIdList counted_users;	/* by this run, as new in the directory */
 	int			counted_stored; /* of these, in sync_delta */

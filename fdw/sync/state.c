@@ -293,10 +293,11 @@ nauth_state_finish(NauthRun *run)
 	const NauthCounts *counts = &run->counts;
 	bool		full = !run->incremental;
 	NauthArgs	args = {0};
+	int			hidden;
 
 	nauth_log_end(run, NULL);
 	nauth_left_out_store(run);
-	nauth_delta_settle(run);
+	hidden = nauth_delta_settle(run);
 
 	nauth_args_relation(&args, run->target.relid);
 	nauth_args_text(&args, run->options->server);
@@ -306,7 +307,7 @@ nauth_state_finish(NauthRun *run)
 	nauth_args_text(&args, run->cluster);
 	nauth_args_int(&args, (full ? nauth_known_live(run->known) : run->live_before + counts->live) - run->marked);
 	nauth_args_int(&args, (full ? counts->users - run->duplicates : counts->listed - counted_deletions(run)) +
-				   run->hidden);
+				   hidden);
 	nauth_args_time(&args, run->watermark);
 	nauth_args_bool(&args, run->timeless);
 	nauth_args_time(&args, run->started_at);

@@ -39,12 +39,13 @@ extern void nauth_log_notify(const NauthRun *run);
 /*
  * in delta.c: users who came or went since the last successful run.  Read them; store that
  * these are listed now (1), or no more (-1), and by how many the live rows of each have
- * changed; leave those that the numbers of the run do not include.
+ * changed; leave those that the numbers of the run do not include, and return how many
+ * users are hidden from listings.
  */
 extern void nauth_delta_load(NauthRun *run);
 extern void nauth_delta_store(NauthRun *run, int count, char *const *ids,
 							  int listed, int64 live);
-extern void nauth_delta_settle(NauthRun *run);
+extern int	nauth_delta_settle(NauthRun *run);
 
 /* in left_out.c: read users held and quarantined; write them as the run leaves them */
 extern void nauth_left_out_load(NauthRun *run);

@@ -176,6 +176,37 @@ note_shapes(NauthRun *run, const Batch *batch, Oid *types, Datum *values)
 	SPI_freetuptable(SPI_tuptable);
 }
 
+/* What is noted of a user whose row is this one of the result, in its second column. */
+typedef void (*RowTaker) (NauthRun *run, NauthWanted *user, int row);
+
+/* Read a column of the rows with these ids; users are sorted by id. */
+static void
+read_rows(NauthRun *run, const char *column, const NauthIdList *ids, NauthWanted *users, int count, RowTaker take)
+{
+	int			next = 0;
+
+	if (ids->count == 0)
+		return;
+	nauth_target_execute(&run->target, psprintf("SELECT id::text, %s FROM %s WHERE id = ANY ($1)"
+												" ORDER BY id::text COLLATE \"C\"", column, run->target.name), ids);
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		char	   *id = nauth_target_id(SPI_tuptable->vals[row], SPI_tuptable->tupdesc);
+
+		while (next < count && strcmp(users[next].id, id) < 0)
+			next++;
+		if (next < count && strcmp(users[next].id, id) == 0)
+			take(run, &users[next], row);
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+static void
+take_row_time(NauthRun *run, NauthWanted *user, int row)
+{
+	user->row_time = nauth_result_time(row, 2);
+}
+
 /*
  * Note which rows the statement will compare.  Read before it, so that a row that
  * somebody writes meanwhile is not taken for the one that it has found to be the same.
@@ -184,7 +215,6 @@ static void
 note_row_times(NauthRun *run, Batch *batch)
 {
 	NauthIdList known = {0};
-	int			next = 0;
 
 	for (int i = 0; i < batch->count; i++)
 	{
@@ -192,20 +222,7 @@ note_row_times(NauthRun *run, Batch *batch)
 		if (batch->users[i].known)
 			nauth_id_list_add(&known, CurrentMemoryContext, batch->users[i].id, NULL);
 	}
-	if (known.count == 0)
-		return;
-	nauth_target_execute(&run->target, psprintf("SELECT id::text, updated_at::timestamptz FROM %s WHERE id = ANY ($1)"
-												" ORDER BY id::text COLLATE \"C\"", run->target.name), &known);
-	for (uint64 row = 0; row < SPI_processed; row++)
-	{
-		char	   *id = nauth_target_id(SPI_tuptable->vals[row], SPI_tuptable->tupdesc);
-
-		while (next < batch->count && strcmp(batch->users[next].id, id) < 0)
-			next++;
-		if (next < batch->count && strcmp(batch->users[next].id, id) == 0)
-			batch->users[next].row_time = nauth_result_time(row, 2);
-	}
-	SPI_freetuptable(SPI_tuptable);
+	read_rows(run, "updated_at::timestamptz", &known, batch->users, batch->count, take_row_time);
 }
 
 static void
@@ -224,7 +241,8 @@ store_digests(NauthRun *run, const Batch *batch)
 		digests[count] = batch->users[i].digest;
 		times[count++] = batch->users[i].row_time;
 	}
-	nauth_digest_store(run, count, ids, digests, times);
+	if (count > 0)
+		nauth_digest_store(run, count, ids, digests, times);
 }
 
 static void
@@ -261,7 +279,7 @@ write_batch(NauthRun *run, void *arg)
 	nauth_target_keep(&run->target, run->dry_run ? AccessShareLock : RowExclusiveLock);
 	if (timed && !run->dry_run)
 		forget_own_times(run, batch);
-	if (!timed && !run->dry_run)
+	else if (!run->dry_run)
 		note_row_times(run, batch);
 	for (int i = 0; i < NAUTH_NUM_COLUMNS; i++)
 	{
@@ -295,6 +313,13 @@ write_batch(NauthRun *run, void *arg)
 		store_digests(run, batch);
 }
 
+static void
+take_found(NauthRun *run, NauthWanted *user, int row)
+{
+	user->found = true;
+	run->counts.live += nauth_result_bool(row, 2);
+}
+
 /*
  * Of users who were to be new and were not written: whether somebody else has written
  * a row, which then counts.  users are sorted by id.
@@ -310,22 +335,7 @@ find_rows(NauthRun *run, NauthWanted *users, int count)
 		if (!users[i].known && !users[i].written)
 			nauth_id_list_add(&unwritten, CurrentMemoryContext, users[i].id, NULL);
 	}
-	if (unwritten.count == 0)
-		return;
-	nauth_target_execute(&run->target, psprintf("SELECT id::text, deleted_at IS NULL FROM %s WHERE id = ANY ($1)"
-												" ORDER BY id::text COLLATE \"C\"", run->target.name), &unwritten);
-	for (uint64 row = 0, i = 0; row < SPI_processed; row++)
-	{
-		char	   *id = nauth_target_id(SPI_tuptable->vals[row], SPI_tuptable->tupdesc);
-
-		while (i < count && strcmp(users[i].id, id) < 0)
-			i++;
-		if (i == count || strcmp(users[i].id, id) != 0)
-			continue;
-		users[i].found = true;
-		run->counts.live += nauth_result_bool(row, 2);
-	}
-	SPI_freetuptable(SPI_tuptable);
+	read_rows(run, "deleted_at IS NULL", &unwritten, users, count, take_found);
 }
 
 /*

@@ -41,7 +41,6 @@ is(refresh(), 'ok|0|0|20|0|0|0', 'once');
 
 sql(q(CALL neon_auth.refresh_users_sync('clerk', target => 'c.users_sync')));
 my $user = $clerk->user('index/0');
-my $time = $user->{updated_at};
 sql(qq(UPDATE c.users_sync SET name = 'Another Name' WHERE id = '$user->{id}'));
 sql(q(CALL neon_auth.refresh_users_sync('clerk', target => 'c.users_sync', mode => 'full')));
 is(sql('SELECT count(*) FROM c.users_sync t JOIN c.users u USING (id) WHERE t.name <> u.name'),
